@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The component contract: what a receiver, processor, exporter, connector or extension is.
+ *
+ * Life of an instance (all on its worker's loop, unless said otherwise):
+ *   shared_create   once per id and process, on main, before any worker runs; may be NULL
+ *   create          once per worker (processors: per worker and pipeline); opens nothing
+ *   start           opens sockets, files, timers. Order: exporters first, receivers last. An error
+ *                   ends the start of the daemon with one line.
+ *   push            data, any number of times between start and destroy. Takes the batch.
+ *   message         from the same component on another worker (host_send)
+ *   drain           stop admitting, send on what is held, then call host_drained() once, perhaps
+ *                   later. Safe before start and twice. After host_drained() nothing may be emitted.
+ *                   The deadline is the host's: host_deadline_passed().
+ *   destroy         frees everything; accepts half-built objects; after drain or a failed start.
+ *   shared_destroy  after all workers are gone, on main.
+ */
+#ifndef TAILRACE_COMPONENT_COMPONENT_H
+#define TAILRACE_COMPONENT_COMPONENT_H
+
+#include "component/host.h"
+#include "component/key.h"
+#include "model/batch.h"
+#include "platform/err.h"
+#include "platform/metric.h"
+
+enum component_kind { RECEIVER, PROCESSOR, EXPORTER, CONNECTOR, EXTENSION, COMPONENT_KINDS };
+
+struct component {
+    const struct component_type *type; /* CHECKed by every narrowing */
+    struct host *host;
+};
+
+/* A line of the memory formula that `validate` prints: what at most is held, and from which keys. */
+struct memory_term {
+    uint64_t bytes;
+    char text[160]; /* "num_traces 50000 x 96 bytes of table" */
+};
+
+struct component_type {
+    enum component_kind kind;
+    const char *name;      /* "otlp_grpc" */
+    const char *old_name;  /* "otlp": accepted with the Collector's deprecation warning; NULL: none */
+    const char *stability; /* "stable", "beta", "alpha" */
+    const char *summary;   /* one sentence */
+    const struct key *keys; /* ends in KEY_END */
+    size_t settings_size;
+    const struct metric_row *metrics; /* ends with name NULL; for the reference; may be NULL */
+    bool mutates;
+
+    /* Rules between keys: pure, opens nothing. */
+    void (*check)(const void *settings, struct check *c);
+    /* Fixed memory beyond what the budget charges per request; returns the number of terms. */
+    size_t (*memory)(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max);
+
+    int (*shared_create)(const void *settings, struct host *host, void **shared, struct err *err);
+    void (*shared_destroy)(void **shared);
+
+    struct component *(*create)(struct host *h, const void *settings, struct err *err);
+    int (*start)(struct component *c, struct err *err);
+    void (*push)(struct component *c, struct batch **take);
+    void (*message)(struct component *c, unsigned from_worker, void *msg);
+    void (*drain)(struct component *c);
+    void (*destroy)(struct component **c);
+    /* Spans this instance holds now; NULL: never any between events. Audited against the ledger. */
+    uint64_t (*held)(const struct component *c);
+};
+
+#endif

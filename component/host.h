@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Host: everything a component may ask of its surroundings. One per instance. Tests build one in ten
+ * lines (tests/lib/test_host.h) and need no YAML, no socket, no threads.
+ */
+#ifndef TAILRACE_COMPONENT_HOST_H
+#define TAILRACE_COMPONENT_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/batch.h"
+#include "platform/log.h"
+#include "platform/loop.h"
+#include "platform/mem.h"
+#include "platform/metric.h"
+
+struct component;
+
+struct host {
+    /* read by the component */
+    struct loop *loop;
+    struct log log; /* carries kind, id and pipeline */
+    struct budget *budget;
+    struct metric_set *metrics; /* this worker's */
+    unsigned worker, n_workers; /* 0 .. n_workers - 1 */
+    const char *id;             /* as the user wrote it: "otlp/eu" */
+    const char *pipeline;       /* processors: "traces/a"; else NULL */
+    void *shared;               /* from shared_create, the same on all workers; NULL: none */
+    struct ledger *ledger;      /* processors: their pipeline's books on this worker */
+    const char *service_version;
+    const char *service_instance_id;
+    enum metric_level metric_level;
+
+    /* filled by the graph (or the test); the component calls the functions below */
+    void (*emit_fn)(struct host *h, struct batch **take);
+    void (*drained_fn)(struct host *h);
+    bool (*send_fn)(struct host *h, unsigned to_worker, void *msg);
+    void (*send_flush_fn)(struct host *h);
+    bool (*deadline_fn)(const struct host *h);
+    void (*failed_fn)(struct host *h, const char *text);
+    int (*accept_fn)(struct host *h, struct payload **p, struct request_info *info, struct waiter w);
+    void *graph; /* the graph's own */
+};
+
+/* Processors, connectors: to whatever comes next. Takes the batch. */
+void host_emit(struct host *h, struct batch **take);
+
+/*
+ * Receivers: the payload of one request to every pipeline that names this receiver. Takes *p.
+ * One batch per pipeline is entered in that pipeline's ledger. `w` is answered exactly once, when
+ * all pipelines have (the worst answer wins), possibly before this returns. The payload has at least
+ * one span. info: a reference, or NULL; taken.
+ */
+void host_accept(struct host *h, struct payload **p, struct request_info *info, struct waiter w);
+
+/* Drain finished. Once. */
+void host_drained(struct host *h);
+/* The stop deadline has passed: what is still held is dropped as DROP_SHUTDOWN. */
+bool host_deadline_passed(const struct host *h);
+
+/* A message to the same component (and pipeline) on another worker, arriving there in
+ * type->message(). False when that ring is full: try later or handle it some other way.
+ * host_send_flush wakes the receivers; call it once after the sends of one event. */
+bool host_send(struct host *h, unsigned to_worker, void *msg) MUST_USE;
+void host_send_flush(struct host *h);
+
+/* A run-time failure that makes the component useless (its listener died): logged, /health goes
+ * unhealthy. The process goes on. */
+void host_failed(struct host *h, const char *text);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Batch: the unit that moves through a pipeline. A list of parts, each a range of spans of one
+ * payload. Merging, splitting and sharing batches copies no span.
+ *
+ * A batch carries three duties, and batch_end() (or a hand-over) discharges each exactly once:
+ *   its spans are in a pipeline's ledger as held: they end as exported, sampled out, filtered or
+ *     dropped with a reason;
+ *   its parts hold references to payloads;
+ *   somebody may wait for an answer (the receiver that has the client on the line).
+ * The last release of a batch that did not end is a bug and aborts.
+ *
+ * Threads: a batch belongs to one worker. batch_post()-like moves to another worker go through
+ * batch_detach/attach, which also move its spans between the two workers' ledgers.
+ */
+#ifndef TAILRACE_MODEL_BATCH_H
+#define TAILRACE_MODEL_BATCH_H
+
+#include "model/ledger.h"
+#include "model/payload.h"
+
+/* What the receiver knows of the request, when a pipeline asks for it (include_metadata). Shared,
+ * immutable once attached, atomic references. */
+struct request_info {
+    _Atomic uint32_t refs;
+    char *client_address; /* peer IP without port; "" unknown */
+    size_t n_headers;
+    struct request_header {
+        char *name; /* lower case */
+        char *value;
+    } *headers; /* repeated names are repeated entries */
+};
+struct request_info *request_info_new(const char *client_address, size_t n_headers) MUST_USE;
+struct request_info *request_info_ref(struct request_info *i); /* NULL gives NULL */
+void request_info_unref(struct request_info **i);
+/* k-th value of a header (any case); NULL when there are not so many. */
+const char *request_info_get(const struct request_info *i, const char *name, size_t k);
+
+/* The answer the sender gets. */
+enum answer {
+    ANSWER_OK,        /* ours now: delivered, queued, or held by a processor */
+    ANSWER_RETRY,     /* not taken, try again: UNAVAILABLE / 503 */
+    ANSWER_EXHAUSTED, /* not taken, over a limit, try again: RESOURCE_EXHAUSTED / 429 */
+    ANSWER_REJECTED,  /* not taken, do not repeat: INTERNAL / 500, or code below */
+};
+
+struct answer_detail {
+    enum answer answer;
+    int grpc_code;           /* 0: the default of `answer` */
+    uint64_t retry_after_ms; /* 0: no hint */
+    const char *text;        /* for the client and the log; valid during the call only */
+};
+
+/* Who waits. fn is called once, on the batch's worker, perhaps from within push(). */
+struct waiter {
+    void (*fn)(void *ctx, const struct answer_detail *d);
+    void *ctx;
+};
+
+struct part {
+    struct payload *payload; /* a reference */
+    uint32_t first, n;       /* spans */
+};
+
+struct batch {
+    struct part *parts;
+    uint32_t n_parts, cap_parts;
+    uint64_t n_spans;
+    uint64_t n_bytes;          /* encoded size, to within the envelopes */
+    struct ledger *ledger;     /* holds n_spans for us; NULL: none (tests) */
+    struct waiter waiter;      /* fn NULL: answered, or nobody waits */
+    struct request_info *info; /* a reference; NULL: none */
+    uint64_t received_ns;      /* monotonic: when the oldest part came in */
+    struct part inline_part;   /* parts points here while there is one */
+};
+
+/* A batch of all of p's spans (takes the reference, *p = NULL). The spans are entered into the
+ * ledger as accepted and held. Never NULL. */
+struct batch *batch_new(struct payload **p, struct ledger *l) MUST_USE;
+/* An empty batch that nobody waits for; its spans come by batch_append. */
+struct batch *batch_empty(struct ledger *l) MUST_USE;
+
+/* Ends the batch: answers the waiter (if any), books its spans in the ledger as `fate`, releases
+ * everything. *b = NULL. */
+void batch_end(struct batch **b, enum ledger_fate fate, const struct answer_detail *d);
+/* Shorthands. reason: see ledger.h. */
+void batch_exported(struct batch **b);
+void batch_drop(struct batch **b, enum drop_reason reason, const char *text); /* permanent */
+void batch_refuse(struct batch **b, const struct answer_detail *d); /* back to the sender: DROP_RETURNED */
+
+/* Tells the waiter now (a queue or a holding processor takes over). The batch lives on. */
+void batch_answer(struct batch *b, const struct answer_detail *d);
+void batch_answer_ok(struct batch *b);
+
+/* Moves all parts of *take to the end of `to` (same ledger). *take = NULL; its waiter is answered
+ * OK. received_ns becomes the older one. */
+void batch_append(struct batch *to, struct batch **take);
+/* Takes the first n spans off b into a new batch (same ledger, same info; the waiter stays with b). 0 < n < n_spans. */
+struct batch *batch_split(struct batch *b, uint64_t n) MUST_USE;
+/* Another view of the same spans for a branch: parts shared; entered into ledger l as accepted and
+ * held unless l is NULL (the caller keeps the books). No waiter. */
+struct batch *batch_share(const struct batch *b, struct ledger *l) MUST_USE;
+
+/* Makes part i editable: a payload of its own (derived unless already unshared and whole), range =
+ * all of it. NULL when the budget refuses (the batch is unchanged). */
+struct payload *batch_edit(struct batch *b, uint32_t part) MUST_USE;
+/* After edits: recount, forget empty parts; spans dropped by payload_drop_span are booked as fate. */
+void batch_settle(struct batch *b, enum ledger_fate fate, enum drop_reason reason);
+
+/* Moving to another worker: spans leave this worker's ledger as "moved" ... */
+void batch_detach(struct batch *b);
+/* ... and enter that worker's ledger of the same pipeline. On the other worker. */
+void batch_attach(struct batch *b, struct ledger *l);
+
+#endif

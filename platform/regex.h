@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Regular expressions in RE2's dialect (the Collector's), behind a C header: linear time on any
+ * input. A compiled expression is immutable and may be used by all threads. */
+#ifndef TAILRACE_PLATFORM_REGEX_H
+#define TAILRACE_PLATFORM_REGEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+
+#include "platform/buf.h"
+#include "platform/err.h"
+
+struct regex;
+struct regex_set;
+
+/* NULL with err "error parsing regexp: ..." in RE2's words. */
+struct regex *regex_new(const char *pattern, struct err *err) MUST_USE;
+void regex_free(struct regex **r);
+
+/* Unanchored search. start/end (offsets of the leftmost-first match, from `from`) may be NULL. */
+bool regex_search(const struct regex *r, struct slice s, size_t from, size_t *start, size_t *end);
+
+/* Appends s to out with every non-overlapping match replaced by what `replace` appends for it (the
+ * rules of Go's ReplaceAll: an empty match right after a match is not taken). Returns the number of
+ * matches, or -1 when out is full. */
+int regex_replace(const struct regex *r, struct slice s, struct buf *out,
+                  int (*replace)(void *ctx, struct slice match, struct buf *out), void *ctx);
+
+/* Many expressions in one pass: does any match? Bit i of hits is set for expression i (hits may be
+ * NULL; it has (n + 63) / 64 words). */
+struct regex_set *regex_set_new(const char *const *patterns, size_t n, struct err *err) MUST_USE;
+void regex_set_free(struct regex_set **r);
+bool regex_set_match(const struct regex_set *r, struct slice s, uint64_t *hits);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The processor types, for the registry only. */
+#ifndef TAILRACE_PROCESSORS_PROCESSORS_H
+#define TAILRACE_PROCESSORS_PROCESSORS_H
+
+#include "component/component.h"
+
+extern const struct component_type memory_limiter_type;
+extern const struct component_type batch_type;
+extern const struct component_type tail_sampling_type;
+extern const struct component_type redaction_type;
+extern const struct component_type attributes_type;
+
+#endif
