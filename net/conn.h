@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One stream connection over libuv, accepted or dialled: read, write, close once. Knows no protocol.
+ * (TLS will sit here: what on_read gives and conn_write takes is always plaintext.)
+ *
+ * Rules: callbacks come on the loop's thread. conn_close() may be called from any callback, any number
+ * of times; exactly one on_closed follows, later, and nothing after it; only then may ctx be freed.
+ * conn_free happens by itself after on_closed.
+ */
+#ifndef TAILRACE_NET_CONN_H
+#define TAILRACE_NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "platform/err.h"
+#include "platform/loop.h"
+
+struct conn;
+
+struct conn_ops {
+    /* Bytes from the peer; valid during the call. Up to 64 KiB at a time. */
+    void (*on_read)(void *ctx, const uint8_t *p, size_t n);
+    /* The peer half-closed; we may still write. NULL: close. */
+    void (*on_eof)(void *ctx);
+    /* All writes so far have left. May be NULL. */
+    void (*on_flushed)(void *ctx);
+    /* The end. reason: "" for our own close, else words for the log ("connection reset by peer"). */
+    void (*on_closed)(void *ctx, const char *reason);
+};
+
+/* Dialling: ops->on_closed reports failure too; `on_connected` comes first on success. addr is one
+ * resolved address (net/dial.h resolves); unix paths as sockaddr_un. timeout_ms 0: the kernel's. */
+struct sockaddr;
+struct conn *conn_dial(struct loop *l, const struct sockaddr *addr, uint64_t timeout_ms,
+                       const struct conn_ops *ops, void (*on_connected)(void *ctx), void *ctx) MUST_USE;
+
+void conn_read_start(struct conn *c);
+void conn_read_stop(struct conn *c); /* the kernel's window pushes back */
+
+/* Writes the bytes after all earlier writes; tries at once. They must stay valid until done, which
+ * comes exactly once, perhaps before this returns; ok false: the connection is going down. done may be
+ * NULL (for bytes that outlive the connection). */
+void conn_write(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok), void *done_ctx);
+size_t conn_unsent_bytes(const struct conn *c);
+
+/* Sends what is queued, then shuts the write side down. */
+void conn_shutdown(struct conn *c);
+void conn_close(struct conn *c, const char *reason);
+
+/* "127.0.0.1" and "127.0.0.1:4317"; unix sockets: "". Valid while the conn lives. */
+const char *conn_peer_ip(const struct conn *c);
+const char *conn_peer(const struct conn *c);
+
+/* Listening. endpoint: "host:port", "[::1]:0", ":4317", or a path for unix. With reuse_port several workers
+ * listen on the same port. The bound address ("127.0.0.1:4317") comes back in bound[64] (a port 0 is
+ * replaced by the real one). NULL with err "listen tcp 127.0.0.1:4317: bind: address already in use". */
+struct listener;
+struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix, bool reuse_port, char bound[static 64],
+                              void (*on_accept)(void *ctx, struct conn *c), void *ctx, struct err *err) MUST_USE;
+/* Stops accepting; closes. NULLs. */
+void listener_free(struct listener **l);
+/* Accepting off and on (out of file descriptors, too many connections). */
+void listener_pause(struct listener *l, bool paused);
+
+/* An accepted conn must be given its ops inside on_accept (or be closed). */
+void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *ctx);
+
+#endif
