@@ -53,6 +53,10 @@ struct component_type {
     /* Fixed memory beyond what the budget charges per request; returns the number of terms. */
     size_t (*memory)(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max);
 
+    /* memory_limiter only: the budget these settings ask for, when the process may use total_bytes. */
+    void (*memory_limits)(const void *settings, uint64_t total_bytes, uint64_t *soft_bytes,
+                          uint64_t *limit_bytes);
+
     int (*shared_create)(const void *settings, struct host *host, void **shared, struct err *err);
     void (*shared_destroy)(void **shared);
 
