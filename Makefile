@@ -139,7 +139,7 @@ fuzz:
 
 bench: all
 	$(SUB) _bench
-	$(Q)bench/run.sh $(BUILD) $(T)
+	$(Q)/usr/bin/python3 bench/run.py $(BUILD) $(T)
 
 interop: all
 	$(Q)tests/interop/run.sh $(BUILD) $(T)

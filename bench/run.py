@@ -1,0 +1,262 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs tailrace and its peers through the same loads and prints medians.
+
+usage: run.py BUILD_DIR [ROW_PATTERN]      environment: PEERS=DIR (otelcol, df_engine, rotel), RUNS=3
+
+The collector under test is pinned to one CPU, load and sink to the other. The figure is the CPU time of
+the collector's process over the spans it acknowledged. Runs alternate between the programs, so that
+a change in the machine's speed meets all of them. Every run checks that no span was lost.
+"""
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
+PATTERN = sys.argv[2] if len(sys.argv) > 2 else ""
+PEERS = os.environ.get("PEERS", "")
+RUNS = int(os.environ.get("RUNS", "3"))
+LOAD = f"{BUILD}/obj/bench/load"
+CPUS = sorted(os.sched_getaffinity(0))
+SUT_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
+
+TAIL = """  tail_sampling:
+    decision_wait: 2s
+    num_traces: 2000000
+    expected_new_traces_per_sec: 20000
+    policies:
+      - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
+      - {name: slow, type: latency, latency: {threshold_ms: 5000}}
+      - {name: tenth, type: probabilistic, probabilistic: {sampling_percentage: 10}}
+"""
+CHAIN = TAIL + """  memory_limiter: {check_interval: 1s, limit_mib: 6000}
+  redaction:
+    allow_all_keys: true
+    blocked_key_patterns: ["(?i)password", "(?i)token"]
+    blocked_values: ["4[0-9]{12}(?:[0-9]{3})?", "[a-z]+@[a-z]+[.]com"]
+  attributes:
+    actions:
+      - {key: enduser.id, action: hash}
+      - {key: thread.id, action: delete}
+      - {key: env, value: bench, action: upsert}
+"""
+
+
+def config(ports, processors, names, compression="none"):
+    return f"""receivers:
+  otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{ports[0]}", max_recv_msg_size_mib: 16}}}}}}
+processors:
+  batch:
+{processors}exporters:
+  otlp: {{endpoint: "127.0.0.1:{ports[1]}", compression: {compression}, tls: {{insecure: true}}}}
+service:
+  telemetry: {{logs: {{level: warn}}, metrics: {{level: none}}}}
+  pipelines: {{traces: {{receivers: [otlp], processors: [{", ".join(names)}], exporters: [otlp]}}}}
+"""
+
+
+def rotel(ports, compression):
+    return ["rotel", "start", "--otlp-grpc-endpoint", f"127.0.0.1:{ports[0]}", "--otlp-http-endpoint", f"127.0.0.1:{ports[2]}",
+            "--otlp-exporter-endpoint", f"http://127.0.0.1:{ports[1]}", "--otlp-exporter-protocol", "grpc",
+            "--otlp-exporter-compression", compression]
+
+
+def df_engine(ports, compression):
+    extra = "" if compression == "none" else f"\n              compression: {compression}"
+    return f"""version: otel_dataflow/v1
+policies:
+  telemetry: {{pipeline_metrics: false, tokio_metrics: false, runtime_metrics: none}}
+  resources: {{core_allocation: {{type: core_set, set: [{{start: {SUT_CPU}, end: {SUT_CPU}}}]}}}}
+engine:
+  http_admin: {{bind_address: "127.0.0.1:{ports[2]}"}}
+  telemetry: {{logs: {{level: warn}}}}
+groups:
+  default:
+    pipelines:
+      main:
+        nodes:
+          receiver:
+            type: receiver:otlp
+            config: {{protocols: {{grpc: {{listening_addr: "127.0.0.1:{ports[0]}"}}}}}}
+          batch:
+            type: processor:batch
+            config: {{otlp: {{min_size: 1048576, sizer: bytes}}, max_batch_duration: 200ms, format: preserve}}
+          exporter:
+            type: exporter:otlp_grpc
+            config:
+              grpc_endpoint: "http://127.0.0.1:{ports[1]}"{extra}
+        connections:
+          - {{from: receiver, to: batch}}
+          - {{from: batch, to: exporter}}
+"""
+
+
+# name, processors yaml, chain, compression, load arguments, programs, keeps everything
+ROWS = [
+    ("pass-through", "", ["batch"], "none", ["--requests", "3000"], ["tailrace", "otelcol", "df_engine", "rotel"], True),
+    ("gzip in, gzip out", "", ["batch"], "gzip", ["--requests", "2000"], ["tailrace", "otelcol", "df_engine", "rotel"], True),
+    ("zstd in, zstd out", "", ["batch"], "zstd", ["--requests", "2000"], ["tailrace", "otelcol", "df_engine", "rotel"], True),
+    ("10-span requests", "", ["batch"], "none", ["--requests", "60000", "--spans", "10", "--trace-spans", "5", "--inflight", "32"],
+     ["tailrace", "otelcol", "df_engine"], True),
+    ("tail sampling", TAIL, ["tail_sampling", "batch"], "none",
+     ["--requests", "1500", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
+    ("limiter, redaction, attributes, tail sampling", CHAIN,
+     ["memory_limiter", "redaction", "attributes", "tail_sampling", "batch"], "none",
+     ["--requests", "1500", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
+]
+
+
+def free_ports(n):
+    socks = [socket.socket() for _ in range(n)]
+    for s in socks:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in socks]
+    for s in socks:
+        s.close()
+    return ports
+
+
+def program(name):
+    path = f"{BUILD}/tailrace" if name == "tailrace" else os.path.join(PEERS, name)
+    return path if os.access(path, os.X_OK) else None
+
+
+def command(name, ports, processors, names, compression, folder):
+    path = os.path.abspath(program(name))
+    if name == "rotel":
+        return [path] + rotel(ports, compression)[1:] + ["--pid-file", f"{folder}/rotel.pid"]
+    text = df_engine(ports, compression) if name == "df_engine" else config(ports, processors, names, compression)
+    file = f"{folder}/{name}.yaml"
+    with open(file, "w") as f:
+        f.write(text)
+    if name == "df_engine":
+        return [path, "-c", file]
+    return [path, "--config", file] + (["--workers", "1"] if name == "tailrace" else [])
+
+
+def wait_port(port, proc):
+    end = time.time() + 20
+    while time.time() < end:
+        if proc.poll() is not None:
+            raise RuntimeError(f"ended with {proc.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError("does not listen")
+
+
+def start(name, ports, row, folder):
+    log = open(f"{folder}/{name}.log", "w")
+    return subprocess.Popen(["taskset", "-c", str(SUT_CPU)] + command(name, ports, row[1], row[2], row[3], folder),
+                            stdout=log, stderr=log, cwd=folder)
+
+
+def measure(name, row):
+    ports = free_ports(3)
+    with tempfile.TemporaryDirectory() as folder:
+        load = subprocess.Popen(["taskset", "-c", str(LOAD_CPU), LOAD, "--target", f"127.0.0.1:{ports[0]}", "--sink", str(ports[1]),
+                                 "--encoding", row[3], "--stdin"] + row[4] + (["--wait-all"] if row[6] else []),
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        load.stdout.readline()
+        sut = start(name, ports, row, folder)
+        try:
+            wait_port(ports[0], sut)
+            time.sleep(0.5)
+            load.stdin.write(f"{sut.pid}\n")
+            load.stdin.flush()
+            out = load.stdout.readline()
+            load.wait()
+        finally:
+            sut.terminate()
+            try:
+                sut.wait(20)
+            except subprocess.TimeoutExpired:
+                sut.kill()
+        return {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", out)}
+
+
+def row_table(row):
+    names = [n for n in row[5] if program(n)]
+    got = {n: [] for n in names}
+    for _ in range(RUNS):
+        for n in names:
+            try:
+                r = measure(n, row)
+            except Exception as e:  # a peer that does not run costs its column only
+                print(f"   {n}: {e}", file=sys.stderr)
+                continue
+            if r.get("deadline") or r.get("spans_ok") != r.get("spans") or (row[6] and r["sink_spans"] != r["spans_ok"]):
+                print(f"   {n}: not every span arrived: {r}", file=sys.stderr)
+            got[n].append(r)
+    base = statistics.median(r["us_per_span"] for r in got[names[0]]) if got[names[0]] else 1
+    for n in names:
+        if not got[n]:
+            continue
+        us = [r["us_per_span"] for r in got[n]]
+        med = statistics.median(us)
+        rss = statistics.median(r["rss_peak_kib"] for r in got[n]) / 1024
+        kept = got[n][0]["sink_spans"] / got[n][0]["spans_ok"]
+        print(f"{row[0]:48} {n:10} {med:8.3f} us/span  (min {min(us):.3f}, max {max(us):.3f})"
+              f"  {med / base:6.1f} x  peak RSS {rss:7.1f} MiB  kept {kept * 100:5.1f} %", flush=True)
+
+
+def rss_kib(pid, key="VmRSS:"):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(key + r"\s+(\d+)", f.read()).group(1))
+
+
+def idle_and_held():
+    """Idle memory after the start, and growth per wire byte while traces are held undecided."""
+    held = TAIL.replace("decision_wait: 2s", "decision_wait: 60s")
+    row = ("held", held, ["tail_sampling", "batch"], "none", [], [], False)
+    for name in [n for n in ("tailrace", "otelcol") if program(n)]:
+        idle, ratio = [], []
+        for _ in range(RUNS):
+            ports = free_ports(3)
+            with tempfile.TemporaryDirectory() as folder:
+                sut = start(name, ports, row, folder)
+                try:
+                    wait_port(ports[0], sut)
+                    time.sleep(1)
+                    before = rss_kib(sut.pid)
+                    idle.append(before)
+                    out = subprocess.run(["taskset", "-c", str(LOAD_CPU), LOAD, "--target", f"127.0.0.1:{ports[0]}", "--pid", str(sut.pid),
+                                          "--requests", "1200", "--fresh-ids", "--idle-ms", "500"], capture_output=True, text=True).stdout
+                    wire = float(re.search(r"raw_bytes=(\d+)", out).group(1))
+                    ratio.append((rss_kib(sut.pid) - before) * 1024 / wire)
+                finally:
+                    sut.kill()
+                    sut.wait()
+        print(f"{'idle RSS':48} {name:10} {statistics.median(idle) / 1024:8.1f} MiB", flush=True)
+        print(f"{'held while undecided':48} {name:10} {statistics.median(ratio):8.2f} bytes of RSS per wire byte", flush=True)
+
+
+def main():
+    if not program("tailrace"):
+        sys.exit("build first: make")
+    if not PEERS:
+        print("PEERS is not set: tailrace alone (PEERS=DIR with otelcol, df_engine, rotel compares)")
+    print(f"medians of {RUNS} runs; collector on CPU {SUT_CPU}, load and sink on CPU {LOAD_CPU}")
+    for row in ROWS:
+        if PATTERN in row[0]:
+            row_table(row)
+    if PATTERN in "idle held":
+        idle_and_held()
+    if PATTERN in "size":
+        for n in ("tailrace", "otelcol", "df_engine", "rotel"):
+            if program(n):
+                print(f"{'binary size':48} {n:10} {os.path.getsize(program(n)) / 1048576:8.1f} MiB")
+    micro = [f"{BUILD}/obj/bench/{m}" for m in sorted(os.listdir(f"{BUILD}/obj/bench")) if re.fullmatch(r"micro_\w+", m)]
+    for m in micro:
+        if PATTERN in os.path.basename(m):
+            subprocess.run(["taskset", "-c", str(SUT_CPU), m], check=False)
+
+
+main()
