@@ -25,7 +25,7 @@ struct conn_ops {
     void (*on_read)(void *ctx, const uint8_t *p, size_t n);
     /* The peer half-closed; we may still write. NULL: close. */
     void (*on_eof)(void *ctx);
-    /* All writes so far have left. May be NULL. */
+    /* Writes that had to wait (conn_unsent_bytes() was not 0) have all left. May be NULL. */
     void (*on_flushed)(void *ctx);
     /* The end. reason: "" for our own close, else words for the log ("connection reset by peer"). */
     void (*on_closed)(void *ctx, const char *reason);
@@ -60,6 +60,9 @@ const char *conn_peer(const struct conn *c);
 struct listener;
 struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix, bool reuse_port, char bound[static 64],
                               void (*on_accept)(void *ctx, struct conn *c), void *ctx, struct err *err) MUST_USE;
+/* Is the TCP address free? -1 with the same err when somebody listens there. SO_REUSEPORT alone would not
+ * notice another daemon: the first of several workers asks before it listens. */
+int listener_probe(const char *endpoint, struct err *err) MUST_USE;
 /* Stops accepting; closes. NULLs. */
 void listener_free(struct listener **l);
 /* Accepting off and on (out of file descriptors, too many connections). */
