@@ -27,8 +27,10 @@ unsigned loop_free(struct loop **l);
 uint64_t loop_now_ns(const struct loop *l); /* monotonic, cached once per turn */
 void *loop_uv(struct loop *l);              /* the uv_loop_t, for net/ only */
 
-/* Called from a callback that ran too long is logged and counted by the loop's own watch. */
+/* Turns that took over 100 ms, counted by the loop's own watch. `site` names the longest callback of
+ * the turn as far as the loop knows it: a timer's site, "posted", "deferred", "ring", or "i/o". */
 uint64_t loop_stalls(const struct loop *l);
+void loop_on_stall(struct loop *l, void (*fn)(void *ctx, const char *site, uint64_t ms), void *ctx);
 
 /* fn runs on the loop's thread, soon, in the order posted. Any thread. The loop must outlive it. */
 void loop_post(struct loop *l, void (*fn)(void *ctx), void *ctx);

@@ -28,7 +28,7 @@ allow connectors component model platform
 allow pipeline component model platform receivers processors exporters connectors extensions
 allow config pipeline component platform
 allow cmd config pipeline component model net platform
-only 'uv\.h' '(platform/(loop|clock|cpu)|net/).*'
+only 'uv\.h' '(platform/(loop|ring|clock|cpu)|net/).*'
 only 'yaml\.h' 'config/yaml\.c'
 only 'nghttp2/' 'net/.*'
 only '(model/proto|protobuf-c)' 'model/.*'
