@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The admin side: /metrics on the plan's readers, and /debug pages for a loopback client. */
+#ifndef TAILRACE_CMD_ADMIN_H
+#define TAILRACE_CMD_ADMIN_H
+
+#include "pipeline/build.h"
+
+/* The daemon's own rows (process, memory, ledger), for the page and the reference. Ends with name NULL. */
+extern const struct metric_row admin_metrics[];
+
+struct admin;
+
+/* Listens on every reader of the plan; the metrics_off plan has none. NULL with err when one cannot
+ * be bound. `set` is the main loop's metric set, where the rows above get their values. */
+struct admin *admin_new(struct graph *g, const struct plan *plan, struct loop *main_loop, struct metric_set *set,
+                        struct budget *budget, struct log log, struct err *err) MUST_USE;
+/* Closes listeners and connections. Fine on NULL. */
+void admin_free(struct admin **a);
+
+#endif
