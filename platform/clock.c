@@ -3,6 +3,7 @@
 #include "platform/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "platform/check.h"
@@ -38,7 +39,10 @@ void clock_format_local_ms(uint64_t wall_ns, char dst[static 40])
 
     if (localtime_r(&sec, &tm)) {
         strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-        strftime(zone, sizeof(zone), "%z", &tm);
+        if (tm.tm_gmtoff)
+            strftime(zone, sizeof(zone), "%z", &tm);
+        else
+            memcpy(zone, "Z", 2);
     }
     snprintf(dst, 40, "%s.%03u%s", day, (unsigned)(wall_ns % NS_PER_SEC / NS_PER_MS), zone);
 }

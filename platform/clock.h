@@ -14,7 +14,7 @@ uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC */
 uint64_t clock_wall_ns(void); /* since the epoch */
 uint64_t clock_cpu_ns(void);  /* CPU time of the process */
 
-/* "2026-01-02T15:04:05.123+0100" (zone of the process) and "...Z" with nanoseconds. dst: 40 bytes. */
+/* "2026-01-02T15:04:05.123+0100" (zone of the process; Z for UTC) and "...Z" with nanoseconds. dst: 40 bytes. */
 void clock_format_local_ms(uint64_t wall_ns, char dst[static 40]);
 void clock_format_utc_ns(uint64_t wall_ns, char dst[static 40]);
 
