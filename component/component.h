@@ -11,7 +11,8 @@
  *   message         from the same component on another worker (host_send)
  *   drain           stop admitting, send on what is held, then call host_drained() once, perhaps
  *                   later. Safe before start and twice. After host_drained() nothing may be emitted.
- *                   The deadline is the host's: host_deadline_passed().
+ *                   The deadline is the host's: host_deadline_passed(). When it passes, drain is
+ *                   called again on those that have not finished: drop what is held, and finish.
  *   destroy         frees everything; accepts half-built objects; after drain or a failed start.
  *   shared_destroy  after all workers are gone, on main.
  */

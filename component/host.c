@@ -51,3 +51,9 @@ void host_failed(struct host *h, const char *text)
     CHECK(h->failed_fn);
     h->failed_fn(h, text);
 }
+
+bool host_ready(const struct host *h, uint64_t *since_wall_ns)
+{
+    *since_wall_ns = 0;
+    return h->ready_fn && h->ready_fn(h, since_wall_ns);
+}

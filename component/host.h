@@ -40,6 +40,7 @@ struct host {
     bool (*deadline_fn)(const struct host *h);
     void (*failed_fn)(struct host *h, const char *text);
     int (*accept_fn)(struct host *h, struct payload **p, struct request_info *info, struct waiter w);
+    bool (*ready_fn)(const struct host *h, uint64_t *since_wall_ns);
     void *graph; /* the graph's own */
 };
 
@@ -54,7 +55,7 @@ void host_emit(struct host *h, struct batch **take);
  */
 void host_accept(struct host *h, struct payload **p, struct request_info *info, struct waiter w);
 
-/* Drain finished. Once. */
+/* Drain finished. Repeats are ignored. */
 void host_drained(struct host *h);
 /* The stop deadline has passed: what is still held is dropped as DROP_SHUTDOWN. */
 bool host_deadline_passed(const struct host *h);
@@ -64,6 +65,10 @@ bool host_deadline_passed(const struct host *h);
  * host_send_flush wakes the receivers; call it once after the sends of one event. */
 bool host_send(struct host *h, unsigned to_worker, void *msg) MUST_USE;
 void host_send_flush(struct host *h);
+
+/* Extensions: do all pipelines run, and since when? False before all have started, from the first
+ * moment of the shutdown, and after a host_failed() of any component. */
+bool host_ready(const struct host *h, uint64_t *since_wall_ns);
 
 /* A run-time failure that makes the component useless (its listener died): logged, /health goes
  * unhealthy. The process goes on. */

@@ -41,12 +41,16 @@ struct ledger {
     uint64_t dropped[DROP_REASONS];
     int64_t held; /* here, on this worker */
     uint64_t moved_out, moved_in;
+    /* A fan-out's branch: ledger_end calls it, as its last act, when held has come to 0; it may free
+     * the ledger. NULL: none. Not summed. */
+    void (*emptied)(struct ledger *l);
 };
 
 const char *drop_reason_name(enum drop_reason r);  /* "queue_full" */
 const char *drop_reason_text(enum drop_reason r);  /* one sentence for docs and help */
 
 void ledger_accept(struct ledger *l, uint64_t n_spans);
+/* n_spans 0 does nothing and does not look at l. */
 void ledger_end(struct ledger *l, uint64_t n_spans, enum ledger_fate fate, enum drop_reason reason);
 /* a += b, for the scrape. */
 void ledger_sum(struct ledger *a, const struct ledger *b);
