@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* Prints "file:line: function: text" to stderr and aborts. Any thread. */
-_Noreturn void check_failed(const char *file, int line, const char *func, const char *text);
+__attribute__((noreturn)) void check_failed(const char *file, int line, const char *func, const char *text);
 
 /* Aborts unless cond holds. Compiled into every build. */
 #define CHECK(cond) \

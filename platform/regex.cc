@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * RE2 behind C. Latin-1 mode is not used: patterns and text are UTF-8, as in the Collector; bytes that
+ * are not UTF-8 match no character but do not end a search.
+ *
+ * RE2 is built with exceptions off here, and allocates only while compiling and for the caches of its
+ * automata, which max_mem bounds. When a cache is full RE2 falls back to slower, still linear ways.
+ *
+ * Threads: compiled objects are immutable to callers; RE2 locks its caches itself.
+ */
+#include <re2/re2.h>
+#include <re2/set.h>
+
+#include <new>
+
+extern "C" {
+#include "platform/regex.h"
+}
+
+struct regex {
+    re2::RE2 re;
+    explicit regex(const char *pattern, const re2::RE2::Options &o) : re(pattern, o) {}
+};
+
+struct regex_set {
+    re2::RE2::Set set;
+    size_t n;
+    regex_set(const re2::RE2::Options &o, size_t count) : set(o, re2::RE2::UNANCHORED), n(count) {}
+};
+
+static re2::RE2::Options options(int64_t max_mem)
+{
+    re2::RE2::Options o(re2::RE2::Quiet); /* errors go to the caller, not to stderr */
+
+    o.set_max_mem(max_mem);
+    return o;
+}
+
+static re2::StringPiece piece(struct slice s)
+{
+    return re2::StringPiece(reinterpret_cast<const char *>(s.p), s.len);
+}
+
+extern "C" struct regex *regex_new(const char *pattern, struct err *err)
+{
+    struct regex *r = new (std::nothrow) regex(pattern, options(2 << 20));
+
+    if (!r) {
+        err_set(err, "out of memory");
+        return nullptr;
+    }
+    if (!r->re.ok()) {
+        err_set(err, "error parsing regexp: %s", r->re.error().c_str());
+        delete r;
+        return nullptr;
+    }
+    return r;
+}
+
+extern "C" void regex_free(struct regex **r)
+{
+    delete *r;
+    *r = nullptr;
+}
+
+extern "C" bool regex_search(const struct regex *r, struct slice s, size_t from, size_t *start, size_t *end)
+{
+    re2::StringPiece match;
+    bool wanted = start || end;
+
+    if (from > s.len || !r->re.Match(piece(s), from, s.len, re2::RE2::UNANCHORED, wanted ? &match : nullptr, wanted))
+        return false;
+    if (start)
+        *start = s.len ? static_cast<size_t>(match.data() - reinterpret_cast<const char *>(s.p)) : 0;
+    if (end)
+        *end = s.len ? static_cast<size_t>(match.data() - reinterpret_cast<const char *>(s.p)) + match.size() : 0;
+    return true;
+}
+
+/* Bytes of the character at i, so that an empty match steps over whole characters. */
+static size_t step(struct slice s, size_t i)
+{
+    size_t n = 1;
+
+    if (s.p[i] >= 0xc2 && s.p[i] <= 0xf4)
+        while (n < 4 && i + n < s.len && (s.p[i + n] & 0xc0) == 0x80)
+            n++;
+    return n;
+}
+
+extern "C" int regex_replace(const struct regex *r, struct slice s, struct buf *out,
+                             int (*replace)(void *ctx, struct slice match, struct buf *out), void *ctx)
+{
+    size_t copied = 0, at = 0, start, end, last_end = SIZE_MAX;
+    int n = 0;
+
+    while (at <= s.len && regex_search(r, s, at, &start, &end)) {
+        if (start != end || start != last_end) { /* an empty match right after a match is not taken */
+            if (buf_add(out, s.p + copied, start - copied))
+                return -1;
+            if (replace(ctx, slice_of(s.p + start, end - start), out))
+                return -1;
+            copied = last_end = end;
+            n++;
+        }
+        if (end > at)
+            at = end;
+        else if (at < s.len)
+            at += step(s, at);
+        else
+            break;
+    }
+    return buf_add(out, s.p + copied, s.len - copied) ? -1 : n;
+}
+
+extern "C" struct regex_set *regex_set_new(const char *const *patterns, size_t n, struct err *err)
+{
+    struct regex_set *r = new (std::nothrow) regex_set(options(16 << 20), n);
+    std::string why;
+
+    if (!r) {
+        err_set(err, "out of memory");
+        return nullptr;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (r->set.Add(patterns[i], &why) < 0) {
+            err_set(err, "error parsing regexp: %s", why.c_str());
+            delete r;
+            return nullptr;
+        }
+    if (!r->set.Compile()) {
+        err_set(err, "the expressions together need too much memory");
+        delete r;
+        return nullptr;
+    }
+    return r;
+}
+
+extern "C" void regex_set_free(struct regex_set **r)
+{
+    delete *r;
+    *r = nullptr;
+}
+
+extern "C" bool regex_set_match(const struct regex_set *r, struct slice s, uint64_t *hits)
+{
+    std::vector<int> found;
+
+    if (hits)
+        memset(hits, 0, (r->n + 63) / 64 * sizeof(*hits));
+    if (!r->n || !r->set.Match(piece(s), hits ? &found : nullptr))
+        return false;
+    for (int i : found)
+        hits[i / 64] |= uint64_t{1} << (i % 64);
+    return true;
+}
