@@ -201,7 +201,6 @@ bool payload_fit_resources(struct payload *p, uint32_t n)
 
     if (LIKELY(n <= priv->cap_resources))
         return true;
-    n = n < UINT32_MAX / 2 ? n + n / 2 + 2 : n;
     t = table_resize(priv, p->resources, block_of(p)->resources, priv->cap_resources,
                      p->n_resources, n, sizeof(*t));
     if (!t)
@@ -211,7 +210,6 @@ bool payload_fit_resources(struct payload *p, uint32_t n)
     return true;
 }
 
-/* The walk numbers a scope before it commits it, so the entries up to cap are worth keeping. */
 bool payload_fit_scopes(struct payload *p, uint32_t n)
 {
     struct payload_priv *priv = p->priv;
@@ -219,7 +217,6 @@ bool payload_fit_scopes(struct payload *p, uint32_t n)
 
     if (LIKELY(n <= priv->cap_scopes))
         return true;
-    n = n < UINT32_MAX / 2 ? n + n / 2 + 2 : n;
     t = table_resize(priv, p->scopes, block_of(p)->scopes, priv->cap_scopes, p->n_scopes, n,
                      sizeof(*t));
     if (!t)
@@ -229,7 +226,6 @@ bool payload_fit_scopes(struct payload *p, uint32_t n)
     return true;
 }
 
-/* Exact: the walk knows how many may come. */
 bool payload_fit_spans(struct payload *p, uint32_t n)
 {
     struct payload_priv *priv = p->priv;
