@@ -48,6 +48,8 @@ void ledger_accept(struct ledger *l, uint64_t n_spans)
 
 void ledger_end(struct ledger *l, uint64_t n_spans, enum ledger_fate fate, enum drop_reason reason)
 {
+    if (n_spans == 0)
+        return;
     CHECK(fate < FATES && reason < DROP_REASONS);
     CHECK((fate == FATE_DROPPED) == (reason != DROP_NONE));
     CHECK(l->held >= (int64_t)n_spans);
@@ -55,6 +57,8 @@ void ledger_end(struct ledger *l, uint64_t n_spans, enum ledger_fate fate, enum 
     l->fate[fate] += n_spans;
     if (fate == FATE_DROPPED)
         l->dropped[reason] += n_spans;
+    if (UNLIKELY(l->emptied && l->held == 0))
+        l->emptied(l);
 }
 
 void ledger_sum(struct ledger *a, const struct ledger *b)

@@ -164,21 +164,24 @@ static void request_answered(struct answers *a)
     free(j);
 }
 
-static void enter(const struct head *h, struct payload **p, struct request_info *info, struct waiter w)
+static void enter(const struct head *h, struct payload **p, struct request_info *info, struct waiter w,
+                  uint64_t received_ns)
 {
     struct batch *b = batch_new(p, h->ledger);
 
     b->waiter = w;
     b->info = info;
+    b->received_ns = received_ns;
     outlet_push(h->first, &b);
 }
 
-void inlet_accept(struct inlet *in, struct payload **p, struct request_info *info, struct waiter w)
+void inlet_accept(struct inlet *in, struct payload **p, struct request_info *info, struct waiter w,
+                  uint64_t received_ns)
 {
     struct request_join *j;
 
     if (LIKELY(in->n == 1)) {
-        enter(&in->heads[0], p, info, w);
+        enter(&in->heads[0], p, info, w, received_ns);
         return;
     }
     if (w.fn) {
@@ -190,9 +193,9 @@ void inlet_accept(struct inlet *in, struct payload **p, struct request_info *inf
     for (size_t i = 0; i + 1 < in->n; i++) {
         struct payload *ref = payload_ref(*p);
 
-        enter(&in->heads[i], &ref, request_info_ref(info), w);
+        enter(&in->heads[i], &ref, request_info_ref(info), w, received_ns);
     }
-    enter(&in->heads[in->n - 1], p, info, w);
+    enter(&in->heads[in->n - 1], p, info, w, received_ns);
 }
 
 /* A connector's batch and the pipelines that answer for it. */

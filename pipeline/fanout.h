@@ -37,8 +37,9 @@ struct inlet {
     struct list joins;
 };
 
-/* See host_accept(). */
-void inlet_accept(struct inlet *in, struct payload **p, struct request_info *info, struct waiter w);
+/* See host_accept(). received_ns: now, monotonic. */
+void inlet_accept(struct inlet *in, struct payload **p, struct request_info *info, struct waiter w,
+                  uint64_t received_ns);
 /* A connector's batch: it ends as exported in its own pipeline when every next pipeline has answered
  * for it; a bad answer goes back to whoever waits, or is a drop when nobody does. Takes the batch. */
 void inlet_push(struct inlet *in, struct batch **take);

@@ -42,7 +42,9 @@ struct instance {
     struct outlet *next;  /* processors: what follows */
     struct inlet *inlet;  /* receivers, connectors: the pipelines they feed */
     bool *unwoken;        /* per worker: pushed to its ring since the last wake */
-    bool asked, drained;  /* drain was called; host_drained() came */
+    unsigned messages;    /* handled since the last settling round */
+    bool asked;           /* drain was called */
+    _Atomic bool drained; /* host_drained() came */
     bool closed;          /* its stage is over on all workers: nothing may come out any more */
 };
 
@@ -66,7 +68,6 @@ struct worker {
     struct ring_end *ring_ends; /* [node * n_workers + from] */
     struct arena *arena;        /* the arrays above and what hangs on them */
     unsigned undrained;         /* instances of the stage under way */
-    unsigned messages;          /* handled in the settling round under way */
     bool running;
 };
 
@@ -77,20 +78,23 @@ struct graph {
     struct arena *arena;
     struct node *nodes;
     size_t n_nodes;
+    struct node *extension_nodes; /* the main worker's instances, in start order */
+    size_t n_extensions;
     unsigned n_stages;
+    bool running;
     struct shared *shared; /* by plan component */
     struct worker *workers;
-    struct instance *extensions;
-    size_t n_extensions;
+    struct worker main; /* the extensions': the main loop, no thread */
     bool audit;
 
     _Atomic bool failed;
     _Atomic bool deadline_passed;
     _Atomic uint64_t ready_since_ns; /* wall clock; 0: not ready */
     struct stop *stop;               /* a drain under way, or over */
-    unsigned scrapes;                /* under way */
 };
 
+/* build.c */
+size_t worker_instances(const struct worker *w); /* how many */
 /* route.c: fills in an instance's host functions. */
 void route_bind(struct instance *i);
 /* messages.c */

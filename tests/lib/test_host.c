@@ -50,6 +50,7 @@ static int accept_payload(struct host *h, struct payload **p, struct request_inf
 
     b->waiter = w;
     b->info = info;
+    b->received_ns = loop_now_ns(h->loop);
     capture(h, &b);
     return 0;
 }

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A graph's start and end: components are started on the main thread before any worker runs, and
+ * destroyed on it after all workers have gone. Between the two the workers are on their own.
+ * Threads: main; each worker's thread runs its loop and nothing else.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pipeline/graph.h"
+#include "pipeline/registry.h"
+#include "platform/clock.h"
+
+/* ---- start ---- */
+
+static int start_instance(struct instance *i, struct err *err)
+{
+    const struct component_type *t = i->node->pc->type;
+
+    if (!t->start || t->start(i->c, err) == 0)
+        return 0;
+    return err_wrap(err, "failed to start \"%s\" %s", i->node->pc->id, component_kind_name(t->kind));
+}
+
+static int start_node(struct graph *g, size_t node, struct err *err)
+{
+    for (unsigned w = 0; w < g->o.n_workers; w++)
+        if (start_instance(&g->workers[w].instances[node], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Later stages first, so that what a component finds after itself has been started. */
+static int start_kind(struct graph *g, enum component_kind kind, struct err *err)
+{
+    for (unsigned stage = g->n_stages; stage-- > 0;)
+        for (size_t i = 0; i < g->n_nodes; i++)
+            if (g->nodes[i].stage == stage && g->nodes[i].pc->type->kind == kind && start_node(g, i, err) < 0)
+                return -1;
+    return 0;
+}
+
+static int start_extensions(struct graph *g, struct err *err)
+{
+    if (g->n_extensions)
+        log_info(&g->log, "Starting extensions...");
+    for (size_t i = 0; i < g->n_extensions; i++) {
+        struct instance *e = &g->main.instances[i];
+
+        log_info(&e->host.log, "Extension is starting...");
+        if (start_instance(e, err) < 0)
+            return -1;
+        log_info(&e->host.log, "Extension started.");
+    }
+    return 0;
+}
+
+int graph_start(struct graph *g, struct err *err)
+{
+    static const enum component_kind order[] = {EXPORTER, CONNECTOR, PROCESSOR, RECEIVER};
+
+    if (start_extensions(g, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        if (start_kind(g, order[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+static void *run_worker(void *arg)
+{
+    struct worker *w = arg;
+    char name[16];
+
+    snprintf(name, sizeof(name), "worker %u", w->index % 1000);
+    pthread_setname_np(pthread_self(), name);
+    loop_run(w->loop);
+    return NULL;
+}
+
+static void on_stall(void *ctx, const char *site, uint64_t ms)
+{
+    struct worker *w = ctx;
+
+    log_warn(&w->g->log, "Event loop was held up", LOG_UINT("worker", w->index), LOG_STR("callback", site),
+             LOG_UINT("ms", ms));
+}
+
+void graph_run(struct graph *g)
+{
+    sigset_t all, before;
+
+    /* Signals are the main thread's. */
+    sigfillset(&all);
+    CHECK(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+    for (unsigned i = 0; i < g->o.n_workers; i++) {
+        struct worker *w = &g->workers[i];
+
+        loop_on_stall(w->loop, on_stall, w);
+        CHECK(pthread_create(&w->thread, NULL, run_worker, w) == 0);
+        w->running = true;
+    }
+    CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
+    atomic_store(&g->ready_since_ns, clock_wall_ns());
+}
+
+/* ---- end ---- */
+
+static void stop_loop(void *ctx)
+{
+    loop_stop(ctx);
+}
+
+static void join_workers(struct graph *g)
+{
+    for (unsigned i = 0; i < g->o.n_workers; i++)
+        if (g->workers[i].running)
+            loop_post(g->workers[i].loop, stop_loop, g->workers[i].loop);
+    for (unsigned i = 0; i < g->o.n_workers; i++) {
+        if (g->workers[i].running)
+            CHECK(pthread_join(g->workers[i].thread, NULL) == 0);
+        g->workers[i].running = false;
+    }
+}
+
+static void destroy_instance(struct instance *i)
+{
+    if (!i->c)
+        return;
+    i->node->pc->type->destroy(&i->c);
+    CHECK(i->c == NULL);
+}
+
+/* Feeders before those they feed. */
+static void destroy_instances(struct graph *g)
+{
+    for (unsigned stage = 0; stage < g->n_stages; stage++)
+        for (size_t i = 0; i < g->n_nodes; i++)
+            for (unsigned w = 0; g->nodes[i].stage == stage && w < g->o.n_workers; w++)
+                destroy_instance(&g->workers[w].instances[i]);
+}
+
+static unsigned free_worker(struct worker *w)
+{
+    unsigned leaked = loop_free(&w->loop);
+
+    metric_set_free(&w->metrics);
+    arena_free(&w->arena);
+    return leaked;
+}
+
+static void destroy_shared(struct graph *g)
+{
+    for (size_t i = 0; i < g->plan->n_components; i++)
+        if (g->shared[i].created)
+            g->plan->components[i].type->shared_destroy(&g->shared[i].ptr);
+}
+
+unsigned graph_free(struct graph **gp)
+{
+    struct graph *g = *gp;
+    unsigned leaked = 0;
+
+    *gp = NULL;
+    join_workers(g);
+    destroy_instances(g);
+    messages_free(g);
+    for (unsigned i = 0; i < g->o.n_workers; i++)
+        leaked += free_worker(&g->workers[i]);
+    for (size_t i = g->n_extensions; i-- > 0;)
+        destroy_instance(&g->main.instances[i]);
+    arena_free(&g->main.arena);
+    destroy_shared(g);
+    stop_free(g);
+    arena_free(&g->arena);
+    free(g);
+    return leaked;
+}
