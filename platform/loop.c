@@ -450,7 +450,6 @@ unsigned loop_free(struct loop **lp)
     struct signal_watch *w, *next;
     unsigned leaked;
 
-    *lp = NULL;
     settle(l);
     leaked = take_census(l, true).open;
     close_own(l);
@@ -462,5 +461,6 @@ unsigned loop_free(struct loop **lp)
     pthread_mutex_destroy(&l->posts_lock);
     free(l->name);
     free(l);
+    *lp = NULL; /* not before: what settled may still have used it */
     return leaked;
 }

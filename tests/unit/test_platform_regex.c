@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Regular expressions: search, replacement by Go's rules, sets, and text that is not UTF-8. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "platform/clock.h"
+#include "platform/mem.h"
+#include "platform/regex.h"
+
+static struct regex *compiled(const char *pattern)
+{
+    struct err err = {""};
+    struct regex *r = regex_new(pattern, &err);
+
+    ck_assert_msg(r != NULL, "%s", err.text);
+    return r;
+}
+
+START_TEST(search_gives_the_leftmost_first_match)
+{
+    struct regex *r = compiled("b+|bc");
+    struct slice s = slice_str("abbcb");
+    size_t start = 9, end = 9;
+
+    ck_assert(regex_search(r, s, 0, &start, &end));
+    ck_assert_uint_eq(start, 1);
+    ck_assert_uint_eq(end, 3);
+    ck_assert(regex_search(r, s, 3, &start, NULL));
+    ck_assert_uint_eq(start, 4);
+    ck_assert(!regex_search(r, s, 5, NULL, NULL));
+    ck_assert(!regex_search(r, s, 6, NULL, NULL)); /* behind the end */
+    ck_assert(regex_search(r, s, 0, NULL, NULL));
+    regex_free(&r);
+    regex_free(&r);
+}
+END_TEST
+
+START_TEST(anchors_mean_the_text_not_the_start_of_the_search)
+{
+    struct regex *r = compiled("^b"), *word = compiled("\\bb");
+
+    ck_assert(!regex_search(r, slice_str("ab"), 1, NULL, NULL));
+    ck_assert(!regex_search(word, slice_str("ab"), 1, NULL, NULL));
+    ck_assert(regex_search(word, slice_str("a b"), 1, NULL, NULL));
+    regex_free(&r);
+    regex_free(&word);
+}
+END_TEST
+
+START_TEST(empty_text_and_empty_pattern)
+{
+    struct regex *r = compiled("");
+    size_t start = 9, end = 9;
+
+    ck_assert(regex_search(r, slice_of(NULL, 0), 0, &start, &end));
+    ck_assert_uint_eq(start, 0);
+    ck_assert_uint_eq(end, 0);
+    regex_free(&r);
+}
+END_TEST
+
+START_TEST(bad_patterns_explain_themselves)
+{
+    static const char *const bad[] = {"(", "a(?!b)", "[z-a]", "\\1", "(?P<n>a", "a**"};
+    struct err err = {""};
+
+    ck_assert_ptr_null(regex_new(bad[_i], &err));
+    ck_assert_int_eq(strncmp(err.text, "error parsing regexp: ", 22), 0);
+    ck_assert_uint_gt(strlen(err.text), 25);
+    ck_assert_ptr_null(regex_set_new(&bad[_i], 1, &err));
+}
+END_TEST
+
+static int star(void *ctx, struct slice match, struct buf *out)
+{
+    (void)match;
+    return buf_add(out, ctx, strlen((const char *)ctx));
+}
+
+static const struct {
+    const char *pattern, *text, *with, *want;
+    int n;
+} replaced[] = {
+    {"a", "banana", "*", "b*n*n*", 3},
+    {"a*", "baaac", "*", "*b*c*", 3}, /* not "*b**c*": an empty match right after a match is not taken */
+    {"", "ab", "-", "-a-b-", 3},
+    {"", "", "-", "-", 1},
+    {"", "\xc3\xa9", "-", "-\xc3\xa9-", 2}, /* whole characters */
+    {"x", "abc", "*", "abc", 0},
+    {"[0-9]{4}", "1234 12 56789", "****", "**** 12 ****9", 2},
+    {"^a", "aaa", "", "aa", 1},
+    {"b", "a\xff" "b", "c", "a\xff" "c", 1}, /* not UTF-8 */
+};
+
+START_TEST(replacement_follows_go)
+{
+    struct regex *r = compiled(replaced[_i].pattern);
+    struct buf out = {0};
+    int n = regex_replace(r, slice_str(replaced[_i].text), &out, star, (void *)replaced[_i].with);
+
+    ck_assert_int_eq(n, replaced[_i].n);
+    buf_putc(&out, '\0');
+    ck_assert_str_eq((char *)out.p, replaced[_i].want);
+    buf_free(&out);
+    regex_free(&r);
+}
+END_TEST
+
+START_TEST(full_output_ends_a_replacement)
+{
+    struct regex *r = compiled("a");
+    struct buf out = {.max = 4};
+
+    ck_assert_int_eq(regex_replace(r, slice_str("bbbba"), &out, star, (void *)"*"), -1);
+    buf_clear(&out);
+    ck_assert_int_eq(regex_replace(r, slice_str("aaa"), &out, star, (void *)"**"), -1);
+    buf_free(&out);
+    regex_free(&r);
+}
+END_TEST
+
+START_TEST(sets_tell_which_matched)
+{
+    const char *patterns[70];
+    struct err err = {""};
+    struct regex_set *r;
+    uint64_t hits[2] = {7, 7};
+
+    for (int i = 0; i < 69; i++)
+        patterns[i] = mem_printf("^k%d$", i);
+    patterns[69] = "k";
+    r = regex_set_new(patterns, 70, &err);
+    ck_assert_msg(r != NULL, "%s", err.text);
+    ck_assert(regex_set_match(r, slice_str("k3"), hits));
+    ck_assert_uint_eq(hits[0], 1u << 3);
+    ck_assert_uint_eq(hits[1], 1u << 5);
+    ck_assert(!regex_set_match(r, slice_str("z"), hits));
+    ck_assert_uint_eq(hits[0] | hits[1], 0);
+    ck_assert(regex_set_match(r, slice_str("k66"), NULL));
+    regex_set_free(&r);
+    for (int i = 0; i < 69; i++)
+        free((char *)patterns[i]);
+    r = regex_set_new(NULL, 0, &err);
+    ck_assert_ptr_nonnull(r);
+    ck_assert(!regex_set_match(r, slice_str("k"), NULL));
+    regex_set_free(&r);
+}
+END_TEST
+
+/* Backtracking engines need 2^n steps here. */
+START_TEST(hostile_pattern_is_linear)
+{
+    struct regex *r = compiled("(a|aa)+$");
+    static char text[200001];
+    uint64_t began = clock_cpu_ns();
+
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 2] = 'b';
+    ck_assert(!regex_search(r, slice_str(text), 0, NULL, NULL));
+    ck_assert(clock_cpu_ns() - began < 20 * NS_PER_SEC);
+    regex_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("platform regex");
+    TCase *t = tcase_create("regex");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    suite_add_tcase(s, t);
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, search_gives_the_leftmost_first_match);
+    tcase_add_test(t, anchors_mean_the_text_not_the_start_of_the_search);
+    tcase_add_test(t, empty_text_and_empty_pattern);
+    tcase_add_loop_test(t, bad_patterns_explain_themselves, 0, 6);
+    tcase_add_loop_test(t, replacement_follows_go, 0, (int)ARRAY_LEN(replaced));
+    tcase_add_test(t, full_output_ends_a_replacement);
+    tcase_add_test(t, sets_tell_which_matched);
+    tcase_add_test(t, hostile_pattern_is_linear);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
