@@ -18,7 +18,7 @@
 
 struct field_iter field_iter(struct slice message)
 {
-    return (struct field_iter){message.p, message.p + message.len};
+    return (struct field_iter){message.p, message.len ? message.p + message.len : message.p};
 }
 
 static const uint8_t *field_value(struct field *f, const uint8_t *p, const uint8_t *end)
