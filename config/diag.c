@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Diagnostics: see diag.h. At most 200 are kept: a file with more is not read to the end by anyone,
+ * and hostile input must not make the list grow without bound.
+ */
+#include "config/diag.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_KEPT 200
+
+struct diags *diags_new(void)
+{
+    struct diags *d = mem_alloc(sizeof(*d));
+    d->arena = arena_new();
+    return d;
+}
+
+void diags_free(struct diags **d)
+{
+    if (!*d)
+        return;
+    arena_free(&(*d)->arena);
+    free((*d)->v);
+    free(*d);
+    *d = NULL;
+}
+
+static const char *keep(struct diags *d, const char *s)
+{
+    return s ? arena_dup_n(d->arena, s, strlen(s)) : NULL;
+}
+
+void diag_addv(struct diags *d, enum severity severity, struct pos at, const char *path, const char *hint,
+               const char *fmt, va_list ap)
+{
+    if (severity == DIAG_ERROR)
+        d->n_errors++;
+    else
+        d->n_warnings++;
+    if (d->n == MAX_KEPT)
+        return;
+    if (d->n == d->cap) {
+        d->cap = d->cap ? d->cap * 2 : 16;
+        d->v = mem_grow(d->v, d->cap * sizeof(*d->v));
+    }
+    struct buf text = {0};
+    buf_putv(&text, fmt, ap);
+    at.file = keep(d, at.file);
+    at.via = keep(d, at.via);
+    d->v[d->n++] = (struct diag){
+        .severity = severity,
+        .at = at,
+        .path = keep(d, path ? path : ""),
+        .text = arena_dup_n(d->arena, (const char *)text.p, text.len),
+        .hint = keep(d, hint),
+    };
+    buf_free(&text);
+}
+
+void diag_add(struct diags *d, enum severity severity, struct pos at, const char *path, const char *hint,
+              const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    diag_addv(d, severity, at, path, hint, fmt, ap);
+    va_end(ap);
+}
+
+void diag_print(const struct diag *g, struct buf *out)
+{
+    if (g->path[0])
+        buf_putf(out, "%s: ", g->path);
+    buf_puts(out, g->text);
+    if (g->at.via)
+        buf_putf(out, " (the value comes from %s)", g->at.via);
+}
+
+static void print_whole(const struct diag *g, struct buf *out)
+{
+    if (g->at.file && g->at.line)
+        buf_putf(out, "%s:%u:%u: ", g->at.file, g->at.line, g->at.col);
+    else if (g->at.file)
+        buf_putf(out, "%s: ", g->at.file);
+    if (g->severity == DIAG_WARNING)
+        buf_puts(out, "warning: ");
+    diag_print(g, out);
+    buf_putc(out, '\n');
+    if (g->hint)
+        buf_putf(out, "  %s\n", g->hint);
+}
+
+/* The number of the first diagnostic of the same file: files stay in the order they were met. */
+static size_t file_rank(const struct diags *d, size_t i)
+{
+    const char *f = d->v[i].at.file;
+    for (size_t k = 0; k < i; k++) {
+        const char *g = d->v[k].at.file;
+        if (f == g || (f && g && strcmp(f, g) == 0))
+            return k;
+    }
+    return i;
+}
+
+struct rank {
+    size_t file, i;
+    struct pos at;
+};
+
+static int by_place(const void *pa, const void *pb)
+{
+    const struct rank *a = pa, *b = pb;
+    if (a->file != b->file)
+        return a->file < b->file ? -1 : 1;
+    if (a->at.line != b->at.line)
+        return a->at.line < b->at.line ? -1 : 1;
+    if (a->at.col != b->at.col)
+        return a->at.col < b->at.col ? -1 : 1;
+    return a->i < b->i ? -1 : a->i > b->i;
+}
+
+void diags_print(struct diags *d, struct buf *out)
+{
+    struct rank order[MAX_KEPT];
+    for (size_t i = 0; i < d->n; i++)
+        order[i] = (struct rank){file_rank(d, i), i, d->v[i].at};
+    qsort(order, d->n, sizeof(order[0]), by_place);
+    for (size_t i = 0; i < d->n; i++)
+        print_whole(&d->v[order[i].i], out);
+    if (d->n_errors + d->n_warnings > d->n)
+        buf_putf(out, "and %zu more\n", d->n_errors + d->n_warnings - d->n);
+}
+
+/* ---- nearest name ---- */
+
+#define NAME_MAX_LEN 64
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+    size_t m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+/* Edits (insert, delete, replace, swap of neighbours) between two names; case and _ - . are equal. */
+static size_t distance(const char *a, size_t n, const char *b, size_t m)
+{
+    size_t row[3][NAME_MAX_LEN + 1];
+    for (size_t j = 0; j <= m; j++)
+        row[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t *cur = row[i % 3], *prev = row[(i - 1) % 3], *prev2 = row[(i + 1) % 3];
+        cur[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+            bool same = x == y || ((x == '-' || x == '.') && y == '_');
+            cur[j] = min3(prev[j] + 1, cur[j - 1] + 1, prev[j - 1] + !same);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && prev2[j - 2] + 1 < cur[j])
+                cur[j] = prev2[j - 2] + 1;
+        }
+    }
+    return row[n % 3][m];
+}
+
+const char *nearest_name(const char *word, const char *(*next)(const void *ctx, size_t i), const void *ctx)
+{
+    size_t n = strlen(word), best = SIZE_MAX;
+    const char *found = NULL;
+    if (n > NAME_MAX_LEN)
+        return NULL;
+    for (size_t i = 0;; i++) {
+        const char *c = next(ctx, i);
+        if (!c)
+            break;
+        size_t m = strlen(c);
+        if (m > NAME_MAX_LEN)
+            continue;
+        size_t far = distance(word, n, c, m), longer = n > m ? n : m;
+        /* one part of a longer name ("queue" for "sending_queue") is near as well */
+        if (n >= 4 && m > n && strstr(c, word) && far > longer / 3)
+            far = longer / 3;
+        if (far < best && far <= (longer < 4 ? 1 : longer / 3)) {
+            best = far;
+            found = c;
+        }
+    }
+    return found;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Substitution, with the Collector's rules:
+ *   - the first closing brace and the last "${" before it are looked at first: inner before outer;
+ *   - an odd number of '$' before that "${" escapes it, and ends the search in this string;
+ *   - a value that is nothing but one ${...} becomes whatever YAML the source holds, and keeps the
+ *     source's text for fields that want a string; elsewhere the text is put in;
+ *   - the result is looked at again, at most 1000 times;
+ *   - $$ becomes $ at the very end. Keys are left alone.
+ *
+ * A value keeps the place where it is used, and names the substitution; what ${file:...} brings in
+ * keeps its own lines. Limits: 1 MiB a string, 100,000 substitutions in all.
+ */
+#include "config/expand.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/source.h"
+#include "config/yaml.h"
+
+#define MAX_ROUNDS 1000
+#define MAX_SUBSTITUTIONS 100000
+#define MAX_STRING (1u << 20)
+
+struct expander {
+    struct arena *arena;
+    struct diags *diags; /* NULL: quiet */
+    unsigned substitutions;
+};
+
+struct found {
+    size_t start, len; /* of "${...}"; len 0: none */
+};
+
+static const struct node *expand(struct expander *x, const struct node *n, unsigned rounds);
+
+static const struct node *bad(struct expander *x, struct pos at)
+{
+    return node_new(x->arena, NODE_BAD, at);
+}
+
+static struct found find_uri(const char *s)
+{
+    const char *from = s;
+    for (;;) {
+        const char *close = strchr(from, '}'), *open = NULL;
+        if (!close)
+            return (struct found){0};
+        for (const char *p = from; p + 1 < close; p++)
+            if (p[0] == '$' && p[1] == '{')
+                open = p;
+        if (open) {
+            size_t dollars = 0;
+            while (open - dollars > from && open[-1 - (ptrdiff_t)dollars] == '$')
+                dollars++;
+            if (dollars % 2)
+                return (struct found){0};
+            return (struct found){(size_t)(open - s), (size_t)(close - open) + 1};
+        }
+        from = close + 1;
+    }
+}
+
+/* The text behind "${uri}" into out. 0, or -1 with the reason in d. */
+static int retrieve(struct expander *x, const char *token, size_t len, struct pos at, struct buf *out)
+{
+    struct err err = {0};
+    char *inner = mem_dup_n(token + 2, len - 3);
+    char *uri = strchr(inner, ':') ? mem_dup(inner) : mem_printf("env:%s", inner);
+    enum source_result rc = SOURCE_FAILED;
+
+    at.via = NULL;
+    if (++x->substitutions > MAX_SUBSTITUTIONS)
+        err_set(&err, "more than %d substitutions", MAX_SUBSTITUTIONS);
+    else if (source_has_scheme(uri) && strchr(strchr(uri, ':'), '$'))
+        err_set(&err, "the uri \"%s\" contains unsupported characters ('$')", uri);
+    else
+        rc = source_read(uri, out, &err);
+    if (x->diags && rc == SOURCE_FAILED)
+        diag_error(x->diags, at, "", NULL, "${%s}: %s", inner, err.text);
+    else if (x->diags && rc == SOURCE_UNSET)
+        diag_warn(x->diags, at, "", "${env:NAME:-default} gives a default",
+                  "the environment variable %s is not set: the value is empty", strchr(uri, ':') + 1);
+    free(inner);
+    free(uri);
+    return rc == SOURCE_FAILED ? -1 : 0;
+}
+
+static const char *unescape(struct expander *x, const char *s)
+{
+    if (!strstr(s, "$$"))
+        return s;
+    char *copy = arena_dup_n(x->arena, s, strlen(s)), *to = copy;
+    for (const char *p = s; *p; p++) {
+        *to++ = *p;
+        if (p[0] == '$' && p[1] == '$')
+            p++;
+    }
+    *to = 0;
+    return copy;
+}
+
+/* Every occurrence of the token in `in` by `by`. -1 when the result would be too long. */
+static int replace_all(struct buf *in, const char *token, struct slice by)
+{
+    struct buf out = {.max = MAX_STRING};
+    size_t len = strlen(token);
+    const char *p = (const char *)in->p, *hit;
+    int rc = 0;
+    while (rc == 0 && (hit = strstr(p, token)) != NULL) {
+        rc = buf_add(&out, p, (size_t)(hit - p)) || buf_add(&out, by.p, by.len) ? -1 : 0;
+        p = hit + len;
+    }
+    if (rc == 0)
+        rc = buf_add(&out, p, strlen(p) + 1);
+    buf_free(in);
+    *in = out;
+    return rc;
+}
+
+/* The name a value shows for where it came from. */
+static const char *via_of(struct expander *x, const struct pos *at, const char *token, size_t len)
+{
+    return at->via ? at->via : arena_dup_n(x->arena, token, len);
+}
+
+/* The text of `n`, which some source gave as a whole, in the shape a string field will want. */
+static const char *expand_raw(struct expander *x, const char *raw, struct pos at, unsigned rounds)
+{
+    struct node *n = node_new(x->arena, NODE_STR, at);
+    struct diags *diags = x->diags;
+    n->text = raw;
+    x->diags = NULL; /* what is wrong in here was said about the parsed value */
+    const struct node *done = expand(x, n, rounds);
+    x->diags = diags;
+    return done->type == NODE_STR ? done->text : done->raw;
+}
+
+static const struct node *whole_value(struct expander *x, const struct node *n, unsigned rounds)
+{
+    struct buf text = {0};
+    struct pos at = n->at;
+    if (retrieve(x, n->text, strlen(n->text), at, &text)) {
+        buf_free(&text);
+        return bad(x, at);
+    }
+    const char *raw = arena_dup_n(x->arena, (const char *)text.p, text.len);
+    bool file = strncmp(n->text, "${file:", 7) == 0;
+    if (file)
+        at = (struct pos){arena_dup_n(x->arena, n->text + 7, strlen(n->text) - 8), 1, 1, NULL};
+    else
+        at.via = via_of(x, &at, n->text, strlen(n->text));
+    const struct node *parsed = yaml_parse(x->arena, &at, !file, slice_of(text.p, text.len), NULL);
+    buf_free(&text);
+    struct node *v = node_new(x->arena, NODE_STR, at);
+    if (parsed && parsed->type != NODE_STR) {
+        *v = *parsed;
+        v->raw = raw;
+    } else {
+        v->text = raw; /* a string keeps its source text, quotes included */
+    }
+    return expand(x, v, rounds + 1);
+}
+
+static const struct node *expand_string(struct expander *x, const struct node *n, unsigned rounds)
+{
+    struct buf s = {0};
+    struct pos at = n->at;
+    const struct node *result = NULL;
+    buf_put(&s, n->text, strlen(n->text) + 1);
+    for (; !result; rounds++) {
+        struct found f = find_uri((const char *)s.p);
+        if (!f.len)
+            break;
+        const char *token = arena_dup_n(x->arena, (const char *)s.p + f.start, f.len);
+        struct node *part = node_new(x->arena, NODE_STR, at);
+        struct buf by = {0};
+        if (rounds >= MAX_ROUNDS) {
+            if (x->diags)
+                diag_error(x->diags, n->at, "", "a value refers to itself", "%s: too many recursive expansions", n->text);
+            result = bad(x, at);
+        } else if (f.len == s.len - 1) {
+            part->text = token;
+            result = whole_value(x, part, rounds);
+        } else if (retrieve(x, token, f.len, at, &by)) {
+            result = bad(x, at);
+        } else if (replace_all(&s, token, slice_of(by.p, by.len))) {
+            if (x->diags)
+                diag_error(x->diags, n->at, "", NULL, "the value is longer than 1 MiB after substitution");
+            result = bad(x, at);
+        } else {
+            at.via = via_of(x, &at, token, f.len);
+        }
+        buf_free(&by);
+    }
+    if (!result) {
+        struct node *done = node_new(x->arena, NODE_STR, at);
+        done->text = unescape(x, arena_dup_n(x->arena, (const char *)s.p, s.len - 1));
+        result = done;
+    }
+    buf_free(&s);
+    return result;
+}
+
+static const struct node *expand_parts(struct expander *x, const struct node *n, unsigned rounds)
+{
+    struct node *whole;
+    if (n->type == NODE_SEQ) {
+        const struct node **items = mem_alloc_array(n->n + 1, sizeof(*items));
+        for (size_t i = 0; i < n->n; i++)
+            items[i] = expand(x, n->items[i], rounds);
+        whole = node_seq(x->arena, n->at, items, n->n);
+        free(items);
+    } else {
+        struct entry *entries = mem_alloc_array(n->n + 1, sizeof(*entries));
+        for (size_t i = 0; i < n->n; i++)
+            entries[i] = (struct entry){n->entries[i].key, n->entries[i].at, expand(x, n->entries[i].value, rounds)};
+        whole = node_map(x->arena, n->at, entries, n->n);
+        free(entries);
+    }
+    if (whole)
+        return whole;
+    if (x->diags)
+        diag_error(x->diags, n->at, "", NULL, "too large or too deeply nested after substitution");
+    return bad(x, n->at);
+}
+
+static const struct node *expand(struct expander *x, const struct node *n, unsigned rounds)
+{
+    const struct node *done = n;
+    if (n->type == NODE_STR && strchr(n->text, '$'))
+        done = expand_string(x, n, rounds);
+    else if (n->type == NODE_MAP || n->type == NODE_SEQ)
+        done = expand_parts(x, n, rounds);
+    if (n->raw && done->type != NODE_BAD && done->type != NODE_STR) {
+        struct node *copy = node_new(x->arena, done->type, done->at);
+        *copy = *done;
+        copy->raw = expand_raw(x, n->raw, n->at, rounds);
+        return copy;
+    }
+    return done;
+}
+
+const struct node *expand_tree(struct arena *a, const struct node *root, struct diags *d)
+{
+    struct expander x = {.arena = a, .diags = d};
+    return expand(&x, root, 0);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of loading share (load.c, components.c, pipelines.c, telemetry.c). Private to config/. */
+#ifndef TAILRACE_CONFIG_LOADER_H
+#define TAILRACE_CONFIG_LOADER_H
+
+#include "config/decode.h"
+#include "config/diag.h"
+#include "config/ids.h"
+#include "config/node.h"
+#include "pipeline/plan.h"
+
+/* A component's place in the file; runs parallel to plan->components. */
+struct origin {
+    struct pos at;           /* of its id */
+    const struct node *node; /* its settings; may be null */
+    bool as_exporter, as_receiver; /* connectors: used on that side */
+    struct pos used_at;
+};
+
+struct loader {
+    struct arena *scratch; /* nodes and texts that live as long as the load */
+    struct diags *diags;
+    struct plan *plan;
+    const struct node *root;
+    struct plan_component *components; /* plan->components, still writable */
+    struct origin *origins;
+    size_t cap_components;
+    struct pos service_at; /* of the key `service`, or of nothing */
+    const struct component_type *const *types;
+    size_t n_types;
+};
+
+/* receivers: ... extensions: into plan->components. */
+void load_components(struct loader *l);
+/* The component of this kind and id; NULL: not configured. */
+struct plan_component *loader_find(struct loader *l, enum component_kind kind, const char *id);
+struct origin *loader_origin(struct loader *l, const struct plan_component *c);
+/* After the pipelines are known: unused components, listeners in the open. */
+void load_warnings(struct loader *l);
+
+/* service.extensions and service.pipelines. */
+void load_extensions(struct loader *l, const struct node *list);
+void load_pipelines(struct loader *l, const struct node *pipelines, struct pos at);
+
+/* service.telemetry. */
+void load_telemetry(struct loader *l, const struct node *n, struct pos at);
+
+#endif
