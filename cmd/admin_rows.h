@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's own numbers as series of the main metric set. Private to cmd/admin*.c. Main thread. */
+#ifndef TAILRACE_CMD_ADMIN_ROWS_H
+#define TAILRACE_CMD_ADMIN_ROWS_H
+
+#include "pipeline/build.h"
+
+struct admin_rows;
+struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *set) MUST_USE;
+void admin_rows_free(struct admin_rows **r); /* the series stay the set's */
+
+/* Sets all values, for the page that is about to be rendered. */
+void admin_rows_update(struct admin_rows *r, const struct graph_scrape *s, const struct budget *b,
+                       uint64_t log_lines_lost);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon: start, run, stop.
+ *
+ *   log, budget -> graph_new -> graph_start -> admin -> graph_run -> [main loop]
+ *   first SIGINT or SIGTERM -> graph_drain -> done -> everything freed in the opposite order
+ *   second one -> the end, at once
+ *
+ * The main thread owns the control loop: signals, admin pages, extensions, the conduct of the drain.
+ * Data never passes through it. Whatever cannot be started ends the process before anything has
+ * been accepted. Signals are caught from before the first component starts, so that one that comes
+ * early stops the daemon as soon as it runs.
+ */
+#include "cmd/daemon.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmd/admin.h"
+#include "platform/hash.h"
+
+struct daemon {
+    const struct plan *plan;
+    struct daemon_options o;
+    struct log_sink *sink;
+    struct log log;
+    struct loop *loop;
+    struct budget *budget;
+    struct metric_set *metrics;
+    struct graph *graph;
+    struct admin *admin;
+    bool stopping, clean;
+};
+
+static const char *resource_value(const struct plan *p, const char *name, const char *otherwise)
+{
+    for (size_t i = 0; i < p->n_resource; i++)
+        if (strcmp(p->resource[i].name, name) == 0)
+            return p->resource[i].value;
+    return otherwise;
+}
+
+/* ---- signals ---- */
+
+static void log_ledger(void *ctx, const struct graph_scrape *s)
+{
+    struct daemon *d = ctx;
+
+    for (size_t i = 0; i < s->n_ledgers; i++) {
+        const struct ledger *l = &s->ledgers[i];
+
+        log_info(&d->log, "Span ledger", LOG_STR("pipeline", d->plan->pipelines[i].id),
+                 LOG_UINT("accepted", l->accepted), LOG_UINT("exported", l->fate[FATE_EXPORTED]),
+                 LOG_UINT("sampled_out", l->fate[FATE_SAMPLED_OUT]), LOG_UINT("filtered", l->fate[FATE_FILTERED]),
+                 LOG_UINT("dropped", l->fate[FATE_DROPPED]), LOG_INT("held", ledger_held(l)));
+    }
+}
+
+static void on_books(void *ctx, const struct graph_scrape *s)
+{
+    struct daemon *d = ctx;
+
+    log_ledger(d, s);
+    loop_stop(d->loop);
+}
+
+static void on_drained(void *ctx, bool clean)
+{
+    struct daemon *d = ctx;
+
+    d->clean = clean;
+    if (clean)
+        graph_scrape(d->graph, on_books, d);
+    else
+        loop_stop(d->loop);
+}
+
+static const char *signal_name(int signum)
+{
+    return signum == SIGINT ? "interrupt" : signum == SIGHUP ? "hangup" : "terminated";
+}
+
+static void on_stop_signal(void *ctx, int signum)
+{
+    struct daemon *d = ctx;
+
+    if (d->stopping) {
+        log_warn(&d->log, "Second signal, not waiting any longer", LOG_STR("signal", signal_name(signum)));
+        _exit(1);
+    }
+    d->stopping = true;
+    log_info(&d->log, "Received signal from OS", LOG_STR("signal", signal_name(signum)));
+    log_info(&d->log, "Starting shutdown...");
+    graph_drain(d->graph, d->o.shutdown_timeout_ms, on_drained, d);
+}
+
+static void on_hangup(void *ctx, int signum)
+{
+    struct daemon *d = ctx;
+
+    log_warn(&d->log, "The configuration cannot be changed while running; nothing changed, restart to apply it",
+             LOG_STR("signal", signal_name(signum)));
+}
+
+/* ---- start ---- */
+
+static int open_log(struct daemon *d, struct err *err)
+{
+    d->sink = log_sink_new(&d->plan->log, err);
+    if (!d->sink)
+        return -1;
+    d->log = (struct log){.sink = d->sink};
+    return 0;
+}
+
+static int build(struct daemon *d, struct err *err)
+{
+    struct graph_options o;
+
+    d->loop = loop_new("main");
+    d->metrics = metric_set_new();
+    d->budget = budget_new(d->plan->memory_soft_bytes, d->plan->memory_limit_bytes);
+    loop_on_signal(d->loop, SIGINT, on_stop_signal, d);
+    loop_on_signal(d->loop, SIGTERM, on_stop_signal, d);
+    loop_on_signal(d->loop, SIGHUP, on_hangup, d);
+    o = (struct graph_options){
+        .n_workers = d->o.workers,
+        .main_loop = d->loop,
+        .main_metrics = d->metrics,
+        .budget = d->budget,
+        .sink = d->sink,
+        .service_version = resource_value(d->plan, "service.version", TAILRACE_VERSION),
+        .service_instance_id = resource_value(d->plan, "service.instance.id", ""),
+    };
+    d->graph = graph_new(d->plan, &o, err);
+    return d->graph ? 0 : -1;
+}
+
+static int start(struct daemon *d, struct err *err)
+{
+    if (open_log(d, err) < 0)
+        return -1;
+    log_info(&d->log, "Starting tailrace...", LOG_STR("Version", TAILRACE_VERSION), LOG_UINT("NumCPU", cpu_count()),
+             LOG_UINT("Workers", d->o.workers));
+    if (build(d, err) < 0)
+        return -1;
+    d->admin = admin_new(d->graph, d->plan, d->loop, d->metrics, d->budget, d->log, err);
+    if (!d->admin)
+        return -1;
+    return graph_start(d->graph, err);
+}
+
+/* ---- end ---- */
+
+static unsigned dismantle(struct daemon *d)
+{
+    unsigned leaked = 0;
+
+    admin_free(&d->admin);
+    if (d->graph)
+        leaked += graph_free(&d->graph);
+    if (d->loop)
+        leaked += loop_free(&d->loop);
+    if (d->metrics)
+        metric_set_free(&d->metrics);
+    if (d->budget)
+        budget_free(&d->budget);
+    return leaked;
+}
+
+static int run(struct daemon *d)
+{
+    graph_run(d->graph);
+    log_info(&d->log, "Everything is ready. Begin running and processing data.");
+    loop_run(d->loop);
+    if (!d->clean)
+        _exit(1); /* a component is still at it: nothing can be taken from under it */
+    if (dismantle(d) > 0)
+        log_warn(&d->log, "Handles were left open, see above");
+    log_info(&d->log, "Shutdown complete.");
+    return 0;
+}
+
+int daemon_run(const struct plan *plan, const struct daemon_options *o)
+{
+    struct daemon d = {.plan = plan, .o = *o};
+    struct err err = {""};
+    int rc = 1;
+
+    if (!d.o.workers)
+        d.o.workers = cpu_count();
+    if (!d.o.shutdown_timeout_ms)
+        d.o.shutdown_timeout_ms = DAEMON_SHUTDOWN_TIMEOUT_MS;
+    signal(SIGPIPE, SIG_IGN);
+    hash_seed(0);
+    if (start(&d, &err) == 0) {
+        rc = run(&d);
+    } else {
+        (void)dismantle(&d);
+        fprintf(stderr, "Error: %s\n", err.text);
+    }
+    if (d.sink)
+        log_sink_free(&d.sink);
+    return rc;
+}

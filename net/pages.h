@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A small HTTP/1.1 server for text pages (/metrics, health, /debug): GET and HEAD only, bodies are
+ * refused, gzip when the client accepts it and the page is worth it. Answers may come later.
+ *
+ * Limits: 128 connections, 16 KiB of request header, closed after 30 s without a request.
+ * Threads: one loop.
+ */
+#ifndef TAILRACE_NET_PAGES_H
+#define TAILRACE_NET_PAGES_H
+
+#include "net/conn.h"
+#include "platform/buf.h"
+
+struct pages;
+
+struct page_request {
+    struct pages *server;
+    const char *path; /* without query */
+    const char *query;
+    bool loopback; /* the client is on this machine */
+
+    /* private to pages.c */
+    struct page_conn *conn; /* NULL: gone */
+    bool gzip;
+};
+
+/* Called for each request: answer it with page_respond(), once, now or later; also after the client
+ * or the server has gone. */
+typedef void pages_handler(void *ctx, struct page_request *r);
+
+/* bound: see listener_new(). NULL with err when the endpoint cannot be had. */
+struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 64], pages_handler *handler,
+                        void *ctx, struct err *err) MUST_USE;
+void pages_free(struct pages **p); /* fine on NULL */
+
+/* Takes the request. */
+void page_respond(struct page_request **r, int status, const char *content_type, struct slice body);
+
+#endif
