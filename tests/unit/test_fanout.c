@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fan-out: each span is booked once, answers join, branches do not see each other's changes. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "pipeline/answers.h"
