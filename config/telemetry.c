@@ -433,6 +433,7 @@ void load_telemetry(struct loader *l, const struct node *n, struct pos at)
         n = NULL;
     }
     decode_struct(&d, &path, at, telemetry_keys, n, t);
+    l->plan->telemetry = t;
     set_logs(l, &t->logs);
     set_resource(l, &c, &t->resource);
     if (l->plan->n_resource)

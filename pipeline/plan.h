@@ -52,6 +52,8 @@ struct plan {
     const struct pair *resource; /* service.telemetry.resource, merged with the defaults */
     size_t n_resource;
 
+    const void *telemetry; /* service.telemetry as decoded, for print-config */
+
     uint64_t memory_soft_bytes, memory_limit_bytes; /* from memory_limiter, or the default share */
     bool memory_from_limiter;
 };
