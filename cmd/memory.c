@@ -73,6 +73,6 @@ void memory_print(const struct plan *plan, unsigned n_workers, struct buf *out)
     for (size_t i = 0; i < plan->n_components; i++)
         sum += put_component(plan, &plan->components[i], n_workers, out);
     put_line(out, fixed, "program, and loops and caches of %u worker%s", n_workers, n_workers == 1 ? "" : "s");
-    put_line(out, sum, "in all; receivers refuse from %llu MiB of the budget on",
-             (unsigned long long)(plan->memory_soft_bytes >> 20));
+    put_line(out, sum, "in all");
+    put_line(out, plan->memory_soft_bytes, "of the budget in use: from here on receivers refuse new requests");
 }

@@ -206,10 +206,11 @@ void config_print(const struct plan *plan, bool json, bool redact, struct buf *o
         value_map_add(&service, "telemetry", settings_value(a, telemetry_keys, plan->telemetry, redact));
     value_map_add(&top, "service", value_map_done(&service));
     struct value all = value_map_done(&top);
-    if (json)
+    if (json) {
         put_json(out, &all, 0);
-    else
+        buf_putc(out, '\n');
+    } else {
         put_yaml(out, &all, 0, false);
-    buf_putc(out, '\n');
+    }
     arena_free(&a);
 }
