@@ -7,12 +7,15 @@
 
 #include "connectors/connectors.h"
 #include "exporters/exporters.h"
+#include "extensions/extensions.h"
 #include "receivers/receivers.h"
 
 const struct component_type *const registry[] = {
     &nop_receiver_type,
     &nop_exporter_type,
     &forward_connector_type,
+    &zpages_extension_type,
+    &pprof_extension_type,
 };
 const size_t registry_len = ARRAY_LEN(registry);
 
