@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * OTLP/JSON to and from protobuf (OTLP specification, "JSON Protobuf Encoding"): ids in hex, enums
- * as numbers, 64-bit integers as strings. Off the hot path: jansson and protobuf-c's descriptors.
+ * as numbers, 64-bit integers as strings. protobuf-c's descriptors name the fields; the bytes are
+ * written and read as a stream, so that memory is the output's and no tree stands between.
  */
 #ifndef TAILRACE_MODEL_OTLP_JSON_H
 #define TAILRACE_MODEL_OTLP_JSON_H

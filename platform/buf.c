@@ -173,40 +173,68 @@ static bool plain(uint8_t c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-static void put_escape(struct buf *b, uint8_t c)
+/* One byte below 0x80 that is not plain. d: 6 bytes. */
+static size_t escape(uint8_t c, char *d)
 {
-    switch (c) {
-    case '"': buf_puts(b, "\\\""); break;
-    case '\\': buf_puts(b, "\\\\"); break;
-    case '\n': buf_puts(b, "\\n"); break;
-    case '\r': buf_puts(b, "\\r"); break;
-    case '\t': buf_puts(b, "\\t"); break;
-    default: buf_putf(b, "\\u%04x", c);
+    static const char hex[] = "0123456789abcdef", from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
+    const char *at = c ? strchr(from, c) : NULL;
+
+    d[0] = '\\';
+    if (at) {
+        d[1] = to[at - from];
+        return 2;
     }
+    memcpy(d + 1, "u00", 3);
+    d[4] = hex[c >> 4];
+    d[5] = hex[c & 15];
+    return 6;
+}
+
+/* The next piece of s at *i as it stands in JSON: a run of plain bytes, a character, an escape. */
+static struct slice json_piece(struct slice s, size_t *i, char *scratch)
+{
+    size_t from = *i, n;
+
+    while (*i < s.len && plain(s.p[*i]))
+        ++*i;
+    if (*i > from)
+        return slice_of(s.p + from, *i - from);
+    if (s.p[from] < 0x80) {
+        ++*i;
+        return slice_of(scratch, escape(s.p[from], scratch));
+    }
+    n = utf8_len(s.p + from, s.len - from);
+    *i += n ? n : 1;
+    return n ? slice_of(s.p + from, n) : slice_str("\\ufffd");
+}
+
+int buf_add_json(struct buf *b, struct slice s)
+{
+    size_t before = b->len;
+    char scratch[8];
+    int rc = buf_add(b, "\"", 1);
+
+    for (size_t i = 0; i < s.len && !rc;) {
+        struct slice piece = json_piece(s, &i, scratch);
+
+        rc = buf_add(b, piece.p, piece.len);
+    }
+    if (!rc)
+        rc = buf_add(b, "\"", 1);
+    if (rc)
+        b->len = before;
+    return rc;
 }
 
 void buf_put_json(struct buf *b, struct slice s)
 {
+    char scratch[8];
+
     buf_putc(b, '"');
     for (size_t i = 0; i < s.len;) {
-        size_t run = i, n;
+        struct slice piece = json_piece(s, &i, scratch);
 
-        while (run < s.len && plain(s.p[run]))
-            run++;
-        buf_put(b, s.p + i, run - i);
-        i = run;
-        if (i == s.len)
-            break;
-        if (s.p[i] < 0x80) {
-            put_escape(b, s.p[i++]);
-            continue;
-        }
-        n = utf8_len(s.p + i, s.len - i);
-        if (n)
-            buf_put(b, s.p + i, n);
-        else
-            buf_puts(b, "\\ufffd");
-        i += n ? n : 1;
+        buf_put(b, piece.p, piece.len);
     }
     buf_putc(b, '"');
 }

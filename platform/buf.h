@@ -57,5 +57,6 @@ void buf_putf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_putv(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* Appends s as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void buf_put_json(struct buf *b, struct slice s);
+int buf_add_json(struct buf *b, struct slice s) MUST_USE; /* the same within the cap */
 
 #endif
