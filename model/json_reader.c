@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-void json_reader_init(struct json_reader *r, struct slice text, struct err *err)
+void jr_init(struct json_reader *r, struct slice text, struct err *err)
 {
     *r = (struct json_reader){.p = text.p, .start = text.p, .err = err};
     r->end = text.len ? text.p + text.len : text.p;
 }
 
-int json_error(struct json_reader *r, const char *fmt, ...)
+int jr_error(struct json_reader *r, const char *fmt, ...)
 {
     char text[256];
     va_list ap;
@@ -32,35 +32,35 @@ static void skip_space(struct json_reader *r)
         r->p++;
 }
 
-enum json_kind json_peek(struct json_reader *r)
+enum jr_kind jr_peek(struct json_reader *r)
 {
     skip_space(r);
     if (r->p == r->end)
-        return JSON_END;
+        return JR_END;
     switch (*r->p) {
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case '"': return JSON_STRING;
-    case 't': return JSON_TRUE;
-    case 'f': return JSON_FALSE;
-    case 'n': return JSON_NULL;
-    default: return *r->p == '-' || (*r->p >= '0' && *r->p <= '9') ? JSON_NUMBER : JSON_BAD;
+    case '{': return JR_OBJECT;
+    case '[': return JR_ARRAY;
+    case '"': return JR_STRING;
+    case 't': return JR_TRUE;
+    case 'f': return JR_FALSE;
+    case 'n': return JR_NULL;
+    default: return *r->p == '-' || (*r->p >= '0' && *r->p <= '9') ? JR_NUMBER : JR_BAD;
     }
 }
 
 static int unexpected(struct json_reader *r)
 {
     if (r->p == r->end)
-        return json_error(r, "unexpected end of JSON");
-    return json_error(r, "unexpected character 0x%02x", *r->p);
+        return jr_error(r, "unexpected end of JSON");
+    return jr_error(r, "unexpected character 0x%02x", *r->p);
 }
 
-int json_enter(struct json_reader *r, enum json_kind kind)
+int jr_enter(struct json_reader *r, enum jr_kind kind)
 {
-    if (json_peek(r) != kind)
+    if (jr_peek(r) != kind)
         return unexpected(r);
-    if (r->depth == JSON_MAX_DEPTH)
-        return json_error(r, "nested deeper than %d levels", JSON_MAX_DEPTH);
+    if (r->depth == JR_MAX_DEPTH)
+        return jr_error(r, "nested deeper than %d levels", JR_MAX_DEPTH);
     r->p++;
     r->depth++;
     r->first = true;
@@ -88,16 +88,16 @@ static int next(struct json_reader *r, uint8_t close)
     return 1;
 }
 
-int json_next_member(struct json_reader *r, struct buf *key)
+int jr_next_member(struct json_reader *r, struct buf *key)
 {
     int rc = next(r, '}');
 
     if (rc <= 0)
         return rc;
-    if (json_peek(r) != JSON_STRING)
+    if (jr_peek(r) != JR_STRING)
         return unexpected(r);
     buf_clear(key);
-    if (json_take_string(r, key))
+    if (jr_take_string(r, key))
         return -1;
     skip_space(r);
     if (r->p == r->end || *r->p != ':')
@@ -106,7 +106,7 @@ int json_next_member(struct json_reader *r, struct buf *key)
     return 1;
 }
 
-int json_next_element(struct json_reader *r)
+int jr_next_element(struct json_reader *r)
 {
     return next(r, ']');
 }
@@ -115,7 +115,7 @@ static int hex4(struct json_reader *r, uint32_t *v)
 {
     *v = 0;
     if (r->end - r->p < 4)
-        return json_error(r, "unexpected end of JSON");
+        return jr_error(r, "unexpected end of JSON");
     for (int i = 0; i < 4; i++) {
         uint8_t c = r->p[i];
         uint32_t digit;
@@ -125,7 +125,7 @@ static int hex4(struct json_reader *r, uint32_t *v)
         else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
             digit = (c | 0x20) - 'a' + 10u;
         else
-            return json_error(r, "bad \\u escape");
+            return jr_error(r, "bad \\u escape");
         *v = *v << 4 | digit;
     }
     r->p += 4;
@@ -197,16 +197,16 @@ static int take_escape(struct json_reader *r, struct buf *out)
     } else {
         at = *r->p ? strchr(from, *r->p) : NULL;
         if (!at)
-            return json_error(r, "bad escape");
+            return jr_error(r, "bad escape");
         dst[0] = (uint8_t)to[at - from];
         r->p++;
     }
-    return buf_add(out, dst, n) ? json_error(r, "too large") : 0;
+    return buf_add(out, dst, n) ? jr_error(r, "too large") : 0;
 }
 
-int json_take_string(struct json_reader *r, struct buf *out)
+int jr_take_string(struct json_reader *r, struct buf *out)
 {
-    if (json_peek(r) != JSON_STRING)
+    if (jr_peek(r) != JR_STRING)
         return unexpected(r);
     r->p++;
     for (;;) {
@@ -215,7 +215,7 @@ int json_take_string(struct json_reader *r, struct buf *out)
         while (r->p < r->end && *r->p != '"' && *r->p != '\\' && *r->p >= 0x20)
             r->p++;
         if (buf_add(out, run, (size_t)(r->p - run)))
-            return json_error(r, "too large");
+            return jr_error(r, "too large");
         if (r->p == r->end || *r->p < 0x20)
             return unexpected(r);
         if (*r->p++ == '"')
@@ -234,11 +234,11 @@ static size_t digits(struct json_reader *r)
     return (size_t)(r->p - from);
 }
 
-int json_take_number(struct json_reader *r, struct slice *text)
+int jr_take_number(struct json_reader *r, struct slice *text)
 {
     const uint8_t *from;
 
-    if (json_peek(r) != JSON_NUMBER)
+    if (jr_peek(r) != JR_NUMBER)
         return unexpected(r);
     from = r->p;
     if (*r->p == '-')
@@ -263,7 +263,7 @@ int json_take_number(struct json_reader *r, struct slice *text)
     return 0;
 }
 
-int json_take_literal(struct json_reader *r)
+int jr_take_literal(struct json_reader *r)
 {
     static const char *const words[] = {"true", "false", "null"};
 
@@ -281,27 +281,35 @@ int json_take_literal(struct json_reader *r)
 
 static int skip_string(struct json_reader *r)
 {
+    uint32_t unit;
+
     r->p++;
     while (r->p < r->end && *r->p >= 0x20) {
         uint8_t c = *r->p++;
 
         if (c == '"')
             return 0;
-        if (c == '\\' && r->p < r->end)
-            r->p++;
+        if (c != '\\')
+            continue;
+        if (r->p == r->end)
+            break;
+        if (!*r->p || !strchr("\"\\/bfnrtu", *r->p))
+            return jr_error(r, "bad escape");
+        if (*r->p++ == 'u' && hex4(r, &unit))
+            return -1;
     }
     return unexpected(r);
 }
 
-static int skip_members(struct json_reader *r, enum json_kind kind)
+static int skip_members(struct json_reader *r, enum jr_kind kind)
 {
     int rc;
 
-    if (json_enter(r, kind))
+    if (jr_enter(r, kind))
         return -1;
-    while ((rc = next(r, kind == JSON_OBJECT ? '}' : ']')) == 1) {
-        if (kind == JSON_OBJECT) {
-            if (json_peek(r) != JSON_STRING)
+    while ((rc = next(r, kind == JR_OBJECT ? '}' : ']')) == 1) {
+        if (kind == JR_OBJECT) {
+            if (jr_peek(r) != JR_STRING)
                 return unexpected(r);
             if (skip_string(r))
                 return -1;
@@ -310,30 +318,30 @@ static int skip_members(struct json_reader *r, enum json_kind kind)
                 return unexpected(r);
             r->p++;
         }
-        if (json_skip(r))
+        if (jr_skip(r))
             return -1;
     }
     return rc;
 }
 
-int json_skip(struct json_reader *r)
+int jr_skip(struct json_reader *r)
 {
-    enum json_kind kind = json_peek(r);
+    enum jr_kind kind = jr_peek(r);
     struct slice text;
 
     switch (kind) {
-    case JSON_OBJECT:
-    case JSON_ARRAY: return skip_members(r, kind);
-    case JSON_STRING: return skip_string(r);
-    case JSON_NUMBER: return json_take_number(r, &text);
-    case JSON_TRUE:
-    case JSON_FALSE:
-    case JSON_NULL: return json_take_literal(r);
+    case JR_OBJECT:
+    case JR_ARRAY: return skip_members(r, kind);
+    case JR_STRING: return skip_string(r);
+    case JR_NUMBER: return jr_take_number(r, &text);
+    case JR_TRUE:
+    case JR_FALSE:
+    case JR_NULL: return jr_take_literal(r);
     default: return unexpected(r);
     }
 }
 
-int json_finish(struct json_reader *r)
+int jr_finish(struct json_reader *r)
 {
-    return json_peek(r) == JSON_END ? 0 : json_error(r, "data behind the end of the JSON value");
+    return jr_peek(r) == JR_END ? 0 : jr_error(r, "data behind the end of the JSON value");
 }

@@ -12,7 +12,7 @@
  * as attribute values (they become doubles), 64-bit integers as {"low":..,"high":..} halves, bytes
  * as arrays or Node's Buffer objects, null for anything, the names of 2021's drafts.
  *
- * Limits: nesting JSON_MAX_DEPTH; the output's cap bounds memory. The result has not been walked.
+ * Limits: nesting JR_MAX_DEPTH; the output's cap bounds memory. The result has not been walked.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ struct decoder {
 
 static int full(struct decoder *d)
 {
-    return json_error(&d->r, "too large");
+    return jr_error(&d->r, "too large");
 }
 
 /* "startTimeUnixNano" or "start_time_unix_nano" is start_time_unix_nano. */
@@ -123,24 +123,24 @@ static int take_numeric(struct decoder *d, const char *name, bool *quoted)
     struct json_reader inner;
     struct slice text;
 
-    *quoted = json_peek(&d->r) == JSON_STRING;
+    *quoted = jr_peek(&d->r) == JR_STRING;
     buf_clear(&d->text);
     if (!*quoted) {
-        if (json_peek(&d->r) != JSON_NUMBER)
-            return json_error(&d->r, "%s: not a number", name);
-        if (json_take_number(&d->r, &text))
+        if (jr_peek(&d->r) != JR_NUMBER)
+            return jr_error(&d->r, "%s: not a number", name);
+        if (jr_take_number(&d->r, &text))
             return -1;
         if (text.len > NUMBER_MAX_BYTES)
-            return json_error(&d->r, "%s: number too long", name);
+            return jr_error(&d->r, "%s: number too long", name);
         return buf_add(&d->text, text.p, text.len) ? full(d) : 0;
     }
-    if (json_take_string(&d->r, &d->text))
+    if (jr_take_string(&d->r, &d->text))
         return -1;
-    json_reader_init(&inner, slice_of(d->text.p, d->text.len), NULL);
+    jr_init(&inner, slice_of(d->text.p, d->text.len), NULL);
     if (d->text.len && d->text.len <= NUMBER_MAX_BYTES && d->text.p[0] >= '-' &&
-        json_take_number(&inner, &text) == 0 && inner.p == inner.end)
+        jr_take_number(&inner, &text) == 0 && inner.p == inner.end)
         return 0;
-    return json_error(&d->r, "%s: not a number", name);
+    return jr_error(&d->r, "%s: not a number", name);
 }
 
 /* Signed 32-bit half of a {"low","high"} pair. */
@@ -152,7 +152,7 @@ static int take_half(struct decoder *d, const char *name, uint32_t *half)
     if (take_numeric(d, name, &quoted))
         return -1;
     if (integral(slice_of(d->text.p, d->text.len), &negative, &n) || n > UINT32_MAX)
-        return json_error(&d->r, "%s: not a 32-bit integer", name);
+        return jr_error(&d->r, "%s: not a 32-bit integer", name);
     *half = negative ? (uint32_t)(0 - n) : (uint32_t)n;
     return 0;
 }
@@ -162,9 +162,9 @@ static int take_halves(struct decoder *d, const char *name, uint64_t *v)
     uint32_t low = 0, high = 0;
     int rc;
 
-    if (json_enter(&d->r, JSON_OBJECT))
+    if (jr_enter(&d->r, JR_OBJECT))
         return -1;
-    while ((rc = json_next_member(&d->r, &d->key)) == 1) {
+    while ((rc = jr_next_member(&d->r, &d->key)) == 1) {
         struct slice key = slice_of(d->key.p, d->key.len);
 
         if (slice_eq(key, slice_str("low")))
@@ -172,7 +172,7 @@ static int take_halves(struct decoder *d, const char *name, uint64_t *v)
         else if (slice_eq(key, slice_str("high")))
             rc = take_half(d, name, &high);
         else
-            rc = json_skip(&d->r);
+            rc = jr_skip(&d->r);
         if (rc)
             return -1;
     }
@@ -202,35 +202,35 @@ static int take_integer(struct decoder *d, const ProtobufCFieldDescriptor *f, ui
     bool negative, quoted;
     int rc;
 
-    if (json_peek(&d->r) == JSON_OBJECT &&
+    if (jr_peek(&d->r) == JR_OBJECT &&
         (f->type == PROTOBUF_C_TYPE_INT64 || f->type == PROTOBUF_C_TYPE_FIXED64))
         return take_halves(d, f->name, v);
     if (take_numeric(d, f->name, &quoted))
         return -1;
     rc = integral(slice_of(d->text.p, d->text.len), &negative, v);
     if (rc < 0)
-        return json_error(&d->r, "%s: not an integer", f->name);
+        return jr_error(&d->r, "%s: not an integer", f->name);
     if (rc == 0 && *v <= (negative ? range.most_negative : range.most)) {
         if (negative)
             *v = 0 - *v;
         return 0;
     }
-    return quoted ? json_error(&d->r, "%s: out of range", f->name) : 1;
+    return quoted ? jr_error(&d->r, "%s: out of range", f->name) : 1;
 }
 
 static int take_enum(struct decoder *d, const ProtobufCFieldDescriptor *f, uint64_t *v)
 {
     const ProtobufCEnumValue *found;
 
-    if (json_peek(&d->r) != JSON_STRING)
+    if (jr_peek(&d->r) != JR_STRING)
         return take_integer(d, f, v);
     buf_clear(&d->text);
-    if (json_take_string(&d->r, &d->text) || buf_add(&d->text, "", 1))
+    if (jr_take_string(&d->r, &d->text) || buf_add(&d->text, "", 1))
         return -1;
     found = protobuf_c_enum_descriptor_get_value_by_name((const ProtobufCEnumDescriptor *)f->descriptor,
                                                          (const char *)d->text.p);
     if (!found)
-        return json_error(&d->r, "%s: unknown value", f->name);
+        return jr_error(&d->r, "%s: unknown value", f->name);
     *v = (uint64_t)found->value;
     return 0;
 }
@@ -253,7 +253,7 @@ static int take_double(struct decoder *d, const char *name, double *v)
     } words[] = {{"\"NaN\"", (double)NAN}, {"\"Infinity\"", (double)INFINITY}, {"\"-Infinity\"", -(double)INFINITY}};
     bool quoted;
 
-    json_peek(&d->r);
+    jr_peek(&d->r);
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         size_t n = strlen(words[i].text);
 
@@ -266,7 +266,7 @@ static int take_double(struct decoder *d, const char *name, double *v)
     if (take_numeric(d, name, &quoted))
         return -1;
     *v = text_as_double(d);
-    return isinf(*v) ? json_error(&d->r, "%s: out of range", name) : 0;
+    return isinf(*v) ? jr_error(&d->r, "%s: out of range", name) : 0;
 }
 
 static bool in_oneof(const ProtobufCFieldDescriptor *f)
@@ -297,7 +297,7 @@ static int decode_integer(struct decoder *d, const ProtobufCFieldDescriptor *f)
     if (rc == 1 && f->type == PROTOBUF_C_TYPE_INT64 && in_oneof(f)) /* JS: 1e21 is an integer, too */
         return put_double(d, ANY_DOUBLE_VALUE, text_as_double(d));
     if (rc == 1)
-        return json_error(&d->r, "%s: out of range", f->name);
+        return jr_error(&d->r, "%s: out of range", f->name);
     if (rc)
         return -1;
     if (!v && !in_oneof(f))
@@ -312,15 +312,15 @@ static int decode_integer(struct decoder *d, const ProtobufCFieldDescriptor *f)
 
 static int decode_bool(struct decoder *d, const ProtobufCFieldDescriptor *f)
 {
-    enum json_kind kind = json_peek(&d->r);
+    enum jr_kind kind = jr_peek(&d->r);
 
-    if (kind != JSON_TRUE && kind != JSON_FALSE)
-        return json_error(&d->r, "%s: neither true nor false", f->name);
-    if (json_take_literal(&d->r))
+    if (kind != JR_TRUE && kind != JR_FALSE)
+        return jr_error(&d->r, "%s: neither true nor false", f->name);
+    if (jr_take_literal(&d->r))
         return -1;
-    if (kind == JSON_FALSE && !in_oneof(f))
+    if (kind == JR_FALSE && !in_oneof(f))
         return 0;
-    return wire_put_uint(d->out, f->id, kind == JSON_TRUE) ? full(d) : 0;
+    return wire_put_uint(d->out, f->id, kind == JR_TRUE) ? full(d) : 0;
 }
 
 static int hex_digit(uint8_t c)
@@ -336,19 +336,19 @@ static int decode_id(struct decoder *d, const ProtobufCFieldDescriptor *f, size_
     uint8_t id[16];
 
     buf_clear(&d->text);
-    if (json_peek(&d->r) != JSON_STRING)
-        return json_error(&d->r, "%s: not a string", f->name);
-    if (json_take_string(&d->r, &d->text))
+    if (jr_peek(&d->r) != JR_STRING)
+        return jr_error(&d->r, "%s: not a string", f->name);
+    if (jr_take_string(&d->r, &d->text))
         return -1;
     if (!d->text.len)
         return 0;
     if (d->text.len != 2 * want)
-        return json_error(&d->r, "%s: length mismatch", f->name);
+        return jr_error(&d->r, "%s: length mismatch", f->name);
     for (size_t i = 0; i < want; i++) {
         int high = hex_digit(d->text.p[2 * i]), low = hex_digit(d->text.p[2 * i + 1]);
 
         if (high < 0 || low < 0)
-            return json_error(&d->r, "%s: not hexadecimal", f->name);
+            return jr_error(&d->r, "%s: not hexadecimal", f->name);
         id[i] = (uint8_t)(high << 4 | low);
     }
     return wire_put_bytes(d->out, f->id, slice_of(id, want)) ? full(d) : 0;
@@ -380,7 +380,7 @@ static int unbase64(struct decoder *d, const char *name)
         int digit = base64_digit(d->text.p[in]);
 
         if (digit < 0)
-            return json_error(&d->r, "%s: not base64", name);
+            return jr_error(&d->r, "%s: not base64", name);
         bits = (bits << 6 | (uint32_t)digit) & 0xffffff;
         n += 6;
         if (n >= 8) {
@@ -388,8 +388,8 @@ static int unbase64(struct decoder *d, const char *name)
             d->text.p[out++] = (uint8_t)(bits >> n);
         }
     }
-    if (len % 4 == 1)
-        return json_error(&d->r, "%s: not base64", name);
+    if (len % 4 == 1 || (len % 4 == 0 && len < d->text.len))
+        return jr_error(&d->r, "%s: not base64", name);
     d->text.len = out;
     return 0;
 }
@@ -401,15 +401,15 @@ static int take_byte_array(struct decoder *d, const char *name, struct buf *out)
     uint64_t v;
     int rc;
 
-    if (json_enter(&d->r, JSON_ARRAY))
+    if (jr_enter(&d->r, JR_ARRAY))
         return -1;
-    while ((rc = json_next_element(&d->r)) == 1) {
+    while ((rc = jr_next_element(&d->r)) == 1) {
         uint8_t byte;
 
-        if (json_take_number(&d->r, &text))
+        if (jr_take_number(&d->r, &text))
             return -1;
         if (integral(text, &negative, &v) || negative || v > 255)
-            return json_error(&d->r, "%s: not a byte", name);
+            return jr_error(&d->r, "%s: not a byte", name);
         byte = (uint8_t)v;
         if (buf_add(out, &byte, 1))
             return full(d);
@@ -422,13 +422,13 @@ static int take_node_buffer(struct decoder *d, const char *name)
 {
     int rc;
 
-    if (json_enter(&d->r, JSON_OBJECT))
+    if (jr_enter(&d->r, JR_OBJECT))
         return -1;
-    while ((rc = json_next_member(&d->r, &d->key)) == 1) {
+    while ((rc = jr_next_member(&d->r, &d->key)) == 1) {
         if (slice_eq(slice_of(d->key.p, d->key.len), slice_str("data")))
             rc = take_byte_array(d, name, &d->text);
         else
-            rc = json_skip(&d->r);
+            rc = jr_skip(&d->r);
         if (rc)
             return -1;
     }
@@ -440,14 +440,14 @@ static int decode_raw_bytes(struct decoder *d, const ProtobufCFieldDescriptor *f
     int rc;
 
     buf_clear(&d->text);
-    switch (json_peek(&d->r)) {
-    case JSON_STRING:
-        rc = json_take_string(&d->r, &d->text);
+    switch (jr_peek(&d->r)) {
+    case JR_STRING:
+        rc = jr_take_string(&d->r, &d->text);
         rc = rc ? rc : unbase64(d, f->name);
         break;
-    case JSON_ARRAY: rc = take_byte_array(d, f->name, &d->text); break;
-    case JSON_OBJECT: rc = take_node_buffer(d, f->name); break;
-    default: rc = json_error(&d->r, "%s: neither a string nor an array", f->name);
+    case JR_ARRAY: rc = take_byte_array(d, f->name, &d->text); break;
+    case JR_OBJECT: rc = take_node_buffer(d, f->name); break;
+    default: rc = jr_error(&d->r, "%s: neither a string nor an array", f->name);
     }
     if (rc)
         return -1;
@@ -456,10 +456,10 @@ static int decode_raw_bytes(struct decoder *d, const ProtobufCFieldDescriptor *f
 
 static int decode_text(struct decoder *d, const ProtobufCFieldDescriptor *f)
 {
-    if (json_peek(&d->r) != JSON_STRING)
-        return json_error(&d->r, "%s: not a string", f->name);
+    if (jr_peek(&d->r) != JR_STRING)
+        return jr_error(&d->r, "%s: not a string", f->name);
     buf_clear(&d->text);
-    if (json_take_string(&d->r, &d->text))
+    if (jr_take_string(&d->r, &d->text))
         return -1;
     if (!d->text.len && !in_oneof(f) && f->label != PROTOBUF_C_LABEL_REPEATED)
         return 0;
@@ -475,8 +475,8 @@ static int decode_submessage(struct decoder *d, const ProtobufCFieldDescriptor *
     if (wire_put_tag(d->out, f->id, 2) || buf_add(d->out, "", 1))
         return full(d);
     at = d->out->len;
-    if (json_peek(&d->r) == JSON_NULL) { /* an element of an array: an empty message */
-        if (json_take_literal(&d->r))
+    if (jr_peek(&d->r) == JR_NULL) { /* an element of an array: an empty message */
+        if (jr_take_literal(&d->r))
             return -1;
     } else if (decode_members(d, (const ProtobufCMessageDescriptor *)f->descriptor)) {
         return -1;
@@ -515,11 +515,11 @@ static int decode_repeated(struct decoder *d, const ProtobufCFieldDescriptor *f)
 {
     int rc;
 
-    if (json_peek(&d->r) != JSON_ARRAY)
-        return json_error(&d->r, "%s: not an array", f->name);
-    if (json_enter(&d->r, JSON_ARRAY))
+    if (jr_peek(&d->r) != JR_ARRAY)
+        return jr_error(&d->r, "%s: not an array", f->name);
+    if (jr_enter(&d->r, JR_ARRAY))
         return -1;
-    while ((rc = json_next_element(&d->r)) == 1)
+    while ((rc = jr_next_element(&d->r)) == 1)
         if (decode_value(d, f))
             return -1;
     return rc;
@@ -529,17 +529,17 @@ static int decode_members(struct decoder *d, const ProtobufCMessageDescriptor *m
 {
     int rc;
 
-    if (json_peek(&d->r) != JSON_OBJECT)
-        return json_error(&d->r, "%s: not an object", m->short_name);
-    if (json_enter(&d->r, JSON_OBJECT))
+    if (jr_peek(&d->r) != JR_OBJECT)
+        return jr_error(&d->r, "%s: not an object", m->short_name);
+    if (jr_enter(&d->r, JR_OBJECT))
         return -1;
-    while ((rc = json_next_member(&d->r, &d->key)) == 1) {
+    while ((rc = jr_next_member(&d->r, &d->key)) == 1) {
         const ProtobufCFieldDescriptor *f = find_field(m, slice_of(d->key.p, d->key.len));
 
-        if (json_peek(&d->r) == JSON_NULL)
-            rc = json_take_literal(&d->r);
+        if (jr_peek(&d->r) == JR_NULL)
+            rc = jr_take_literal(&d->r);
         else if (!f)
-            rc = json_skip(&d->r);
+            rc = jr_skip(&d->r);
         else if (f->label == PROTOBUF_C_LABEL_REPEATED)
             rc = decode_repeated(d, f);
         else
@@ -557,13 +557,13 @@ int otlp_json_decode(struct slice json, struct buf *out, struct err *err)
     int rc;
 
     d.text.max = out->max;
-    json_reader_init(&d.r, json, err);
-    if (json_peek(&d.r) == JSON_NULL)
-        rc = json_take_literal(&d.r);
+    jr_init(&d.r, json, err);
+    if (jr_peek(&d.r) == JR_NULL)
+        rc = jr_take_literal(&d.r);
     else
         rc = decode_members(&d, &otlp__export_request__descriptor);
     if (!rc)
-        rc = json_finish(&d.r);
+        rc = jr_finish(&d.r);
     if (rc)
         out->len = before;
     buf_free(&d.key);
