@@ -14,6 +14,7 @@ const struct component_type *const registry[] = {
     &nop_receiver_type,
     &nop_exporter_type,
     &forward_connector_type,
+    &health_check_extension_type,
     &zpages_extension_type,
     &pprof_extension_type,
 };
