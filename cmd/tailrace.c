@@ -43,7 +43,8 @@ static int check_gates(const struct args *a)
     int rc = 0;
     for (size_t i = 0; i < a->n_gates && rc == 0; i++)
         rc = gates_check(a->gates[i], &warnings, &err);
-    fwrite(warnings.p, 1, warnings.len, stderr);
+    if (warnings.len)
+        fwrite(warnings.p, 1, warnings.len, stderr);
     buf_free(&warnings);
     return rc ? fail(err.text) : 0;
 }
@@ -62,7 +63,8 @@ static struct plan *load_plan(const struct args *a)
     diags_print(d, &text);
     if (!plan)
         buf_putf(&text, "Error: the configuration cannot be used: %zu error%s\n", d->n_errors, d->n_errors == 1 ? "" : "s");
-    fwrite(text.p, 1, text.len, stderr);
+    if (text.len)
+        fwrite(text.p, 1, text.len, stderr);
     buf_free(&text);
     diags_free(&d);
     return plan;
