@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The timer wheel: see tail_wheel.h. */
+#include "processors/tail_wheel.h"
+
+#include <stdlib.h>
+
+#include "platform/clock.h"
+
+enum { MAX_SLOTS = 4096, MAX_TICKS = 1 << 30 };
+
+static uint32_t whole_ticks(int64_t ns, uint32_t least)
+{
+    int64_t s = ns / (int64_t)NS_PER_SEC;
+
+    if (s < (int64_t)least)
+        return least;
+    return s > MAX_TICKS ? MAX_TICKS : (uint32_t)s;
+}
+
+static uint32_t slots_for(uint32_t wait_ticks)
+{
+    uint32_t n = 4;
+
+    while (n < wait_ticks + 2 && n < MAX_SLOTS)
+        n *= 2;
+    return n;
+}
+
+uint64_t tail_wheel_bytes_for(int64_t wait_ns)
+{
+    return slots_for(whole_ticks(wait_ns, 1)) * sizeof(uint32_t);
+}
+
+void tail_wheel_init(struct tail_wheel *w, int64_t wait_ns, int64_t after_root_ns)
+{
+    *w = (struct tail_wheel){.wait_ticks = whole_ticks(wait_ns, 1),
+                             .root_ticks = whole_ticks(after_root_ns, 0),
+                             .after_root = after_root_ns > 0};
+    w->n_slots = slots_for(w->wait_ticks);
+    w->slots = mem_alloc_array(w->n_slots, sizeof(*w->slots));
+}
+
+void tail_wheel_fini(struct tail_wheel *w)
+{
+    free(w->slots);
+    *w = (struct tail_wheel){0};
+}
+
+/* Ticks are compared by distance: the count may wrap. */
+static bool is_due(const struct tail_wheel *w, const struct trace *tr)
+{
+    return (int32_t)(tr->at_tick - w->now) <= 0;
+}
+
+static uint32_t *ring_of(struct tail_wheel *w, const struct trace *tr)
+{
+    return is_due(w, tr) ? &w->due : &w->slots[tr->at_tick & (w->n_slots - 1)];
+}
+
+void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index)
+{
+    struct trace *tr = trace_at(t, index);
+
+    tr->born_tick = w->now;
+    tr->at_tick = w->now + w->wait_ticks + 1;
+    trace_ring_add(t, ring_of(w, tr), index);
+}
+
+void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index)
+{
+    struct trace *tr = trace_at(t, index);
+    uint32_t at_tick = w->now + w->root_ticks + 1;
+
+    if (!w->after_root || (int32_t)(at_tick - tr->at_tick) >= 0)
+        return;
+    trace_ring_del(t, ring_of(w, tr), index);
+    tr->at_tick = at_tick;
+    trace_ring_add(t, ring_of(w, tr), index);
+}
+
+void tail_wheel_del(struct tail_wheel *w, struct trace_table *t, uint32_t index)
+{
+    trace_ring_del(t, ring_of(w, trace_at(t, index)), index);
+}
+
+/* A slot of a wheel shorter than the wait also holds traces of later rounds: those stay. */
+static void take_due(struct tail_wheel *w, struct trace_table *t, uint32_t *slot)
+{
+    uint32_t all = *slot;
+
+    *slot = 0;
+    while (all) {
+        uint32_t index = all;
+
+        trace_ring_del(t, &all, index);
+        trace_ring_add(t, ring_of(w, trace_at(t, index)), index);
+    }
+}
+
+void tail_wheel_tick(struct tail_wheel *w, struct trace_table *t)
+{
+    uint32_t *slot = &w->slots[++w->now & (w->n_slots - 1)];
+
+    if (w->wait_ticks + 1 < w->n_slots)
+        trace_ring_splice(t, &w->due, slot);
+    else
+        take_due(w, t, slot);
+}

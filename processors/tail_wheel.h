@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When traces are decided. Time is counted in ticks of one second. A trace that begins after t ticks
+ * is decided by tick t + wait + 1: the (wait + 1)-th it lives to see. Its root may bring that
+ * forward, nothing puts it off. Slots are rings through the entries themselves, so adding, moving
+ * and removing cost the same however many traces wait.
+ *
+ * Waits longer than the wheel come round more than once. Threads: one.
+ */
+#ifndef TAILRACE_PROCESSORS_TAIL_WHEEL_H
+#define TAILRACE_PROCESSORS_TAIL_WHEEL_H
+
+#include "processors/trace_table.h"
+
+struct tail_wheel {
+    uint32_t *slots;  /* rings of traces */
+    uint32_t n_slots; /* a power of two */
+    uint32_t due;     /* ring of those whose tick has come */
+    uint32_t wait_ticks, root_ticks;
+    bool after_root;
+    uint32_t now; /* ticks so far */
+};
+
+/* The waits as configured; after root counts only above 0 ns. */
+void tail_wheel_init(struct tail_wheel *w, int64_t wait_ns, int64_t after_root_ns);
+void tail_wheel_fini(struct tail_wheel *w);
+
+void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index);
+/* The root came: decided after root_ticks, if that is sooner. */
+void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index);
+void tail_wheel_del(struct tail_wheel *w, struct trace_table *t, uint32_t index);
+
+/* One tick: what is due moves to the due ring. */
+void tail_wheel_tick(struct tail_wheel *w, struct trace_table *t);
+
+/* Bytes of a wheel for this wait. */
+uint64_t tail_wheel_bytes_for(int64_t wait_ns);
+
+#endif
