@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metric rows of tail_sampling and the series of one worker: see tail_metrics.h. */
+#include "processors/tail_metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/mem.h"
+
+static const double latency_bounds[] = {1,   2,   5,   10,  25,   50,   75,   100,  150,   200,   300,
+                                        400, 500, 750, 1000, 2000, 3000, 4000, 5000, 10000, 20000,
+                                        30000, 50000};
+static const double age_bounds[] = {0,   5,   10,   25,   50,   75,   100, 250,
+                                    500, 750, 1000, 2500, 5000, 7500, 10000};
+
+enum {
+    ROW_POLICY_VOTES,
+    ROW_DECISIONS,
+    ROW_CACHE_RELEASES,
+    ROW_NEW_TRACES,
+    ROW_TIMER_LATENCY,
+    ROW_LATE_AGE,
+    ROW_REMOVAL_AGE,
+    ROW_ERRORS,
+    ROW_EXECUTIONS,
+    ROW_EXECUTION_TIME,
+    ROW_DROPPED_EARLY,
+    ROW_ON_MEMORY,
+    ROW_TOO_LARGE,
+    ROW_EARLY,
+    ROW_HELD_BYTES,
+    ROW_HELD_SPANS,
+    ROW_SEGMENTS,
+    ROWS
+};
+
+#define OTELCOL(x)  "otelcol_processor_tail_sampling_" x
+#define TAILRACE(x) "tailrace_tail_sampling_" x
+#define BOUNDS(b)   .bounds = (b), .n_bounds = ARRAY_LEN(b)
+
+const struct metric_row tail_metric_rows[] = {
+    [ROW_POLICY_VOTES] = {.name = OTELCOL("count_traces_sampled"), .type = METRIC_COUNTER, .unit = "{traces}",
+                          .help = "Traces judged by a policy, by what it said."},
+    [ROW_DECISIONS] = {.name = OTELCOL("global_count_traces_sampled"), .type = METRIC_COUNTER, .unit = "{traces}",
+                       .help = "Traces decided, by the decision of all policies together."},
+    [ROW_CACHE_RELEASES] = {.name = OTELCOL("early_releases_from_cache_decision"), .type = METRIC_COUNTER,
+                            .unit = "{spans}", .help = "Late spans whose trace's decision was found in a decision cache."},
+    [ROW_NEW_TRACES] = {.name = OTELCOL("new_trace_id_received"), .type = METRIC_COUNTER, .unit = "{traces}",
+                        .from_start = true, .help = "Traces that began; one that was forgotten and comes again counts again."},
+    [ROW_TIMER_LATENCY] = {.name = OTELCOL("sampling_decision_timer_latency"), .type = METRIC_HISTOGRAM, .unit = "ms",
+                           BOUNDS(latency_bounds), .help = "Time that the decisions of one tick took."},
+    [ROW_LATE_AGE] = {.name = OTELCOL("sampling_late_span_age"), .type = METRIC_HISTOGRAM, .unit = "s",
+                      BOUNDS(age_bounds), .help = "How long after the decision late spans came, in whole seconds."},
+    [ROW_REMOVAL_AGE] = {.name = OTELCOL("sampling_trace_removal_age"), .type = METRIC_HISTOGRAM, .unit = "s",
+                         BOUNDS(age_bounds), .help = "Age of traces when they left the table, in whole seconds."},
+    [ROW_ERRORS] = {.name = OTELCOL("sampling_policy_evaluation_error"), .type = METRIC_COUNTER, .unit = "{errors}",
+                    .from_start = true, .help = "Policies that could not be evaluated."},
+    [ROW_EXECUTIONS] = {.name = OTELCOL("sampling_policy_execution_count"), .type = METRIC_COUNTER,
+                        .unit = "{executions}", .from_start = true, .help = "How often a policy judged."},
+    [ROW_EXECUTION_TIME] = {.name = OTELCOL("sampling_policy_execution_time_sum"), .type = METRIC_COUNTER, .unit = "us",
+                            .from_start = true, .help = "Time spent judging, by policy; measured on every 64th trace."},
+    [ROW_DROPPED_EARLY] = {.name = OTELCOL("sampling_trace_dropped_too_early"), .type = METRIC_COUNTER,
+                           .unit = "{traces}", .from_start = true,
+                           .help = "Traces that had to go before their time; here they are decided early, not lost."},
+    [ROW_ON_MEMORY] = {.name = OTELCOL("sampling_traces_on_memory"), .type = METRIC_GAUGE, .unit = "{traces}",
+                       .from_start = true, .help = "Traces in the table, decided ones included."},
+    [ROW_TOO_LARGE] = {.name = OTELCOL("traces_dropped_too_large"), .type = METRIC_COUNTER, .unit = "{traces}",
+                       .from_start = true, .help = "Traces over maximum_trace_size_bytes."},
+    [ROW_EARLY] = {.name = TAILRACE("early_decisions"), .type = METRIC_COUNTER, .unit = "{traces}",
+                   .from_start = true, .help = "Traces decided before their time, by the bound that was reached."},
+    [ROW_HELD_BYTES] = {.name = TAILRACE("held_bytes"), .type = METRIC_GAUGE, .unit = "By", .from_start = true,
+                        .help = "Memory that holds spans of undecided traces, with their resources and scopes."},
+    [ROW_HELD_SPANS] = {.name = TAILRACE("held_spans"), .type = METRIC_GAUGE, .unit = "{spans}", .from_start = true,
+                        .help = "Spans of undecided traces."},
+    [ROW_SEGMENTS] = {.name = TAILRACE("segments"), .type = METRIC_GAUGE, .unit = "{segments}", .from_start = true,
+                      .help = "Segments of 256 KiB that hold spans."},
+    [ROWS] = {.name = NULL},
+};
+
+#define LABEL(n, v) ((struct metric_label){(n), (v)})
+
+static struct series *plain(struct metric_set *set, int row)
+{
+    return metric_series(set, &tail_metric_rows[row], NULL, 0);
+}
+
+static const char *const sampled_label[3] = {"false", "true", "false"};
+static const char *const decision_label[3] = {"not_sampled", "sampled", "dropped"};
+
+/* "tail_sampling/eu" gives "eu.name"; "tail_sampling" gives "name". */
+static char *policy_label(const char *id, const char *name)
+{
+    const char *slash = id ? strchr(id, '/') : NULL;
+
+    return slash ? mem_printf("%s.%s", slash + 1, name) : mem_dup(name);
+}
+
+static void policy_init(struct tail_policy_series *ps, struct metric_set *set, const char *id,
+                        const char *name)
+{
+    char *label = policy_label(id, name);
+
+    for (int v = 0; v < 3; v++) {
+        struct metric_label labels[] = {LABEL("policy", label), LABEL("sampled", sampled_label[v]),
+                                        LABEL("decision", decision_label[v])};
+
+        ps->votes[v] = metric_series(set, &tail_metric_rows[ROW_POLICY_VOTES], labels, 3);
+    }
+    ps->executions = metric_series(set, &tail_metric_rows[ROW_EXECUTIONS], &LABEL("policy", label), 1);
+    ps->execution_us =
+        metric_series(set, &tail_metric_rows[ROW_EXECUTION_TIME], &LABEL("policy", label), 1);
+    free(label);
+}
+
+static void decisions_init(struct tail_metrics *m, struct metric_set *set)
+{
+    static const char *const reasons[EARLY_REASONS] = {"num_traces", "buffer_limit"};
+
+    for (int v = 0; v < 3; v++) {
+        struct metric_label labels[] = {LABEL("sampled", sampled_label[v]),
+                                        LABEL("decision", decision_label[v])};
+
+        m->decisions[v] = metric_series(set, &tail_metric_rows[ROW_DECISIONS], labels, 2);
+    }
+    for (int v = 0; v < 2; v++)
+        m->cache_releases[v] = metric_series(set, &tail_metric_rows[ROW_CACHE_RELEASES],
+                                             &LABEL("sampled", sampled_label[v]), 1);
+    for (int r = 0; r < EARLY_REASONS; r++)
+        m->early[r] =
+            metric_series(set, &tail_metric_rows[ROW_EARLY], &LABEL("reason", reasons[r]), 1);
+}
+
+void tail_metrics_init(struct tail_metrics *m, struct metric_set *set, const char *id,
+                       const struct tail_policies *p)
+{
+    *m = (struct tail_metrics){.n_policies = p->n_policies};
+    decisions_init(m, set);
+    m->new_traces = plain(set, ROW_NEW_TRACES);
+    m->decided_early = plain(set, ROW_DROPPED_EARLY);
+    m->evaluation_errors = plain(set, ROW_ERRORS);
+    m->too_large = plain(set, ROW_TOO_LARGE);
+    m->timer_latency = plain(set, ROW_TIMER_LATENCY);
+    m->late_age = plain(set, ROW_LATE_AGE);
+    m->removal_age = plain(set, ROW_REMOVAL_AGE);
+    m->on_memory = plain(set, ROW_ON_MEMORY);
+    m->held_bytes = plain(set, ROW_HELD_BYTES);
+    m->held_spans = plain(set, ROW_HELD_SPANS);
+    m->segments = plain(set, ROW_SEGMENTS);
+    m->policies = mem_alloc_array(p->n_policies + 1, sizeof(*m->policies));
+    for (uint32_t i = 0; i < p->n_policies; i++)
+        policy_init(&m->policies[i], set, id, p->policies[i].name);
+}
+
+void tail_metrics_fini(struct tail_metrics *m)
+{
+    free(m->policies);
+    m->policies = NULL;
+}
+
+void tail_metrics_tick(struct tail_metrics *m)
+{
+    for (uint32_t i = 0; i < m->n_policies; i++) {
+        struct tail_policy_series *ps = &m->policies[i];
+
+        series_add(ps->executions, ps->executed);
+        series_add(ps->execution_us, ps->sampled_ns / 1000);
+        ps->executed = 0;
+        ps->sampled_ns %= 1000;
+    }
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policies, compiled. A set of policies becomes a list of conditions and a layout of facts: what must
+ * be known of a trace to judge it, a few bytes updated as its spans arrive. Judging then looks at
+ * the facts only, however many spans there were.
+ *
+ *   policy      name, sample or drop, and the terms that must all hold
+ *   term        a condition, perhaps negated (policy type `not`)
+ *   condition   always, by id (probabilistic), by count (span_count), or a bit of the facts
+ *
+ * Bits: bit i of trace->facts says that condition i has been met by some span so far; the order in
+ * which spans came cannot change it, but for latency, whose facts follow the order of arrival as the
+ * Collector's do (the reference, 4.2). Attribute conditions are answered by one walk over a span's
+ * attributes for all of them, and once for each distinct resource.
+ *
+ * Immutable after tail_policies_new(): one set serves all workers. Memory: bounded by configuration.
+ */
+#ifndef TAILRACE_PROCESSORS_TAIL_POLICY_H
+#define TAILRACE_PROCESSORS_TAIL_POLICY_H
+
+#include "model/match.h"
+#include "model/payload.h"
+#include "platform/err.h"
+#include "platform/regex.h"
+#include "processors/tail_settings.h"
+
+enum condition_type {
+    COND_ALWAYS,
+    COND_PROBABILISTIC,
+    COND_SPAN_COUNT,
+    COND_LATENCY,
+    COND_STATUS,
+    COND_FLAGS,
+    COND_STRING,
+    COND_REGEX,
+    COND_NUMERIC,
+    COND_BOOLEAN,
+};
+
+struct condition {
+    enum condition_type type;
+    bool invert; /* attributes: holds when nothing matched */
+    uint32_t bit; /* types from COND_LATENCY on */
+    uint32_t next_same_key; /* attributes: next condition on this key, + 1 */
+    union {
+        struct {
+            uint64_t fnv_salted; /* state of the hash after the salt */
+            uint64_t limit;
+        } probabilistic;
+        struct {
+            int64_t min, max; /* max 0: none */
+        } count;
+        struct {
+            int64_t above_ms, up_to_ms; /* up_to 0: none */
+        } latency;
+        struct {
+            uint8_t codes; /* bit per code */
+        } status;
+        struct {
+            struct slice *values;
+            size_t n;
+            struct regex_set *regexes; /* COND_REGEX; NULL: no value, nothing matches */
+        } string;
+        struct {
+            int64_t min, max;
+        } numeric;
+        struct {
+            bool value;
+        } boolean;
+    } u;
+};
+
+struct policy_term {
+    uint32_t condition;
+    bool negated;
+};
+
+struct policy {
+    const char *name; /* the settings' */
+    bool drop;
+    uint32_t first_term, n_terms;
+};
+
+struct tail_policies {
+    struct policy *policies; /* drop policies first, otherwise as configured */
+    uint32_t n_policies, n_drop;
+    struct policy_term *terms;
+    uint32_t n_terms;
+    struct condition *conditions;
+    uint32_t n_conditions;
+    bool first_match;
+
+    /* layout of the facts: bit words, then the times if latency is asked for */
+    uint32_t n_words, n_bits;
+    bool any_flags;
+    struct condition *latency; /* copies of the latency conditions, together */
+    uint32_t n_latency;
+    struct keyset *keys;      /* of all attribute conditions */
+    uint32_t *first_of_key;   /* condition + 1 */
+    uint32_t n_keys;
+    uint64_t *attribute_bits; /* n_words: those that attributes may set; NULL: none */
+    uint64_t *status_bits;    /* 3 times n_words: by status code */
+    uint64_t *flags_bits;     /* n_words: when the span is flagged as sampled */
+};
+
+/* One condition from the settings of one policy; see the families' files. */
+int tail_condition_attribute(struct condition *c, const struct leaf_settings *s, const char **key,
+                             struct err *err) MUST_USE;
+int tail_condition_probabilistic(struct condition *c, const struct probabilistic_settings *s,
+                                 struct err *err) MUST_USE;
+
+/* NULL with err: what check() would have said. The settings must outlive the set. */
+struct tail_policies *tail_policies_new(const struct tail_settings *s, struct err *err) MUST_USE;
+void tail_policies_free(struct tail_policies **p);
+
+/* For check(): one policy entry alone. On -1 path (relative to the entry) names the key at fault. */
+struct policy_fault {
+    char path[96];
+    bool unsupported; /* a type of the Collector's that is not here yet */
+};
+int tail_policy_try(const struct policy_settings *s, struct policy_fault *fault, struct err *err) MUST_USE;
+
+/* ---- facts ---- */
+
+static inline uint32_t tail_facts_bytes(const struct tail_policies *p)
+{
+    return (p->n_words + (p->n_latency ? 2 : 0)) * (uint32_t)sizeof(uint64_t);
+}
+
+/* A span of the trace; facts were zero before the first. */
+void tail_facts_span(const struct tail_policies *p, uint64_t *facts, const struct span *s);
+/* The bits of a resource, and adding them to a trace that has spans of it. */
+void tail_facts_resource(const struct tail_policies *p, struct slice resource, uint64_t *bits);
+static inline void tail_facts_merge(const struct tail_policies *p, uint64_t *facts, const uint64_t *bits)
+{
+    for (uint32_t i = 0; i < p->n_words; i++)
+        facts[i] |= bits[i];
+}
+
+/* ---- judging ---- */
+
+enum vote { VOTE_NOT_SAMPLED, VOTE_SAMPLED, VOTE_DROPPED };
+
+/* What one policy says. */
+enum vote tail_policy_vote(const struct tail_policies *p, uint32_t policy, const uint8_t id[static 16],
+                           uint64_t n_spans, const uint64_t *facts);
+
+/* tail_policy_attr.c: is the condition met by this value, on a span or on a resource? */
+bool tail_attribute_match(const struct condition *c, struct slice any_value, bool on_resource);
+/* tail_policy_probabilistic.c */
+bool tail_probabilistic_keeps(const struct condition *c, const uint8_t id[static 16]);
+uint64_t tail_probabilistic_limit(double percentage);
+
+#endif
