@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sampler of one worker, without loop or threads: spans in, seconds in, decided spans out.
+ *
+ *   prepare -> file, file, ... -> done      once for each batch or message
+ *   tick, then work until it says false     once a second
+ *
+ * It puts the parts together: table (who is held), log (their bytes), intern (resources, scopes),
+ * wheel (when), policies (what), caches (what was decided), emit (what goes on).
+ *
+ * A trace's life:
+ *
+ *   UNDECIDED --tick, or early--> SAMPLED --spans sent--> remembered --> forgotten
+ *                            \--> NOT_SAMPLED, DROPPED (spans gone) --> remembered --> forgotten
+ *
+ * Decided traces are remembered in the table until their place is needed, or in a decision cache.
+ * What happens at each bound: at num_traces the longest decided trace is forgotten, and when all are
+ * undecided the oldest is decided early; at the byte bound the oldest are decided early; when even
+ * that frees nothing, prepare() refuses. Nothing is lost uncounted.
+ *
+ * Spans that are held stay booked as held in the pipeline's ledger.
+ */
+#ifndef TAILRACE_PROCESSORS_TAIL_SAMPLER_H
+#define TAILRACE_PROCESSORS_TAIL_SAMPLER_H
+
+#include <stdatomic.h>
+
+#include "component/component.h"
+#include "processors/tail_cache.h"
+#include "processors/tail_emit.h"
+#include "processors/tail_metrics.h"
+#include "processors/tail_policy.h"
+#include "processors/tail_settings.h"
+#include "processors/tail_wheel.h"
+
+/* What the workers' samplers of one processor share. */
+struct tail_shared {
+    struct tail_policies *policies;
+    uint64_t max_held_bytes; /* of all workers together; 0: no bound but the budget */
+    _Atomic uint64_t held_bytes;
+};
+int tail_shared_new(const struct tail_settings *s, const struct budget *b, struct tail_shared **out,
+                    struct err *err) MUST_USE;
+void tail_shared_free(struct tail_shared **sh);
+
+struct tail_sampler {
+    struct host *host;
+    struct tail_shared *shared;
+    const struct tail_policies *policies;
+    uint64_t max_traces;
+
+    struct seg_log log;
+    struct intern in;
+    struct trace_table table;
+    struct tail_wheel wheel;
+    struct tail_cache sampled, non_sampled;
+    struct tail_emit emit;
+    struct tail_metrics metrics;
+
+    struct trace_list undecided, decided;
+    uint32_t sending;     /* ring of sampled traces whose spans are still here */
+    uint64_t n_leaving;   /* of those, how many leave the table after it */
+    uint64_t held_spans;
+    uint64_t decisions;   /* for the sampled clock */
+    uint64_t tick_ns;     /* spent on the tick under way */
+    bool tick_open;
+    bool ended;           /* decide at once what still comes, */
+    bool dropping;        /* or drop it */
+
+    uint64_t published_bytes, published_spans, published_segments, published_traces;
+
+    /* the batch being filed */
+    const struct part *parts;
+    uint32_t n_parts;
+    uint32_t *scopes;      /* interned, of all parts one after the other */
+    uint32_t *first_scope; /* by part: where its scopes begin */
+    uint32_t n_scopes, cap_scopes, cap_first;
+};
+
+void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail_settings *set,
+                       struct tail_shared *shared);
+/* What is still held is dropped as DROP_SHUTDOWN. */
+void tail_sampler_fini(struct tail_sampler *s);
+
+/* Makes room for these parts and interns what they need. -1: no room, nothing was taken. The parts
+ * must stay until done. n_bytes, n_spans: bounds of what will be filed. */
+int tail_sampler_prepare(struct tail_sampler *s, const struct part *parts, uint32_t n_parts,
+                         uint64_t n_bytes, uint64_t n_spans) MUST_USE;
+/* Files n spans of parts[part] from span `first` (an index of the payload): one trace. They are booked as
+ * held in the ledger already. */
+void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, uint32_t n);
+/* Hints for runs that will be filed soon. */
+void tail_sampler_prefetch(const struct tail_sampler *s, const uint8_t id[static 16]);
+void tail_sampler_done(struct tail_sampler *s);
+
+/* One second has passed. */
+void tail_sampler_tick(struct tail_sampler *s);
+/* Decides what is due and sends what was kept, for about max_ns. */
+enum tail_work { TAIL_IDLE, TAIL_MORE, TAIL_BLOCKED /* no memory to send: again in a while */ };
+enum tail_work tail_sampler_work(struct tail_sampler *s, uint64_t max_ns);
+
+/* Ends it: everything held becomes due, or is dropped. Then work until idle. */
+void tail_sampler_end(struct tail_sampler *s, bool drop_pending);
+/* Gives up what is still held. */
+void tail_sampler_abandon(struct tail_sampler *s);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tail_sampling: hold a trace until all of it can be judged, then keep or drop it whole.
+ *
+ *   push -> runs of spans of a trace -+-> ours: the sampler files them
+ *                                     +-> another worker's: the exchange sends them there -> message
+ *   every second -> tick -> work in slices of a few ms -> kept spans go on, in batches
+ *
+ * Spans stay bytes: they are copied once, into a log of segments, and judged by facts kept up as they
+ * arrive. The sender is answered when its spans are filed, or told to try again when there is no room
+ * even after the oldest traces were decided.
+ *
+ * Reading order: tail_settings (keys), tail_policy + tail_facts (judging), tail_sampler (a trace's
+ * life) and its parts: trace_table, tail_segment, tail_intern, tail_wheel, tail_cache, tail_emit.
+ * This file: the component around them; clock, workers, start and stop.
+ * Memory:  see tail_sampler.h; all of it is MEM_TAIL.
+ * Threads: one sampler a worker; a trace lives on the worker that its id names.
+ */
+#include "processors/processors.h"
+#include "processors/tail_exchange.h"
+#include "processors/tail_sampler.h"
+
+#include <stdlib.h>
+
+#include "platform/clock.h"
+
+enum {
+    SLICE_MS = 5,     /* of deciding and sending, before the loop looks at its sockets again */
+    RETRY_MS = 20,    /* when memory or a ring is short */
+    LOOK_AHEAD = 8,   /* runs whose table slots are fetched early */
+};
+
+struct tail {
+    struct component base;
+    struct tail_sampler sampler;
+    struct tail_exchange exchange;
+    struct timer *ticker, *worker;
+    uint64_t started_ns;
+    uint64_t n_ticks;
+    bool drop_pending;
+    bool draining, drained;
+};
+
+static struct tail *tail_of(const struct component *c)
+{
+    CHECK(c->type == &tail_sampling_type);
+    return CONTAINER_OF(c, struct tail, base);
+}
+
+/* ---- time ---- */
+
+static void finish_drain(struct tail *t)
+{
+    if (t->drained)
+        return;
+    t->drained = true;
+    if (t->ticker)
+        timer_stop(t->ticker);
+    host_drained(t->base.host);
+}
+
+/* One slice; comes back when there is more to do. */
+static void work(void *ctx)
+{
+    struct tail *t = ctx;
+    bool posted = tail_exchange_post(&t->exchange);
+    enum tail_work w = tail_sampler_work(&t->sampler, SLICE_MS * NS_PER_MS);
+
+    if (w == TAIL_MORE)
+        timer_start(t->worker, 0, 0);
+    else if (w == TAIL_BLOCKED || !posted)
+        timer_start(t->worker, RETRY_MS, 0);
+    else if (t->draining)
+        finish_drain(t);
+}
+
+static void arm_ticker(struct tail *t, uint64_t now_ns)
+{
+    uint64_t next_ns = t->started_ns + (t->n_ticks + 1) * NS_PER_SEC;
+
+    timer_start(t->ticker, next_ns > now_ns ? (next_ns - now_ns) / NS_PER_MS + 1 : 1, 0);
+}
+
+/* Ticks that a busy loop missed are made up for: no decision is put off. */
+static void on_tick(void *ctx)
+{
+    struct tail *t = ctx;
+    uint64_t now_ns = clock_mono_ns();
+
+    while (t->started_ns + (t->n_ticks + 1) * NS_PER_SEC <= now_ns) {
+        t->n_ticks++;
+        tail_sampler_tick(&t->sampler);
+    }
+    arm_ticker(t, now_ns);
+    work(t);
+}
+
+static void work_soon(struct tail *t, uint64_t delay_ms)
+{
+    if (!timer_active(t->worker))
+        timer_start(t->worker, delay_ms, 0);
+}
+
+/* ---- spans in ---- */
+
+/* Length of the run of one trace that begins at sp[0]. */
+static uint32_t run_length(const struct span *sp, uint32_t n)
+{
+    uint32_t i = 1;
+
+    while (i < n && memcmp(sp[i].trace_id, sp[0].trace_id, 16) == 0)
+        i++;
+    return i;
+}
+
+static void file_run(struct tail *t, const struct part *pt, uint32_t part, uint32_t first, uint32_t n)
+{
+    const struct host *h = t->base.host;
+    const struct span *sp = pt->payload->spans + first;
+    unsigned owner = h->n_workers > 1 ? tail_owner(sp->trace_id, h->n_workers) : h->worker;
+
+    if (owner == h->worker)
+        tail_sampler_file(&t->sampler, part, first, n);
+    else
+        tail_exchange_add(&t->exchange, owner, pt->payload, first, n);
+}
+
+static void file_part(struct tail *t, const struct part *pt, uint32_t part)
+{
+    const struct span *spans = pt->payload->spans;
+    uint32_t end = pt->first + pt->n;
+
+    for (uint32_t i = pt->first, n; i < end; i += n) {
+        n = run_length(&spans[i], end - i);
+        if (i + LOOK_AHEAD < end)
+            tail_sampler_prefetch(&t->sampler, spans[i + LOOK_AHEAD].trace_id);
+        file_run(t, pt, part, i, n);
+    }
+}
+
+static void after_filing(struct tail *t)
+{
+    if (!tail_exchange_post(&t->exchange) || t->sampler.emit.n_items || t->sampler.sending)
+        work_soon(t, RETRY_MS);
+}
+
+static void tail_push(struct component *c, struct batch **take)
+{
+    struct tail *t = tail_of(c);
+    struct batch *b = *take;
+
+    *take = NULL;
+    if (UNLIKELY(t->drained)) {
+        batch_refuse(&b, &(struct answer_detail){.answer = ANSWER_RETRY, .text = "shutting down"});
+        return;
+    }
+    if (tail_sampler_prepare(&t->sampler, b->parts, b->n_parts, b->n_bytes, b->n_spans) != 0) {
+        batch_refuse(&b, &(struct answer_detail){.answer = ANSWER_RETRY,
+                                                 .text = "tail_sampling: no memory for more spans"});
+        return;
+    }
+    for (uint32_t i = 0; i < b->n_parts; i++)
+        file_part(t, &b->parts[i], i);
+    tail_sampler_done(&t->sampler);
+    after_filing(t);
+    b->ledger = NULL; /* its spans stay booked as held: they are here */
+    batch_end(&b, FATE_FILTERED, &(struct answer_detail){.answer = ANSWER_OK});
+}
+
+static void moved_in(struct ledger *l, uint64_t n_spans)
+{
+    l->held += (int64_t)n_spans;
+    l->moved_in += n_spans;
+}
+
+static void tail_message(struct component *c, unsigned from_worker, void *msg)
+{
+    struct tail *t = tail_of(c);
+    struct tail_message *m = msg;
+    struct ledger *l = c->host->ledger;
+
+    (void)from_worker;
+    moved_in(l, m->n_spans);
+    if (tail_sampler_prepare(&t->sampler, m->parts, m->n_parts, m->n_bytes, m->n_spans) != 0) {
+        ledger_end(l, m->n_spans, FATE_DROPPED, DROP_MEMORY);
+    } else {
+        for (uint32_t i = 0; i < m->n_runs; i++)
+            tail_sampler_file(&t->sampler, m->runs[i].part, m->runs[i].first, m->runs[i].n);
+        tail_sampler_done(&t->sampler);
+        after_filing(t);
+    }
+    tail_message_free(&m);
+}
+
+/* ---- life ---- */
+
+static int tail_shared_create(const void *settings, struct host *host, void **shared, struct err *err)
+{
+    struct tail_shared *sh;
+
+    if (tail_shared_new(settings, host->budget, &sh, err) != 0)
+        return -1;
+    *shared = sh;
+    return 0;
+}
+
+static void tail_shared_destroy(void **shared)
+{
+    struct tail_shared *sh = *shared;
+
+    *shared = NULL;
+    tail_shared_free(&sh);
+}
+
+static struct component *tail_create(struct host *h, const void *settings, struct err *err)
+{
+    const struct tail_settings *s = settings;
+    struct tail *t = mem_alloc(sizeof(*t));
+
+    (void)err;
+    CHECK(h->shared);
+    t->base = (struct component){&tail_sampling_type, h};
+    t->drop_pending = s->drop_pending_traces_on_shutdown;
+    tail_sampler_init(&t->sampler, h, s, h->shared);
+    tail_exchange_init(&t->exchange, h);
+    return &t->base;
+}
+
+static int tail_start(struct component *c, struct err *err)
+{
+    struct tail *t = tail_of(c);
+
+    (void)err;
+    t->ticker = timer_new(c->host->loop, __func__, on_tick, t);
+    t->worker = timer_new(c->host->loop, __func__, work, t);
+    t->started_ns = clock_mono_ns();
+    arm_ticker(t, t->started_ns);
+    return 0;
+}
+
+/* The deadline has passed: what is held is dropped and counted. */
+static void give_up(struct tail *t)
+{
+    tail_exchange_abandon(&t->exchange);
+    tail_sampler_abandon(&t->sampler);
+    if (t->worker)
+        timer_stop(t->worker);
+    finish_drain(t);
+}
+
+static void tail_drain(struct component *c)
+{
+    struct tail *t = tail_of(c);
+
+    if (t->drained)
+        return;
+    if (host_deadline_passed(c->host)) {
+        give_up(t);
+        return;
+    }
+    if (!t->draining) {
+        t->draining = true;
+        tail_sampler_end(&t->sampler, t->drop_pending);
+    }
+    if (t->worker)
+        work(t);
+    else
+        finish_drain(t);
+}
+
+static void tail_destroy(struct component **c)
+{
+    struct tail *t = tail_of(*c);
+
+    *c = NULL;
+    timer_free(&t->ticker);
+    timer_free(&t->worker);
+    tail_exchange_fini(&t->exchange);
+    tail_sampler_fini(&t->sampler);
+    free(t);
+}
+
+static uint64_t tail_held(const struct component *c)
+{
+    const struct tail *t = tail_of(c);
+
+    return t->sampler.held_spans + t->exchange.waiting_spans;
+}
+
+const struct component_type tail_sampling_type = {
+    .kind = PROCESSOR,
+    .name = "tail_sampling",
+    .stability = "beta",
+    .summary = "Holds each trace until it is whole, then keeps or drops it by policy.",
+    .keys = tail_keys,
+    .settings_size = sizeof(struct tail_settings),
+    .metrics = tail_metric_rows,
+    .check = tail_settings_check,
+    .memory = tail_settings_memory,
+    .shared_create = tail_shared_create,
+    .shared_destroy = tail_shared_destroy,
+    .create = tail_create,
+    .start = tail_start,
+    .push = tail_push,
+    .message = tail_message,
+    .drain = tail_drain,
+    .destroy = tail_destroy,
+    .held = tail_held,
+};
