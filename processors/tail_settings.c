@@ -287,9 +287,8 @@ void tail_settings_check(const void *settings, struct check *c)
     if (s->buffer_limit_mib > UINT64_MAX >> 20)
         check_error(c, "buffer_limit_mib", "%llu MiB is more than any machine has",
                     (unsigned long long)s->buffer_limit_mib);
-    if (s->decision_wait_ns != 0 && s->decision_wait_ns < (int64_t)NS_PER_MS)
-        check_warn(c, "decision_wait", "%lld ns (a number without a unit counts nanoseconds) is rounded up to 1s",
-                   (long long)s->decision_wait_ns);
+    if (s->decision_wait_ns >= (int64_t)NS_PER_MS && s->decision_wait_ns % (int64_t)NS_PER_SEC)
+        check_warn(c, "decision_wait", "only whole seconds count, at least one");
     check_policies(s, c);
 }
 
