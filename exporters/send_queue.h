@@ -99,8 +99,8 @@ struct send {
     struct retry retry;
     uint64_t due_ns;
     uint8_t phase;
-    bool timed_out, aborted, last_attempt;
-    unsigned attempts;
+    bool timed_out;   /* the attempt ran into the timeout */
+    bool in_slot;     /* counts as a consumer at work */
 };
 
 struct send_ops {

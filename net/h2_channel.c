@@ -64,7 +64,7 @@ struct h2_channel {
     struct timer *tick;
     char error[400]; /* of the latest failure to connect */
     uint64_t dials;
-    bool closing;
+    bool closing, stepping;
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;
 };
@@ -76,8 +76,7 @@ static void step_soon(struct h2_channel *ch)
 
 static uint64_t now_of(const struct h2_channel *ch)
 {
-    (void)ch;
-    return clock_mono_ns();
+    return loop_now_ns(ch->cfg.loop);
 }
 
 /* ---- links ---- */
@@ -493,7 +492,8 @@ static void channel_free(struct h2_channel *ch)
     loop_undefer(ch->cfg.loop, &ch->step);
     timer_free(&ch->tick);
     free(ch);
-    on_closed(ctx);
+    if (on_closed != NULL)
+        on_closed(ctx);
 }
 
 static void step(void *ctx)
@@ -505,9 +505,15 @@ static void step(void *ctx)
             channel_free(ch);
         return;
     }
+    ch->stepping = true;
     submit_pending(ch);
     if (!list_empty(&ch->pending) && !connect_more(ch) && !ch->cfg.wait_for_ready)
         fail_pending(ch, ch->error);
+    ch->stepping = false;
+    if (ch->closing) {
+        step_soon(ch);
+        return;
+    }
     if (!needs_ticks(ch))
         timer_stop(ch->tick);
     else if (!timer_active(ch->tick))
@@ -543,7 +549,10 @@ void h2_channel_close(struct h2_channel **chp, void (*on_closed)(void *ctx), voi
     for (struct list *n = ch->links.next; n != &ch->links; n = n->next)
         link_close(CONTAINER_OF(n, struct link, node), "");
     fail_pending(ch, "shutting down");
-    step_soon(ch);
+    if (list_empty(&ch->links) && !ch->stepping)
+        channel_free(ch);
+    else
+        step_soon(ch);
 }
 
 uint64_t h2_channel_dials(const struct h2_channel *ch)

@@ -36,7 +36,8 @@ void h2_channel_send(struct h2_channel *ch, struct h2_request *r);
  * take the bytes is given up after a second). */
 void h2_channel_cancel(struct h2_channel *ch, struct h2_request *r);
 
-/* Ends all requests, closes all connections; then on_closed, once, and the channel is gone. NULLs. */
+/* Ends all requests, closes all connections; then on_closed (NULL: nobody cares), once, and the channel is
+ * gone: at once when there is no connection. NULLs. Not from within on_done. */
 void h2_channel_close(struct h2_channel **ch, void (*on_closed)(void *ctx), void *ctx);
 
 /* For tests and metrics. */

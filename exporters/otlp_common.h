@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the two OTLP exporters share: a batch as the body of a request, the answers' messages, and
+ * the configuration that means the same in both.
+ * Threads: one body_maker per exporter and worker; the rest is pure.
+ */
+#ifndef TAILRACE_EXPORTERS_OTLP_COMMON_H
+#define TAILRACE_EXPORTERS_OTLP_COMMON_H
+
+#include "component/component.h"
+#include "model/otlp_encode.h"
+#include "net/compress.h"
+
+/* ---- configuration ---- */
+
+struct client_tls_settings {
+    bool insecure;
+};
+extern const struct key client_tls_keys[];
+
+/* Header names and values that HTTP allows. */
+void headers_check(const struct pair_list *headers, struct check *c);
+
+/* "tailrace/0.1.0 (linux/amd64)"; the caller frees. */
+char *otlp_user_agent(const struct host *h) MUST_USE;
+
+/* ---- bodies ---- */
+
+struct body {
+    const struct iovec *iov; /* what to send; points into the batch, or into bytes */
+    size_t n_iov;
+    size_t len;
+
+    /* private */
+    struct encoded encoded;
+    uint8_t *bytes;
+    struct iovec one;
+    size_t charged;
+};
+
+struct body_maker;
+struct body_maker *body_maker_new(struct budget *b, enum codec codec, int level, bool json) MUST_USE;
+void body_maker_free(struct body_maker **m); /* fine on NULL */
+/* Encodes, and compresses when there is a codec. 0; -1: no memory (try later). */
+int body_make(struct body_maker *m, const struct batch *b, struct body *out) MUST_USE;
+void body_free(struct body_maker *m, struct body *body); /* fine on {0} */
+
+/* ---- answers ---- */
+
+struct otlp_answer {
+    uint64_t rejected_spans;
+    char message[400]; /* partial_success.error_message, cut; control characters become blanks */
+};
+/* ExportTraceServiceResponse in protobuf or JSON. -1: it is not one. */
+int otlp_answer_parse(struct slice body, bool json, struct otlp_answer *out) MUST_USE;
+
+/* Copies text of a peer for logs and answers: cut, one line, printable UTF-8 kept. */
+void peer_text(char *dst, size_t cap, struct slice s);
+
+#endif
