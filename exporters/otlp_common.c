@@ -14,8 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "model/otlp_json.h"
+#include "net/grpc.h"
+#include "platform/clock.h"
 
 #define SCRATCH_KEEP_BYTES ((size_t)4 << 20)
 
@@ -348,4 +351,52 @@ int otlp_answer_parse(struct slice body, bool json, struct otlp_answer *out)
     if (body.len == 0)
         return 0;
     return json ? parse_json(body, out) : parse_proto(body, out);
+}
+
+static bool retry_after_date(const char *value, uint64_t wall_ns, uint64_t *hint_ns)
+{
+    struct tm tm = {0};
+    const char *end = strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    int64_t at = end != NULL && *end == '\0' ? (int64_t)timegm(&tm) : -1;
+
+    if (at < 0 || (uint64_t)at <= wall_ns / NS_PER_SEC)
+        return false;
+    *hint_ns = (uint64_t)at * NS_PER_SEC - wall_ns;
+    return true;
+}
+
+bool retry_after_parse(const char *value, uint64_t wall_ns, uint64_t *hint_ns)
+{
+    char *end;
+    unsigned long long s;
+
+    *hint_ns = 0;
+    if (value == NULL)
+        return false;
+    if (value[0] < '0' || value[0] > '9')
+        return retry_after_date(value, wall_ns, hint_ns);
+    s = strtoull(value, &end, 10);
+    if (*end != '\0' || s == 0 || s > 10ull * 365 * 86400)
+        return false;
+    *hint_ns = s * NS_PER_SEC;
+    return true;
+}
+
+void status_message_parse(struct slice body, bool json, char *dst, size_t cap)
+{
+    struct grpc_status st = {0};
+    json_t *root;
+    const json_t *message;
+
+    dst[0] = '\0';
+    if (!json) {
+        if (grpc_status_decode(body, &st) == 0)
+            peer_text(dst, cap, st.message);
+        return;
+    }
+    root = json_loadb((const char *)body.p, body.len, 0, NULL);
+    message = json_object_get(root, "message");
+    if (json_is_string(message))
+        peer_text(dst, cap, slice_of(json_string_value(message), json_string_length(message)));
+    json_decref(root);
 }

@@ -54,6 +54,12 @@ struct otlp_answer {
 /* ExportTraceServiceResponse in protobuf or JSON. -1: it is not one. */
 int otlp_answer_parse(struct slice body, bool json, struct otlp_answer *out) MUST_USE;
 
+/* Retry-After: seconds, or a date of RFC 1123. False when it says nothing useful (garbage, the past). */
+bool retry_after_parse(const char *value, uint64_t wall_ns, uint64_t *hint_ns);
+
+/* The message of a google.rpc.Status in protobuf or JSON; "" when it is not one. */
+void status_message_parse(struct slice body, bool json, char *dst, size_t cap);
+
 /* Copies text of a peer for logs and answers: cut, one line, printable UTF-8 kept. */
 void peer_text(char *dst, size_t cap, struct slice s);
 
