@@ -46,9 +46,9 @@ static int parse_port(const char *s, size_t n, uint16_t *port, struct err *err)
 /* Where the host ends (at the colon of the port, or at n). */
 static size_t host_end(const char *s, size_t n)
 {
-    const char *bracket = n > 0 && s[0] == '[' ? memchr(s, ']', n) : NULL;
-    size_t from = bracket != NULL ? (size_t)(bracket - s) : 0;
-    const char *colon = memchr(s + from, ':', n - from);
+    bool bracketed = n > 0 && s[0] == '[';
+    const char *end = bracketed ? memchr(s, ']', n) : s;
+    const char *colon = end != NULL ? memchr(end, ':', n - (size_t)(end - s)) : NULL;
 
     return colon != NULL ? (size_t)(colon - s) : n;
 }
@@ -57,7 +57,7 @@ static int parse_host(const char *s, size_t n, struct endpoint *e, struct err *e
 {
     if (n >= 2 && s[0] == '[') {
         if (s[n - 1] != ']')
-            return err_set(err, "missing ']' in address");
+            return err_set(err, "invalid character after ']' in \"%.*s\"", (int)n, s);
         return copy_text(e->host, sizeof(e->host), s + 1, n - 2, "host", err);
     }
     for (size_t i = 0; i < n; i++)
@@ -71,6 +71,8 @@ static int parse_host_port(const char *s, size_t n, uint16_t default_port, struc
 {
     size_t h = host_end(s, n);
 
+    if (n > 0 && s[0] == '[' && memchr(s, ']', n) == NULL)
+        return err_set(err, "address %.*s: missing ']' in address", (int)n, s);
     if (h < n && s[0] != '[' && memchr(s + h + 1, ':', n - h - 1) != NULL)
         return err_set(err, "address %.*s: too many colons in address", (int)n, s);
     e->port_given = h < n;
