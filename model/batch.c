@@ -135,7 +135,7 @@ struct batch *batch_new(struct payload **p, struct ledger *l)
 {
     struct batch *b = batch_empty(l);
 
-    b->parts[0] = (struct part){*p, 0, (*p)->n_spans};
+    b->parts[0] = (struct part){.payload = *p, .n = (*p)->n_spans};
     b->n_parts = 1;
     *p = NULL;
     recount(b);
@@ -154,6 +154,16 @@ static void release(struct batch *b)
     free(b);
 }
 
+/* The last entry in a part's books may free them. */
+static void book(struct batch *b, enum ledger_fate fate, enum drop_reason reason)
+{
+    for (uint32_t i = 0; i < b->n_parts; i++)
+        if (UNLIKELY(b->parts[i].books != NULL))
+            ledger_end(b->parts[i].books, b->parts[i].n, fate, reason);
+    if (b->ledger)
+        ledger_end(b->ledger, b->n_spans, fate, reason);
+}
+
 static void finish(struct batch **bp, enum ledger_fate fate, enum drop_reason reason,
                    const struct answer_detail *d)
 {
@@ -162,8 +172,7 @@ static void finish(struct batch **bp, enum ledger_fate fate, enum drop_reason re
     struct waiter w = b->waiter;
 
     *bp = NULL;
-    if (b->ledger)
-        ledger_end(b->ledger, b->n_spans, fate, reason);
+    book(b, fate, reason);
     release(b);
     if (w.fn)
         w.fn(w.ctx, d ? d : &ok);
@@ -259,7 +268,7 @@ struct batch *batch_split(struct batch *b, uint64_t n)
         struct part *cut = &b->parts[whole];
 
         head->parts[head->n_parts++] =
-            (struct part){payload_ref(cut->payload), cut->first, (uint32_t)left};
+            (struct part){payload_ref(cut->payload), cut->first, (uint32_t)left, cut->books};
         cut->first += (uint32_t)left;
         cut->n -= (uint32_t)left;
         b->n_bytes += part_bytes(cut);
@@ -280,6 +289,7 @@ struct batch *batch_share(const struct batch *b, struct ledger *l)
     fit_parts(s, b->n_parts);
     for (uint32_t i = 0; i < b->n_parts; i++) {
         s->parts[i] = b->parts[i];
+        s->parts[i].books = NULL;
         payload_ref(s->parts[i].payload);
     }
     s->n_parts = b->n_parts;
@@ -290,6 +300,15 @@ struct batch *batch_share(const struct batch *b, struct ledger *l)
     if (l)
         ledger_accept(l, s->n_spans);
     return s;
+}
+
+void batch_set_books(struct batch *b, struct ledger *books)
+{
+    for (uint32_t i = 0; i < b->n_parts; i++) {
+        CHECK(!b->parts[i].books);
+        b->parts[i].books = books;
+    }
+    ledger_accept(books, b->n_spans);
 }
 
 /* ---- edits ---- */
@@ -306,7 +325,7 @@ struct payload *batch_edit(struct batch *b, uint32_t part)
     if (!own)
         return NULL;
     payload_unref(&at->payload);
-    *at = (struct part){own, 0, own->n_spans};
+    *at = (struct part){own, 0, own->n_spans, at->books};
     return own;
 }
 
@@ -324,6 +343,8 @@ void batch_settle(struct batch *b, enum ledger_fate fate, enum drop_reason reaso
             CHECK(n == 0 || (at.first == 0 && at.n - n == at.payload->n_spans));
             at.n -= n;
             gone += n;
+            if (at.books)
+                ledger_end(at.books, n, fate, reason);
         }
         if (at.n == 0)
             payload_unref(&at.payload);

@@ -60,6 +60,7 @@ struct waiter {
 struct part {
     struct payload *payload; /* a reference */
     uint32_t first, n;       /* spans */
+    struct ledger *books;    /* see batch_set_books(); NULL: none */
 };
 
 struct batch {
@@ -100,6 +101,11 @@ struct batch *batch_split(struct batch *b, uint64_t n) MUST_USE;
 /* Another view of the same spans for a branch: parts shared; entered into ledger l as accepted and
  * held unless l is NULL (the caller keeps the books). No waiter. */
 struct batch *batch_share(const struct batch *b, struct ledger *l) MUST_USE;
+
+/* A second set of books, for whoever must know what became of exactly these spans (a fan-out): they
+ * are entered there as held, stay with their parts through splits, merges and edits, and end there
+ * with the same fate as in the batch's ledger. batch_share() does not pass them on. */
+void batch_set_books(struct batch *b, struct ledger *books);
 
 /* Makes part i editable: a payload of its own (derived unless already unshared and whole), range =
  * all of it. NULL when the budget refuses (the batch is unchanged). */

@@ -41,7 +41,7 @@ struct ledger {
     uint64_t dropped[DROP_REASONS];
     int64_t held; /* here, on this worker */
     uint64_t moved_out, moved_in;
-    /* A fan-out's branch: ledger_end calls it, as its last act, when held has come to 0; it may free
+    /* The books of a fan-out's branch: ledger_end calls it, as its last act, when held has come to 0; it may free
      * the ledger. NULL: none. Not summed. */
     void (*emptied)(struct ledger *l);
 };

@@ -224,6 +224,8 @@ static void connect_outlet(struct worker *w, size_t pipeline)
 
     o->n = p->n_exporters;
     o->to = arena_alloc(w->arena, o->n * sizeof(struct component *));
+    if (o->n > 1)
+        o->branches = arena_alloc(w->arena, o->n * sizeof(struct ledger));
     for (size_t i = 0; i < o->n; i++)
         o->to[i] = on_worker(w, p->exporters[i], p);
 }

@@ -2,13 +2,14 @@
 /*
  * Fan-out and its joins.
  *
- *   pipeline's batch ("whole") --+-- branch view, own little ledger --> exporter a
- *        held in the pipeline's  +-- branch view, own little ledger --> exporter b
+ *   pipeline's batch ("whole") --+-- branch view, own books --> exporter a
+ *        held in the pipeline's  +-- branch view, own books --> exporter b
  *        books until the join
  *
- * A branch's ledger tells the join when nothing of the branch is held any more: the ends of its
- * spans, however split or merged on the way, have all been booked there. When every branch is
- * empty, the whole is booked in the pipeline's ledger by the branch that lost most, so each span
+ * A branch's books tell the join when nothing of the branch is held any more: the ends of its
+ * spans, however split or merged on the way, have all been booked there. The ledger of a branch's
+ * batches is the branch's for good, so an exporter may merge what comes from one pipeline. When
+ * every branch of a whole is empty, the whole is booked in the pipeline's ledger by the branch that lost most, so each span
  * counts once. Answers join separately, and mostly earlier: a queue answers when it takes a batch.
  *
  * Memory: one small block per fanned-out batch. The whole keeps its payloads until the slowest
@@ -126,8 +127,9 @@ static void fan_out(struct outlet *o, struct batch **take)
     bool waited = j->whole->waiter.fn != NULL;
 
     for (uint32_t i = 0; i < j->n; i++) {
-        struct batch *b = batch_share(j->whole, &j->branches[i].books);
+        struct batch *b = batch_share(j->whole, &o->branches[i]);
 
+        batch_set_books(b, &j->branches[i].books);
         if (waited)
             b->waiter = answers_waiter(&j->answers);
         push_to(o->to[i], &b);
@@ -266,12 +268,8 @@ uint64_t outlet_branch_spans(const struct outlet *o)
 {
     uint64_t n = 0;
 
-    for (const struct list *l = o->joins.next; l != &o->joins; l = l->next) {
-        const struct join *j = CONTAINER_OF(l, struct join, link);
-
-        for (uint32_t i = 0; i < j->n; i++)
-            n += (uint64_t)j->branches[i].books.held;
-    }
+    for (size_t i = 0; o->branches && i < o->n; i++)
+        n += (uint64_t)o->branches[i].held;
     return n;
 }
 

@@ -17,7 +17,8 @@
 struct outlet {
     struct component **to;
     size_t n;
-    struct list joins; /* fan-outs under way, for the audit */
+    struct ledger *branches; /* what each holds now; n > 1 only */
+    struct list joins;       /* fan-outs under way, for the audit */
 };
 
 /* Takes the batch. With several branches each span is booked in the batch's ledger once, when all

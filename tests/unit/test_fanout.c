@@ -44,6 +44,7 @@ static struct keeper a, b;
 static struct component yes = {.type = &deliver_type}, no = {.type = &refuse_type};
 static struct component *targets[3];
 static struct outlet out;
+static struct ledger branches[3];
 
 static void setup(void)
 {
@@ -51,7 +52,8 @@ static void setup(void)
     a = b = (struct keeper){.base = {.type = &keeper_type}};
     targets[0] = &a.base;
     targets[1] = &b.base;
-    out = (struct outlet){.to = targets, .n = 2};
+    memset(branches, 0, sizeof(branches));
+    out = (struct outlet){.to = targets, .n = 2, .branches = branches};
     list_init(&out.joins);
 }
 
@@ -142,6 +144,29 @@ START_TEST(split_and_merged_branches_end_once)
     batch_exported(&b.got[0]);
     ck_assert_uint_eq(t->ledger.fate[FATE_EXPORTED], 10);
     ck_assert_uint_eq(t->n_answered, 1);
+}
+END_TEST
+
+/* An exporter merges two batches of one branch and loses half of the merged one. */
+START_TEST(merging_across_fan_outs_keeps_the_books_apart)
+{
+    struct batch *merged, *head;
+
+    push(4, false);
+    push(6, false);
+    merged = a.got[0];
+    batch_append(merged, &a.got[1]);
+    head = batch_split(merged, 5);
+    batch_drop(&head, DROP_NOT_RETRYABLE, ""); /* all 4 of the first, 1 of the second */
+    batch_exported(&merged);
+    ck_assert_int_eq(t->ledger.held, 10);
+    ck_assert_uint_eq(outlet_branch_spans(&out), 10);
+    batch_exported(&b.got[1]);
+    ck_assert_uint_eq(t->ledger.dropped[DROP_NOT_RETRYABLE], 1);
+    ck_assert_uint_eq(t->ledger.fate[FATE_EXPORTED], 5);
+    batch_exported(&b.got[0]);
+    ck_assert_uint_eq(t->ledger.dropped[DROP_NOT_RETRYABLE], 5);
+    ck_assert_uint_eq(t->ledger.fate[FATE_EXPORTED], 5);
 }
 END_TEST
 
@@ -375,6 +400,7 @@ int main(void)
     tcase_add_test(c, dropped_with_the_failing_branch_s_reason);
     tcase_add_test(c, partial_drops_count_by_the_worst_branch);
     tcase_add_test(c, split_and_merged_branches_end_once);
+    tcase_add_test(c, merging_across_fan_outs_keeps_the_books_apart);
     tcase_add_test(c, answers_join_before_the_end);
     tcase_add_test(c, the_worst_answer_wins);
     tcase_add_test(c, all_inside_push);
