@@ -169,7 +169,7 @@ static void do_derive_encode(const struct buf *request)
     for (uint32_t i = 0; i < half->n_spans; i += 2)
         payload_drop_span(half, i);
     payload_compact(half);
-    part = (struct part){half, 0, half->n_spans};
+    part = (struct part){.payload = half, .n = half->n_spans};
     e.n_iov = 0;
     e.len = 0;
     buf_clear(&e.scratch);

@@ -9,10 +9,12 @@
 #include "exporters/exporters.h"
 #include "extensions/extensions.h"
 #include "processors/processors.h"
+#include "processors/processors.h"
 #include "receivers/receivers.h"
 
 const struct component_type *const registry[] = {
     &nop_receiver_type,
+    &tail_sampling_type,
     &tail_sampling_type,
     &nop_exporter_type,
     &forward_connector_type,

@@ -48,7 +48,7 @@ void tail_exchange_add(struct tail_exchange *x, unsigned to, struct payload *p, 
 
     if (!last || last->payload != p || first < last->first) {
         box->parts = fit(x, box->parts, box->n_parts, &box->cap_parts, sizeof(*box->parts));
-        box->parts[box->n_parts++] = (struct part){payload_ref(p), first, n};
+        box->parts[box->n_parts++] = (struct part){.payload = payload_ref(p), .first = first, .n = n};
     }
     box->runs = fit(x, box->runs, box->n_runs, &box->cap_runs, sizeof(*box->runs));
     box->runs[box->n_runs++] = (struct tail_run){box->n_parts - 1, first, n};
