@@ -9,15 +9,17 @@
 #include "exporters/exporters.h"
 #include "extensions/extensions.h"
 #include "processors/processors.h"
-#include "processors/processors.h"
 #include "receivers/receivers.h"
 
 const struct component_type *const registry[] = {
     &nop_receiver_type,
+
     &tail_sampling_type,
-    &tail_sampling_type,
+
     &nop_exporter_type,
+
     &forward_connector_type,
+
     &health_check_extension_type,
     &zpages_extension_type,
     &pprof_extension_type,

@@ -174,7 +174,7 @@ static void check_key(const struct key *k, const char *where)
     ck_assert_msg(is_sentence(k->doc), "%s.%s: doc is no sentence: %s", where, k->name, k->doc ? k->doc : "(none)");
     for (const char *c = k->name; *c; c++)
         ck_assert_msg(!isspace((unsigned char)*c), "%s: bad key name '%s'", where, k->name);
-    if (!(k->min == 1 && k->max == 0))
+    if (!(k->min > 0 && k->max == 0)) /* "any" is written like this */
         ck_assert_msg(k->min <= k->max, "%s.%s: min over max", where, k->name);
     if (k->type == KEY_T_ENUM)
         ck_assert_msg(k->choices && k->choices[0], "%s.%s: no choices", where, k->name);
