@@ -333,8 +333,9 @@ int attr_put(struct buf *out, uint32_t attributes_field, struct slice key, const
 {
     size_t start = out->len, value = any_size(v);
     size_t body = 1 + varint_size(key.len) + key.len + 1 + varint_size(value) + value;
+    size_t tag = varint_size(WIRE_TAG(attributes_field, WIRE_LEN));
 
-    if (buf_reserve(out, 2 * LENGTH_MAX_BYTES + body) == 0 &&
+    if (buf_reserve(out, tag + varint_size(body) + body) == 0 &&
         wire_put_tag(out, attributes_field, WIRE_LEN) == 0 && wire_put_varint(out, body) == 0 &&
         wire_put_bytes(out, KEYVALUE_KEY, key) == 0 &&
         wire_put_tag(out, KEYVALUE_VALUE, WIRE_LEN) == 0 && wire_put_varint(out, value) == 0 &&
