@@ -10,5 +10,6 @@ extern const struct component_type batch_type;
 extern const struct component_type tail_sampling_type;
 extern const struct component_type redaction_type;
 extern const struct component_type attributes_type;
+extern const struct component_type resource_type;
 
 #endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SHA-256 (FIPS 180-4) of one piece of memory. For fingerprints of attribute values, where a crypto
+ * library would cost more memory than the whole idle daemon. Any thread. */
+#ifndef TAILRACE_PLATFORM_SHA256_H
+#define TAILRACE_PLATFORM_SHA256_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void sha256(const void *p, size_t len, uint8_t digest[static 32]);
+
+#endif

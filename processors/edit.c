@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Editing parts of batches. See edit.h. */
+#include "processors/edit.h"
+
+#include "processors/wire.h"
+
+#define SPAN_IN_SCOPE 2 /* field number of a Span in its ScopeSpans */
+
+struct editor editor_of(struct batch *b, uint32_t part)
+{
+    const struct part *p = &b->parts[part];
+    const struct payload *from = p->payload;
+    struct editor ed = {.batch = b, .part = part, .n_spans = p->n, .from = from, .first_span = p->first};
+
+    ed.first_scope = from->spans[p->first].scope;
+    ed.end_scope = from->spans[p->first + p->n - 1].scope + 1;
+    ed.first_resource = from->scopes[ed.first_scope].resource;
+    ed.end_resource = from->scopes[ed.end_scope - 1].resource + 1;
+    return ed;
+}
+
+const struct span *editor_span(const struct editor *ed, uint32_t i)
+{
+    return ed->to ? &ed->to->spans[i] : &ed->from->spans[ed->first_span + i];
+}
+
+struct slice editor_resource(const struct editor *ed, uint32_t resource)
+{
+    return ed->to ? ed->to->resources[resource - ed->first_resource].resource : ed->from->resources[resource].resource;
+}
+
+struct slice editor_scope(const struct editor *ed, uint32_t scope)
+{
+    return ed->to ? ed->to->scopes[scope - ed->first_scope].scope : ed->from->scopes[scope].scope;
+}
+
+static struct payload *editable(struct editor *ed)
+{
+    if (!ed->to) {
+        ed->to = batch_edit(ed->batch, ed->part);
+        ed->edited = ed->to != NULL;
+        if (ed->to) /* tables of exactly this part, so numbers shift by the firsts */
+            CHECK(ed->to->n_spans == ed->n_spans && ed->to->n_scopes == ed->end_scope - ed->first_scope &&
+                  ed->to->n_resources == ed->end_resource - ed->first_resource);
+    }
+    return ed->to;
+}
+
+uint8_t *editor_span_room(struct editor *ed, uint32_t i, size_t body_len)
+{
+    size_t rec_len = wire_rec_size(body_len), hdr_len = rec_len - body_len;
+    struct payload *p = editable(ed);
+    uint8_t *rec = p && rec_len <= UINT32_MAX ? payload_room(p, rec_len) : NULL;
+
+    if (!rec)
+        return NULL;
+    wire_put_header(rec, SPAN_IN_SCOPE, body_len);
+    payload_set_span(p, i, rec, (uint32_t)rec_len, (uint8_t)hdr_len);
+    return rec + hdr_len;
+}
+
+bool editor_write_span(struct editor *ed, uint32_t i, const struct attr_map *m)
+{
+    size_t size = attr_map_size(m);
+    uint8_t *body = editor_span_room(ed, i, size);
+
+    if (!body)
+        return false;
+    CHECK(attr_map_write(m, body) == body + size);
+    return true;
+}
+
+/* The map's message in the payload's room; room_end tells whether there was any. */
+static bool write_body(struct editor *ed, const struct attr_map *m, struct slice *body)
+{
+    size_t size = attr_map_size(m);
+    struct payload *p = editable(ed);
+    uint8_t *room = p ? payload_room(p, size ? size : 1) : NULL;
+
+    if (!room)
+        return false;
+    CHECK(attr_map_write(m, room) == room + size);
+    *body = slice_of(room, size);
+    return true;
+}
+
+bool editor_write_resource(struct editor *ed, uint32_t resource, const struct attr_map *m)
+{
+    struct slice body;
+
+    if (!write_body(ed, m, &body))
+        return false;
+    payload_set_resource(ed->to, resource - ed->first_resource, body);
+    return true;
+}
+
+bool editor_write_scope(struct editor *ed, uint32_t scope, const struct attr_map *m)
+{
+    struct slice body;
+
+    if (!write_body(ed, m, &body))
+        return false;
+    payload_set_scope(ed->to, scope - ed->first_scope, body);
+    return true;
+}
