@@ -187,6 +187,7 @@ uint8_t *attr_map_scratch(struct attr_map *m, size_t size)
 {
     struct attr_chunk *c = m->chunks;
 
+    size = (size + 7) & ~(size_t)7;
     if (UNLIKELY(size > c->cap - c->used)) {
         size_t cap = size > CHUNK_BYTES ? size : CHUNK_BYTES;
 
@@ -225,18 +226,25 @@ static size_t keyvalue_size(const struct attr_entry *e)
     return wire_rec_size(e->key.len) + wire_rec_size(e->value.len);
 }
 
-size_t attr_map_size(const struct attr_map *m)
+size_t attr_map_entries_size(const struct attr_map *m)
 {
     size_t size = 0;
 
-    for (size_t i = 0; i < m->n_rest; i++)
-        size += m->rest[i].len;
     for (size_t i = 0; i < m->n; i++)
         size += m->v[i].rec.p ? m->v[i].rec.len : wire_rec_size(keyvalue_size(&m->v[i]));
     return size;
 }
 
-static uint8_t *write_entries(const struct attr_map *m, uint8_t *dst)
+size_t attr_map_size(const struct attr_map *m)
+{
+    size_t size = attr_map_entries_size(m);
+
+    for (size_t i = 0; i < m->n_rest; i++)
+        size += m->rest[i].len;
+    return size;
+}
+
+uint8_t *attr_map_write_entries(const struct attr_map *m, uint8_t *dst)
 {
     struct slice run = {0};
 
@@ -262,7 +270,7 @@ uint8_t *attr_map_write(const struct attr_map *m, uint8_t *dst)
 {
     for (size_t i = 0; i < m->rest_before; i++)
         dst = wire_put_slice(dst, m->rest[i]);
-    dst = write_entries(m, dst);
+    dst = attr_map_write_entries(m, dst);
     for (size_t i = m->rest_before; i < m->n_rest; i++)
         dst = wire_put_slice(dst, m->rest[i]);
     return dst;

@@ -30,11 +30,13 @@ struct attr_map {
     bool changed;
     bool out_of_memory; /* the budget refused; the edits since load are not to be written */
 
+    struct slice *rest; /* the message's other bytes, in runs of whole fields */
+    size_t n_rest;
+    size_t rest_before; /* runs in front of the first attribute */
+
     /* private */
     struct budget *budget;
-    struct slice *rest; /* the message's other bytes, in runs */
-    size_t n_rest, cap_rest;
-    size_t rest_before; /* runs in front of the first attribute */
+    size_t cap_rest;
     struct attr_chunk *chunks;
     size_t charged;
 };
@@ -56,7 +58,7 @@ void attr_map_remove(struct attr_map *m, struct attr_entry *e);
 /* As the Collector removes by condition: the order is kept. */
 void attr_map_remove_if(struct attr_map *m, bool (*gone)(void *ctx, const struct attr_entry *e), void *ctx);
 
-/* size bytes that live until the next load; NULL (and out_of_memory) when the budget refuses. */
+/* size bytes, aligned to 8, that live until the next load; NULL (and out_of_memory) when the budget refuses. */
 uint8_t *attr_map_scratch(struct attr_map *m, size_t size);
 /* The AnyValue body of a string, in scratch; an empty slice when the budget refuses. */
 struct slice attr_map_str(struct attr_map *m, struct slice s);
@@ -64,5 +66,8 @@ struct slice attr_map_str(struct attr_map *m, struct slice s);
 /* The message's body with the entries as they are now. */
 size_t attr_map_size(const struct attr_map *m);
 uint8_t *attr_map_write(const struct attr_map *m, uint8_t *dst); /* returns the end */
+/* The entries alone, for those who write the rest themselves. */
+size_t attr_map_entries_size(const struct attr_map *m);
+uint8_t *attr_map_write_entries(const struct attr_map *m, uint8_t *dst);
 
 #endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * redaction: deletes attributes that are not allowed, and masks what must not be seen.
+ *
+ * Problem: every byte of every span has to be cleared of secrets, and nearly none holds one. Design:
+ *   redaction_windows  what a pattern needs of a text at least
+ *   redaction_scan     one vector pass over a span's bytes: can any pattern match anywhere?
+ *   redaction_rules    the verdict on a key or value, by RE2 where the scan was not enough
+ *   redaction_edit     the rewrite of the few spans that are touched
+ * A span the scan clears costs one pass and keeps its bytes. With allowed_keys, redact_all_types, or
+ * a pattern the scan cannot use, attributes are looked at one by one, verdicts on keys from a cache.
+ *
+ * Secrets come first: when the budget refuses room for a rewrite the whole batch goes back to its
+ * sender, or is dropped and counted; it never goes on as it is.
+ * Threads: one worker; the rules are shared.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "processors/items.h"
+#include "processors/processors.h"
+#include "processors/redaction_edit.h"
+
+#define S struct redaction_settings
+static const struct key redaction_keys[] = {
+    KEY_BOOL(S, allow_all_keys, "false", "Keep attributes of every key; allowed_keys is not used then."),
+    KEY_STRS(S, allowed_keys, NULL,
+             "Exact keys to keep; attributes of other keys are deleted unless allow_all_keys is set."),
+    KEY_STRS(S, ignored_keys, NULL, "Exact keys of attributes that pass untouched, before every other rule."),
+    KEY_STRS(S, ignored_key_patterns, NULL,
+             "Regular expressions; attributes whose key one of them finds pass untouched."),
+    KEY_STRS(S, blocked_key_patterns, NULL,
+             "Regular expressions; attributes whose key one of them finds have their whole value masked."),
+    KEY_STRS(S, blocked_values, NULL,
+             "Regular expressions; what they find in values is replaced by ****, one after the other."),
+    KEY_STRS(S, allowed_values, NULL,
+             "Regular expressions; a value in which one of them finds something is left as it is, even of a blocked key."),
+    KEY_BOOL(S, redact_all_types, "false",
+             "Look at numbers, lists and other values as text too; what is masked becomes a string."),
+    KEY_STR(S, summary, "",
+            "debug adds attributes with the keys and counts of what was redacted, info the counts; anything else none."),
+    KEY_BOOL(S, link_attributes, "true",
+             "Redact attributes of span links as well, which the Collector leaves as they are."),
+    KEY_NOT_YET("hash_function", "Replace by a hash in place of ****."),
+    KEY_NOT_YET("hmac_key", "The key of hash functions that need one."),
+    KEY_NOT_YET("url_sanitizer", "Variable parts of URLs become *."),
+    KEY_NOT_YET("db_sanitizer", "Literals in database statements become ?."),
+    KEY_END,
+};
+#undef S
+
+enum { ROW_DELETED, ROW_MASKED };
+static const struct metric_row redaction_rows[] = {
+    [ROW_DELETED] = {.name = "tailrace_redaction_deleted_attributes",
+                     .type = METRIC_COUNTER,
+                     .level = METRIC_BASIC,
+                     .unit = "{attributes}",
+                     .help = "Attributes deleted because their key is not allowed."},
+    [ROW_MASKED] = {.name = "tailrace_redaction_masked_values",
+                    .type = METRIC_COUNTER,
+                    .level = METRIC_BASIC,
+                    .unit = "{attributes}",
+                    .help = "Attributes whose value was masked."},
+    ITEMS_ROW_INCOMING,
+    ITEMS_ROW_OUTGOING,
+    {.name = NULL},
+};
+
+static const char *const level_names[LEVELS] = {"resource", "scope", "span", "event", "link"};
+
+struct redaction {
+    struct component c;
+    struct redactor redactor;
+    struct items items;
+    struct series *deleted[LEVELS], *masked[LEVELS];
+    bool drained;
+};
+
+static struct redaction *redaction_of(struct component *c)
+{
+    CHECK(c->type == &redaction_type);
+    return CONTAINER_OF(c, struct redaction, c);
+}
+
+static void redaction_check(const void *settings, struct check *c)
+{
+    const struct redaction_settings *s = settings;
+
+    rules_check(s, c);
+    if (!s->allow_all_keys && s->allowed_keys.n == 0)
+        check_warn(c, "", "neither allow_all_keys nor allowed_keys is set: every attribute will be deleted");
+}
+
+static size_t redaction_memory(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max)
+{
+    (void)settings;
+    if (max == 0)
+        return 0;
+    terms[0].bytes = (uint64_t)n_workers * key_cache_bytes();
+    snprintf(terms[0].text, sizeof(terms[0].text), "%u workers x %zu bytes of verdicts on keys", n_workers,
+             key_cache_bytes());
+    return 1;
+}
+
+/* ---- work ---- */
+
+static void book(struct redaction *m, const struct redaction_counts *n)
+{
+    for (int i = 0; i < LEVELS; i++) {
+        if (n->deleted[i])
+            series_add(m->deleted[i], n->deleted[i]);
+        if (n->masked[i])
+            series_add(m->masked[i], n->masked[i]);
+    }
+}
+
+static bool redact(struct redaction *m, struct batch *b)
+{
+    struct redaction_counts counts = {0};
+    bool edited = false, fine = true;
+
+    for (uint32_t i = 0; fine && i < b->n_parts; i++) {
+        struct editor ed = editor_of(b, i);
+
+        fine = redact_part(&m->redactor, &ed, &counts);
+        edited |= ed.edited;
+    }
+    if (!fine)
+        return false;
+    if (edited)
+        batch_settle(b, FATE_FILTERED, DROP_NONE);
+    book(m, &counts);
+    return true;
+}
+
+static void redaction_push(struct component *c, struct batch **take)
+{
+    struct redaction *m = redaction_of(c);
+    uint64_t n = (*take)->n_spans;
+
+    series_add(m->items.incoming, n);
+    if (m->drained) {
+        processor_closed(take);
+        return;
+    }
+    if (!redact(m, *take)) {
+        processor_no_memory(take);
+        return;
+    }
+    series_add(m->items.outgoing, n);
+    host_emit(c->host, take);
+}
+
+/* ---- life ---- */
+
+static int redaction_shared_create(const void *settings, struct host *host, void **shared, struct err *err)
+{
+    (void)host;
+    *shared = rules_new(settings, err);
+    return *shared ? 0 : -1;
+}
+
+static void redaction_shared_destroy(void **shared)
+{
+    struct rules *r = *shared;
+
+    rules_free(&r);
+    *shared = NULL;
+}
+
+static struct series *level_series(struct host *h, const struct metric_row *row, int level)
+{
+    const struct metric_label labels[] = {{"processor", h->id}, {"level", level_names[level]}};
+
+    return metric_series(h->metrics, row, labels, ARRAY_LEN(labels));
+}
+
+static struct component *redaction_create(struct host *h, const void *settings, struct err *err)
+{
+    struct redaction *m = mem_alloc(sizeof(*m));
+
+    (void)settings, (void)err;
+    m->c = (struct component){&redaction_type, h};
+    m->items = items_new(h);
+    for (int i = 0; i < LEVELS; i++) {
+        m->deleted[i] = level_series(h, &redaction_rows[ROW_DELETED], i);
+        m->masked[i] = level_series(h, &redaction_rows[ROW_MASKED], i);
+    }
+    redactor_init(&m->redactor, h->shared, h->budget);
+    return &m->c;
+}
+
+static void redaction_drain(struct component *c)
+{
+    struct redaction *m = redaction_of(c);
+
+    if (m->drained)
+        return;
+    m->drained = true;
+    host_drained(c->host);
+}
+
+static void redaction_destroy(struct component **c)
+{
+    struct redaction *m;
+
+    if (!*c)
+        return;
+    m = redaction_of(*c);
+    redactor_free(&m->redactor);
+    free(m);
+    *c = NULL;
+}
+
+const struct component_type redaction_type = {
+    .kind = PROCESSOR,
+    .name = "redaction",
+    .stability = "beta",
+    .summary = "Deletes attributes that are not allowed and masks values that must not be seen.",
+    .keys = redaction_keys,
+    .settings_size = sizeof(struct redaction_settings),
+    .metrics = redaction_rows,
+    .mutates = true,
+    .check = redaction_check,
+    .memory = redaction_memory,
+    .shared_create = redaction_shared_create,
+    .shared_destroy = redaction_shared_destroy,
+    .create = redaction_create,
+    .push = redaction_push,
+    .drain = redaction_drain,
+    .destroy = redaction_destroy,
+};

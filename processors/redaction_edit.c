@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Redaction of messages: see redaction_edit.h. Order: values, the look, one map, the summary, spans,
+ * parts.
+ *
+ * The scratch buffers hold one value or one span and are given back when they were large. A value
+ * whose mask cannot be built for want of memory fails the whole batch: it never goes on unmasked.
+ */
+#include "processors/redaction_edit.h"
+
+#include <stdlib.h>
+
+#include "processors/wire.h"
+
+#define KEPT_BYTES (64 * 1024) /* of each scratch buffer, between spans */
+
+enum mark { MARK_NONE, MARK_DELETED, MARK_MASKED, MARK_ALLOWED, MARK_IGNORED, MARKS };
+
+void redactor_init(struct redactor *rd, const struct rules *r, struct budget *b)
+{
+    *rd = (struct redactor){.rules = r, .cache = key_cache_new()};
+    attr_map_init(&rd->map, b);
+    attr_map_init(&rd->inner, b);
+}
+
+void redactor_free(struct redactor *rd)
+{
+    key_cache_free(&rd->cache);
+    attr_map_free(&rd->map);
+    attr_map_free(&rd->inner);
+    buf_free(&rd->text);
+    buf_free(&rd->scratch[0]);
+    buf_free(&rd->scratch[1]);
+    buf_free(&rd->out);
+    *rd = (struct redactor){0};
+}
+
+static void give_back(struct buf *b)
+{
+    if (b->cap > KEPT_BYTES)
+        buf_free(b);
+}
+
+/* ---- values ---- */
+
+/* The text the rules look at: a string's; of other types nothing, or all with redact_all_types.
+ * False without memory. */
+static bool text_of(struct redactor *rd, struct slice value, struct slice *text)
+{
+    struct any v = wire_any(value);
+
+    if (v.type == ANY_STR) {
+        *text = v.bytes;
+        return true;
+    }
+    *text = slice_of("", 0);
+    if (!rules_all_types(rd->rules))
+        return true;
+    buf_clear(&rd->text);
+    if (any_as_string(&v, &rd->text) < 0)
+        return false;
+    *text = slice_of(rd->text.p, rd->text.len);
+    return true;
+}
+
+/* ---- the look ---- */
+
+/* Would redaction change, or its summary count, this attribute? */
+static bool touches(struct redactor *rd, struct slice key, struct slice value)
+{
+    bool counts = rules_summary(rd->rules) != SUMMARY_NONE;
+    struct slice text;
+
+    switch (rules_key(rd->rules, rd->cache, key)) {
+    case KEY_IGNORED:
+        return counts;
+    case KEY_DELETED:
+    case KEY_BLOCKED:
+        return true;
+    case KEY_PLAIN:
+        break;
+    }
+    if (!text_of(rd, value, &text))
+        return true; /* fails again, and is reported, in the rewrite */
+    return rules_block_value(rd->rules, text) || (counts && rules_allow_value(rd->rules, text));
+}
+
+/* Attributes of one message; field numbers of others in it are not looked at. */
+static bool message_touched(struct redactor *rd, struct slice message, uint32_t field)
+{
+    const uint8_t *p = message.p, *end = p + message.len;
+
+    while (p < end) {
+        struct slice key, value;
+        struct wire_field f;
+
+        p = wire_next(p, end, &f);
+        if (f.number != field)
+            continue;
+        wire_attr(&f, &key, &value);
+        if (touches(rd, key, value))
+            return true;
+    }
+    return false;
+}
+
+static bool span_touched(struct redactor *rd, struct slice body)
+{
+    const uint8_t *p = body.p, *end = p + body.len;
+
+    while (p < end) {
+        struct slice key, value;
+        struct wire_field f;
+        bool hit = false;
+
+        p = wire_next(p, end, &f);
+        if (f.number == SPAN_ATTRIBUTES) {
+            wire_attr(&f, &key, &value);
+            hit = touches(rd, key, value);
+        } else if (f.number == SPAN_EVENTS) {
+            hit = message_touched(rd, f.body, EVENT_ATTRIBUTES);
+        } else if (f.number == SPAN_LINKS && rules_links(rd->rules)) {
+            hit = message_touched(rd, f.body, LINK_ATTRIBUTES);
+        }
+        if (hit)
+            return true;
+    }
+    return false;
+}
+
+/* ---- one map ---- */
+
+static bool mask_entry(struct redactor *rd, struct attr_map *m, struct attr_entry *e, bool whole, enum mark *mark)
+{
+    struct slice text, masked;
+
+    if (!text_of(rd, e->value, &text))
+        return false;
+    if (rules_allow_value(rd->rules, text)) {
+        *mark = MARK_ALLOWED;
+        return true;
+    }
+    if (whole) {
+        if (rules_mask_all(text, &rd->scratch[0]) < 0)
+            return false;
+        masked = slice_of(rd->scratch[0].p, rd->scratch[0].len);
+    } else if (rules_mask(rd->rules, text, rd->scratch, &masked) < 0) {
+        return false;
+    } else if (slice_eq(masked, text)) {
+        return true;
+    }
+    *mark = MARK_MASKED;
+    attr_map_set(m, e, attr_map_str(m, masked));
+    return !m->out_of_memory;
+}
+
+static bool judge_entry(struct redactor *rd, struct attr_map *m, struct attr_entry *e, enum mark *mark)
+{
+    *mark = MARK_NONE;
+    switch (rules_key(rd->rules, rd->cache, e->key)) {
+    case KEY_IGNORED:
+        *mark = MARK_IGNORED;
+        return true;
+    case KEY_DELETED:
+        *mark = MARK_DELETED;
+        return true;
+    case KEY_BLOCKED:
+        return mask_entry(rd, m, e, true, mark);
+    case KEY_PLAIN:
+        return mask_entry(rd, m, e, false, mark);
+    }
+    return false;
+}
+
+#define EXACT_ORDER 256 /* attributes up to which deletions leave the Collector's order */
+
+static bool marked_deleted(void *ctx, const struct attr_entry *e)
+{
+    const uint8_t **mark = ctx; /* entries come in order */
+
+    (void)e;
+    return *(*mark)++ == MARK_DELETED;
+}
+
+/* Removes what is marked. The Collector removes key by key, and the last entry moves into each hole;
+ * beyond EXACT_ORDER attributes that costs too much, and the order is kept instead. */
+static bool delete_marked(struct attr_map *m, const uint8_t *marks, size_t n_deleted)
+{
+    size_t n = 0;
+    struct slice *keys;
+
+    if (m->n > EXACT_ORDER) {
+        attr_map_remove_if(m, marked_deleted, &marks);
+        return true;
+    }
+    keys = (struct slice *)(void *)attr_map_scratch(m, n_deleted * sizeof(*keys));
+    if (!keys)
+        return false;
+    for (size_t i = 0; i < m->n; i++)
+        if (marks[i] == MARK_DELETED)
+            keys[n++] = m->v[i].key;
+    for (size_t i = 0; i < n; i++)
+        attr_map_remove(m, attr_map_find(m, keys[i]));
+    return true;
+}
+
+/* ---- the summary ---- */
+
+static int by_bytes(const void *a, const void *b)
+{
+    const struct slice *x = a, *y = b;
+    int d = memcmp(x->p ? (const void *)x->p : "", y->p ? (const void *)y->p : "", x->len < y->len ? x->len : y->len);
+
+    return d ? d : (x->len > y->len) - (x->len < y->len);
+}
+
+static size_t count_commas(struct slice s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += s.p[i] == ',';
+    return n;
+}
+
+/* Splits at commas into keys[]; returns how many. */
+static size_t split(struct slice s, struct slice *keys)
+{
+    size_t n = 0, from = 0;
+
+    for (size_t i = 0; i <= s.len; i++)
+        if (i == s.len || s.p[i] == ',') {
+            keys[n++] = slice_of(s.p + from, i - from);
+            from = i + 1;
+        }
+    return n;
+}
+
+/* What stands in the attribute as a string; empty for none. */
+static struct slice old_keys(const struct attr_map *m, struct slice name)
+{
+    const struct attr_entry *e = attr_map_find(m, name);
+    struct any v = {0};
+
+    if (e)
+        v = wire_any(e->value);
+    return v.type == ANY_STR ? v.bytes : (struct slice){0};
+}
+
+static struct slice joined(struct attr_map *m, const struct slice *keys, size_t n)
+{
+    size_t len = n - 1;
+    uint8_t *start, *p;
+
+    for (size_t i = 0; i < n; i++)
+        len += keys[i].len;
+    start = attr_map_scratch(m, wire_rec_size(len));
+    if (!start)
+        return (struct slice){0};
+    p = wire_put_header(start, 1, len);
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            *p++ = ',';
+        p = wire_put_slice(p, keys[i]);
+    }
+    return slice_of(start, (size_t)(p - start));
+}
+
+/* keys: n of them, with room for `extra` more behind; sorted, joined, put. */
+static bool put_keys(struct attr_map *m, const char *name, struct slice *keys, size_t n, struct slice before)
+{
+    struct slice value;
+
+    if (before.len)
+        n += split(before, keys + n);
+    qsort(keys, n, sizeof(*keys), by_bytes);
+    value = joined(m, keys, n);
+    if (!value.p)
+        return false;
+    attr_map_put(m, slice_str(name), value);
+    return !m->out_of_memory;
+}
+
+static bool put_count(struct attr_map *m, const char *name, size_t n)
+{
+    const struct attr_entry *e = attr_map_find(m, slice_str(name));
+    struct any v = {0};
+    uint8_t *p;
+
+    if (e)
+        v = wire_any(e->value);
+    p = attr_map_scratch(m, 11);
+    if (!p)
+        return false;
+    p[0] = 3 << 3;
+    n += v.type == ANY_INT ? (uint64_t)v.i : 0;
+    attr_map_put(m, slice_str(name), slice_of(p, 1 + varint_put(p + 1, n)));
+    return !m->out_of_memory;
+}
+
+static const struct {
+    const char *keys, *count;
+} summary_names[MARKS] = {
+    [MARK_DELETED] = {"redaction.redacted.keys", "redaction.redacted.count"},
+    [MARK_MASKED] = {"redaction.masked.keys", "redaction.masked.count"},
+    [MARK_ALLOWED] = {"redaction.allowed.keys", "redaction.allowed.count"},
+    [MARK_IGNORED] = {NULL, "redaction.ignored.count"},
+};
+
+/* The keys with each mark, kept from before deletions move entries. */
+struct marked {
+    struct slice *keys[MARKS];
+    size_t n[MARKS];
+};
+
+static bool collect(struct attr_map *m, const uint8_t *marks, struct marked *k)
+{
+    for (int mark = MARK_DELETED; mark < MARKS; mark++) {
+        struct slice before = {0};
+        size_t n = 0;
+
+        if (k->n[mark] == 0 || !summary_names[mark].keys)
+            continue;
+        before = old_keys(m, slice_str(summary_names[mark].keys));
+        k->keys[mark] = (struct slice *)(void *)attr_map_scratch(
+            m, (k->n[mark] + count_commas(before) + 1) * sizeof(struct slice));
+        if (!k->keys[mark])
+            return false;
+        for (size_t i = 0; i < m->n; i++)
+            if (marks[i] == mark)
+                k->keys[mark][n++] = m->v[i].key;
+    }
+    return true;
+}
+
+static bool summarise(struct redactor *rd, struct attr_map *m, struct marked *k)
+{
+    bool debug = rules_summary(rd->rules) == SUMMARY_DEBUG;
+
+    for (int mark = MARK_DELETED; mark < MARKS; mark++) {
+        const char *keys = summary_names[mark].keys;
+
+        if (k->n[mark] == 0)
+            continue;
+        if (debug && keys && !put_keys(m, keys, k->keys[mark], k->n[mark], old_keys(m, slice_str(keys))))
+            return false;
+        if (!put_count(m, summary_names[mark].count, k->n[mark]))
+            return false;
+    }
+    return true;
+}
+
+/* All rules on a loaded map. */
+static bool redact_map(struct redactor *rd, struct attr_map *m, enum redaction_level level)
+{
+    enum redaction_summary summary = rules_summary(rd->rules);
+    struct marked k = {0};
+    uint8_t *marks = attr_map_scratch(m, m->n);
+
+    if (!marks)
+        return false;
+    for (size_t i = 0; i < m->n; i++) {
+        enum mark mark;
+
+        if (!judge_entry(rd, m, &m->v[i], &mark))
+            return false;
+        marks[i] = (uint8_t)mark;
+        k.n[mark]++;
+    }
+    rd->counts->deleted[level] += k.n[MARK_DELETED];
+    rd->counts->masked[level] += k.n[MARK_MASKED];
+    if (summary == SUMMARY_DEBUG && !collect(m, marks, &k))
+        return false;
+    if (k.n[MARK_DELETED] && !delete_marked(m, marks, k.n[MARK_DELETED]))
+        return false;
+    return summary == SUMMARY_NONE || summarise(rd, m, &k);
+}
+
+/* ---- spans ---- */
+
+/* Appends an event or link, redacted. */
+static bool put_inner(struct redactor *rd, const struct wire_field *f, uint32_t field, enum redaction_level level)
+{
+    struct attr_map *m = &rd->inner;
+    size_t size;
+    uint8_t *dst;
+
+    if (!attr_map_load(m, f->body, field) || !redact_map(rd, m, level))
+        return false;
+    if (!m->changed)
+        return buf_add(&rd->out, f->rec.p, f->rec.len) == 0;
+    rd->inner_changed = true;
+    size = attr_map_size(m);
+    if (buf_reserve(&rd->out, wire_rec_size(size)))
+        return false;
+    dst = rd->out.p + rd->out.len;
+    CHECK(attr_map_write(m, wire_put_header(dst, f->number, size)) == dst + wire_rec_size(size));
+    rd->out.len += wire_rec_size(size);
+    return true;
+}
+
+static bool put_run(struct redactor *rd, struct slice run)
+{
+    const uint8_t *p = run.p, *end = p + run.len;
+
+    while (p < end) {
+        struct wire_field f;
+        bool fine;
+
+        p = wire_next(p, end, &f);
+        if (f.number == SPAN_EVENTS)
+            fine = put_inner(rd, &f, EVENT_ATTRIBUTES, LEVEL_EVENT);
+        else if (f.number == SPAN_LINKS && rules_links(rd->rules))
+            fine = put_inner(rd, &f, LINK_ATTRIBUTES, LEVEL_LINK);
+        else
+            fine = buf_add(&rd->out, f.rec.p, f.rec.len) == 0;
+        if (!fine)
+            return false;
+    }
+    return true;
+}
+
+static bool put_entries(struct redactor *rd)
+{
+    size_t size = attr_map_entries_size(&rd->map);
+
+    if (buf_reserve(&rd->out, size))
+        return false;
+    CHECK(attr_map_write_entries(&rd->map, rd->out.p + rd->out.len) == rd->out.p + rd->out.len + size);
+    rd->out.len += size;
+    return true;
+}
+
+static bool build_span(struct redactor *rd, struct slice body)
+{
+    struct attr_map *m = &rd->map;
+
+    buf_clear(&rd->out);
+    rd->inner_changed = false;
+    if (!attr_map_load(m, body, SPAN_ATTRIBUTES) || !redact_map(rd, m, LEVEL_SPAN))
+        return false;
+    for (size_t i = 0; i < m->rest_before; i++)
+        if (!put_run(rd, m->rest[i]))
+            return false;
+    if (!put_entries(rd))
+        return false;
+    for (size_t i = m->rest_before; i < m->n_rest; i++)
+        if (!put_run(rd, m->rest[i]))
+            return false;
+    return true;
+}
+
+/* Into the payload's room, if it is not what it was. */
+static bool keep_span(struct redactor *rd, struct editor *ed, uint32_t i)
+{
+    uint8_t *room;
+
+    if (!rd->map.changed && !rd->inner_changed)
+        return true;
+    room = editor_span_room(ed, i, rd->out.len);
+    if (room)
+        wire_put_slice(room, slice_of(rd->out.p, rd->out.len));
+    return room != NULL;
+}
+
+static bool rewrite_span(struct redactor *rd, struct editor *ed, uint32_t i)
+{
+    bool fine = build_span(rd, span_body(editor_span(ed, i))) && keep_span(rd, ed, i);
+
+    give_back(&rd->out);
+    give_back(&rd->text);
+    give_back(&rd->scratch[0]);
+    give_back(&rd->scratch[1]);
+    return fine;
+}
+
+/* ---- parts ---- */
+
+static bool redact_resources(struct redactor *rd, struct editor *ed)
+{
+    for (uint32_t r = editor_first_resource(ed); r < editor_end_resource(ed); r++) {
+        struct slice body = editor_resource(ed, r);
+
+        if (!rules_may_touch(rd->rules, body) || !message_touched(rd, body, RESOURCE_ATTRIBUTES))
+            continue;
+        if (!attr_map_load(&rd->map, body, RESOURCE_ATTRIBUTES) || !redact_map(rd, &rd->map, LEVEL_RESOURCE))
+            return false;
+        if (rd->map.changed && !editor_write_resource(ed, r, &rd->map))
+            return false;
+    }
+    return true;
+}
+
+static bool redact_scopes(struct redactor *rd, struct editor *ed)
+{
+    for (uint32_t s = editor_first_scope(ed); s < editor_end_scope(ed); s++) {
+        struct slice body = editor_scope(ed, s);
+
+        if (!rules_may_touch(rd->rules, body) || !message_touched(rd, body, SCOPE_ATTRIBUTES))
+            continue;
+        if (!attr_map_load(&rd->map, body, SCOPE_ATTRIBUTES) || !redact_map(rd, &rd->map, LEVEL_SCOPE))
+            return false;
+        if (rd->map.changed && !editor_write_scope(ed, s, &rd->map))
+            return false;
+    }
+    return true;
+}
+
+bool redact_part(struct redactor *rd, struct editor *ed, struct redaction_counts *counts)
+{
+    rd->counts = counts;
+    if (!redact_resources(rd, ed) || !redact_scopes(rd, ed))
+        return false;
+    for (uint32_t i = 0; i < ed->n_spans; i++) {
+        const struct span *s = editor_span(ed, i);
+
+        if (!rules_may_touch(rd->rules, slice_of(s->rec, s->rec_len)) || !span_touched(rd, span_body(s)))
+            continue;
+        if (!rewrite_span(rd, ed, i))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiled redaction rules. See redaction_rules.h; order: build, keys, values. */
+#include "processors/redaction_rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/match.h"
+#include "platform/hash.h"
+#include "platform/mem.h"
+#include "platform/regex.h"
+#include "processors/redaction_scan.h"
+
+struct pattern_list {
+    struct regex **v;
+    size_t n;
+    struct scanner *scan;
+};
+
+struct rules {
+    enum redaction_summary summary;
+    bool allow_all, all_types, links;
+    bool judge_all; /* every attribute has to be looked at: rules_may_touch knows no short cut */
+    struct keyset *allowed, *ignored;
+    struct pattern_list ignored_keys, blocked_keys, blocked_values, allowed_values;
+    struct scanner *either; /* blocked keys and values together */
+};
+
+/* ---- build ---- */
+
+static void list_free(struct pattern_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        regex_free(&l->v[i]);
+    free(l->v);
+    scanner_free(&l->scan);
+}
+
+static int list_build(struct pattern_list *l, const struct str_list *patterns, const char *what, struct err *err)
+{
+    l->v = mem_alloc_array(patterns->n, sizeof(*l->v));
+    for (; l->n < patterns->n; l->n++) {
+        l->v[l->n] = regex_new(patterns->v[l->n], err);
+        if (!l->v[l->n])
+            return err_wrap(err, "failed to process %s: error compiling regex in list", what);
+    }
+    l->scan = scanner_new(patterns->v, patterns->n);
+    return 0;
+}
+
+static struct keyset *allowed_keyset(const struct str_list *keys)
+{
+    static const char *const always[] = {"redaction.redacted.keys", "redaction.redacted.count", "redaction.masked.keys",
+                                         "redaction.masked.count", "redaction.ignored.count"};
+    const char **all = mem_alloc_array(keys->n + ARRAY_LEN(always), sizeof(*all));
+    struct keyset *k;
+
+    if (keys->n)
+        memcpy(all, keys->v, keys->n * sizeof(*all));
+    memcpy(all + keys->n, always, sizeof(always));
+    k = keyset_new(all, keys->n + ARRAY_LEN(always));
+    free(all);
+    return k;
+}
+
+static struct scanner *scanner_of_both(const struct redaction_settings *s)
+{
+    size_t n = s->blocked_key_patterns.n + s->blocked_values.n;
+    const char **all = mem_alloc_array(n, sizeof(*all));
+    struct scanner *sc;
+
+    if (s->blocked_key_patterns.n)
+        memcpy(all, s->blocked_key_patterns.v, s->blocked_key_patterns.n * sizeof(*all));
+    if (s->blocked_values.n)
+        memcpy(all + s->blocked_key_patterns.n, s->blocked_values.v, s->blocked_values.n * sizeof(*all));
+    sc = scanner_new(all, n);
+    free(all);
+    return sc;
+}
+
+static bool needs_all(const struct rules *r, const struct redaction_settings *s)
+{
+    bool counts = r->summary != SUMMARY_NONE;
+
+    return !r->allow_all || r->all_types || scanner_blind(r->either) != 0 ||
+           (counts && (s->ignored_keys.n || s->ignored_key_patterns.n || s->allowed_values.n));
+}
+
+static enum redaction_summary summary_of(const char *s)
+{
+    if (strcmp(s, "debug") == 0)
+        return SUMMARY_DEBUG;
+    return strcmp(s, "info") == 0 ? SUMMARY_INFO : SUMMARY_NONE;
+}
+
+/* The lists in the Collector's order, with its names for them. */
+static int build_lists(struct rules *r, const struct redaction_settings *s, struct err *err)
+{
+    return list_build(&r->allowed_values, &s->allowed_values, "allow list", err) ||
+                   list_build(&r->ignored_keys, &s->ignored_key_patterns, "ignore keys list", err) ||
+                   list_build(&r->blocked_values, &s->blocked_values, "block list", err) ||
+                   list_build(&r->blocked_keys, &s->blocked_key_patterns, "block keys list", err)
+               ? -1
+               : 0;
+}
+
+struct rules *rules_new(const struct redaction_settings *s, struct err *err)
+{
+    struct rules *r = mem_alloc(sizeof(*r));
+
+    r->summary = summary_of(s->summary);
+    r->allow_all = s->allow_all_keys;
+    r->all_types = s->redact_all_types;
+    r->links = s->link_attributes;
+    if (build_lists(r, s, err) < 0) {
+        rules_free(&r);
+        return NULL;
+    }
+    r->allowed = allowed_keyset(&s->allowed_keys);
+    r->ignored = keyset_new(s->ignored_keys.v, s->ignored_keys.n);
+    r->either = scanner_of_both(s);
+    r->judge_all = needs_all(r, s);
+    return r;
+}
+
+void rules_free(struct rules **rp)
+{
+    struct rules *r = *rp;
+
+    if (!r)
+        return;
+    list_free(&r->ignored_keys);
+    list_free(&r->blocked_keys);
+    list_free(&r->blocked_values);
+    list_free(&r->allowed_values);
+    if (r->allowed)
+        keyset_free(&r->allowed);
+    if (r->ignored)
+        keyset_free(&r->ignored);
+    scanner_free(&r->either);
+    free(r);
+    *rp = NULL;
+}
+
+static void check_list(const struct str_list *patterns, const char *key, const char *what, struct check *c)
+{
+    for (size_t i = 0; i < patterns->n; i++) {
+        struct err err = {""};
+        struct regex *r = regex_new(patterns->v[i], &err);
+        char path[64];
+
+        snprintf(path, sizeof(path), "%s[%zu]", key, i);
+        if (!r)
+            check_error(c, path, "failed to process %s: error compiling regex in list: %s", what, err.text);
+        regex_free(&r);
+    }
+}
+
+void rules_check(const struct redaction_settings *s, struct check *c)
+{
+    check_list(&s->allowed_values, "allowed_values", "allow list", c);
+    check_list(&s->ignored_key_patterns, "ignored_key_patterns", "ignore keys list", c);
+    check_list(&s->blocked_values, "blocked_values", "block list", c);
+    check_list(&s->blocked_key_patterns, "blocked_key_patterns", "block keys list", c);
+}
+
+enum redaction_summary rules_summary(const struct rules *r)
+{
+    return r->summary;
+}
+
+bool rules_all_types(const struct rules *r)
+{
+    return r->all_types;
+}
+
+bool rules_links(const struct rules *r)
+{
+    return r->links;
+}
+
+bool rules_may_touch(const struct rules *r, struct slice message)
+{
+    return r->judge_all || scanner_hits(r->either, message) != 0;
+}
+
+/* ---- keys ---- */
+
+#define CACHE_ENTRIES 512
+#define CACHED_KEY    62
+
+struct key_cache {
+    struct cached_key {
+        uint8_t len;     /* 0: free */
+        uint8_t verdict; /* enum key_verdict */
+        uint8_t key[CACHED_KEY];
+    } v[CACHE_ENTRIES];
+};
+
+struct key_cache *key_cache_new(void)
+{
+    return mem_alloc(sizeof(struct key_cache));
+}
+
+void key_cache_free(struct key_cache **c)
+{
+    free(*c);
+    *c = NULL;
+}
+
+size_t key_cache_bytes(void)
+{
+    return sizeof(struct key_cache);
+}
+
+static bool any_matches(const struct pattern_list *l, struct slice text)
+{
+    uint64_t hits = l->n ? scanner_hits(l->scan, text) : 0;
+
+    if (LIKELY(hits == 0))
+        return false;
+    for (size_t i = 0; i < l->n; i++)
+        if (hits & scanner_bit(i) && regex_search(l->v[i], text, 0, NULL, NULL))
+            return true;
+    return false;
+}
+
+static enum key_verdict judge_key(const struct rules *r, struct slice key)
+{
+    if (keyset_find(r->ignored, key) >= 0 || any_matches(&r->ignored_keys, key))
+        return KEY_IGNORED;
+    if (!r->allow_all && keyset_find(r->allowed, key) < 0)
+        return KEY_DELETED;
+    return any_matches(&r->blocked_keys, key) ? KEY_BLOCKED : KEY_PLAIN;
+}
+
+enum key_verdict rules_key(const struct rules *r, struct key_cache *c, struct slice key)
+{
+    struct cached_key *e;
+    enum key_verdict v;
+
+    if (key.len == 0 || key.len > CACHED_KEY)
+        return judge_key(r, key);
+    e = &c->v[hash_bytes(key.p, key.len) % CACHE_ENTRIES];
+    if (e->len == key.len && memcmp(e->key, key.p, key.len) == 0)
+        return e->verdict;
+    v = judge_key(r, key);
+    e->len = (uint8_t)key.len;
+    e->verdict = (uint8_t)v;
+    memcpy(e->key, key.p, key.len);
+    return v;
+}
+
+/* ---- values ---- */
+
+bool rules_allow_value(const struct rules *r, struct slice text)
+{
+    return any_matches(&r->allowed_values, text);
+}
+
+bool rules_block_value(const struct rules *r, struct slice text)
+{
+    return any_matches(&r->blocked_values, text);
+}
+
+static int put_mask(void *ctx, struct slice match, struct buf *out)
+{
+    (void)ctx, (void)match;
+    return buf_add(out, "****", 4);
+}
+
+int rules_mask(const struct rules *r, struct slice text, struct buf scratch[static 2], struct slice *masked)
+{
+    const struct pattern_list *l = &r->blocked_values;
+    uint64_t hits = scanner_hits(l->scan, text);
+    unsigned turn = 0;
+
+    *masked = text;
+    for (size_t i = 0; i < l->n; i++) {
+        struct buf *to = &scratch[turn & 1];
+
+        if (!(hits & scanner_bit(i)) || !regex_search(l->v[i], *masked, 0, NULL, NULL))
+            continue;
+        buf_clear(to);
+        if (regex_replace(l->v[i], *masked, to, put_mask, NULL) < 0)
+            return -1;
+        *masked = slice_of(to->p, to->len);
+        turn++;
+        hits = ~0ull; /* of the old text; a later pattern may match the new one */
+    }
+    return 0;
+}
+
+int rules_mask_all(struct slice text, struct buf *out)
+{
+    buf_clear(out);
+    for (size_t i = 0; i < text.len; i++)
+        if (text.p[i] == '\n' && buf_add(out, "****\n", 5))
+            return -1;
+    return buf_add(out, "****", 4);
+}

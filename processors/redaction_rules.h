@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The compiled rules of one `redaction` processor: what is to happen to a key, and to a value.
+ * Immutable after the build, shared by all workers. What is remembered from call to call (verdicts
+ * on keys) belongs to the caller's struct key_cache, one per worker.
+ */
+#ifndef TAILRACE_PROCESSORS_REDACTION_RULES_H
+#define TAILRACE_PROCESSORS_REDACTION_RULES_H
+
+#include "component/key.h"
+#include "platform/buf.h"
+#include "platform/err.h"
+
+struct redaction_settings {
+    bool allow_all_keys, redact_all_types, link_attributes;
+    struct str_list allowed_keys, ignored_keys, ignored_key_patterns, blocked_key_patterns, blocked_values,
+        allowed_values;
+    const char *summary;
+};
+
+enum redaction_summary { SUMMARY_NONE, SUMMARY_INFO, SUMMARY_DEBUG };
+
+struct rules;
+struct rules *rules_new(const struct redaction_settings *s, struct err *err) MUST_USE;
+void rules_free(struct rules **r);
+/* Compiles each list as rules_new does; errors at their list's path with the Collector's texts. */
+void rules_check(const struct redaction_settings *s, struct check *c);
+
+enum redaction_summary rules_summary(const struct rules *r);
+bool rules_all_types(const struct rules *r);
+bool rules_links(const struct rules *r);
+
+/* False only when no rule can touch, or count, anything in these bytes: the record of a span, or the
+ * body of a resource or scope. Cheap; true says nothing. */
+bool rules_may_touch(const struct rules *r, struct slice message);
+
+enum key_verdict {
+    KEY_PLAIN,   /* its value decides */
+    KEY_IGNORED,
+    KEY_DELETED, /* not allowed */
+    KEY_BLOCKED, /* the whole value is masked */
+};
+
+struct key_cache;
+struct key_cache *key_cache_new(void) MUST_USE;
+void key_cache_free(struct key_cache **c);
+size_t key_cache_bytes(void);
+
+enum key_verdict rules_key(const struct rules *r, struct key_cache *c, struct slice key);
+
+/* Values. */
+bool rules_allow_value(const struct rules *r, struct slice text);
+/* Does any blocked pattern match? */
+bool rules_block_value(const struct rules *r, struct slice text);
+/* Masks: replaces what the blocked patterns match, one after the other. The result is text itself
+ * when nothing changed, else it lies in one of two buffers of the caller. -1: no memory. */
+int rules_mask(const struct rules *r, struct slice text, struct buf scratch[static 2], struct slice *masked) MUST_USE;
+/* The mask of a blocked key's value: every line. */
+int rules_mask_all(struct slice text, struct buf *out) MUST_USE;
+
+#endif
