@@ -14,7 +14,12 @@
 const struct component_type *const registry[] = {
     &nop_receiver_type,
 
+    &memory_limiter_type,
+    &batch_type,
     &tail_sampling_type,
+    &redaction_type,
+    &attributes_type,
+    &resource_type,
 
     &nop_exporter_type,
 

@@ -15,7 +15,7 @@
 
 struct scanner {
     uint8_t low[WINDOW_LEN][16], high[WINDOW_LEN][16]; /* by half byte: a bit per bucket */
-    uint32_t table[256];                               /* by byte: a byte per position */
+    uint32_t table[256];                               /* by byte: such a mask for each position */
     uint64_t patterns_of[BUCKETS];
     uint64_t patterns_of_mask[256]; /* the same for any set of buckets */
     uint64_t blind;
@@ -38,6 +38,21 @@ static uint8_t scan_plain(const struct scanner *sc, const uint8_t *p, size_t n)
 }
 
 #if defined(__x86_64__)
+/* The half-byte tables let through more than the classes; v: the buckets they gave for n places. */
+static uint8_t confirm(const struct scanner *sc, const uint8_t *p, const uint8_t *v, size_t n)
+{
+    uint8_t hits = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t b = v[i];
+
+        for (unsigned k = 0; b && k < WINDOW_LEN; k++)
+            b &= sc->table[p[i + k]] >> (8 * k);
+        hits |= (uint8_t)b;
+    }
+    return hits;
+}
+
 __attribute__((target("ssse3"))) static __m128i hits16(const struct scanner *sc, const uint8_t *p)
 {
     const __m128i nibble = _mm_set1_epi8(15);
@@ -55,35 +70,28 @@ __attribute__((target("ssse3"))) static __m128i hits16(const struct scanner *sc,
     return hits;
 }
 
-static uint8_t fold16(const uint8_t v[static 16])
-{
-    uint8_t hits = 0;
-
-    for (int i = 0; i < 16; i++)
-        hits |= v[i];
-    return hits;
-}
-
 /* n is a multiple of 16. */
 __attribute__((target("ssse3"))) static uint8_t scan_ssse3(const struct scanner *sc, const uint8_t *p, size_t n)
 {
-    __m128i all = _mm_setzero_si128();
-    uint8_t v[16];
+    uint8_t hits = 0, v[16];
 
-    for (size_t i = 0; i < n; i += 16)
-        all = _mm_or_si128(all, hits16(sc, p + i));
-    if (_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_setzero_si128())) == 0xffff)
-        return 0;
-    _mm_storeu_si128((void *)v, all);
-    return fold16(v);
+    for (size_t i = 0; i < n; i += 16) {
+        __m128i at = hits16(sc, p + i);
+
+        if (LIKELY(_mm_movemask_epi8(_mm_cmpeq_epi8(at, _mm_setzero_si128())) == 0xffff))
+            continue;
+        _mm_storeu_si128((void *)v, at);
+        hits |= confirm(sc, p + i, v, 16);
+    }
+    return hits;
 }
 
 __attribute__((target("avx2"))) static uint8_t scan_avx2(const struct scanner *sc, const uint8_t *p, size_t n)
 {
     const __m256i nibble = _mm256_set1_epi8(15);
-    __m256i all = _mm256_setzero_si256(), low[WINDOW_LEN], high[WINDOW_LEN];
+    __m256i low[WINDOW_LEN], high[WINDOW_LEN];
+    uint8_t found = 0, v[32];
     size_t i = 0;
-    uint8_t v[32];
 
     for (int k = 0; k < WINDOW_LEN; k++) {
         low[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)sc->low[k]));
@@ -100,14 +108,12 @@ __attribute__((target("avx2"))) static uint8_t scan_avx2(const struct scanner *s
             hits = _mm256_and_si256(hits, _mm256_and_si256(_mm256_shuffle_epi8(low[k], lo),
                                                            _mm256_shuffle_epi8(high[k], hi)));
         }
-        all = _mm256_or_si256(all, hits);
+        if (LIKELY(_mm256_testz_si256(hits, hits)))
+            continue;
+        _mm256_storeu_si256((void *)v, hits);
+        found |= confirm(sc, p + i, v, 32);
     }
-    if (i < n) /* sixteen are left */
-        all = _mm256_or_si256(all, _mm256_zextsi128_si256(hits16(sc, p + i)));
-    if (_mm256_testz_si256(all, all))
-        return 0;
-    _mm256_storeu_si256((void *)v, all);
-    return fold16(v) | fold16(v + 16);
+    return i < n ? found | scan_ssse3(sc, p + i, n - i) : found;
 }
 #endif
 
@@ -157,7 +163,7 @@ struct bucket {
     uint64_t patterns;
 };
 
-static double cost_with(const struct bucket *b, const struct window *w)
+static struct window with(const struct bucket *b, const struct window *w)
 {
     struct window sum = b->all;
 
@@ -165,7 +171,23 @@ static double cost_with(const struct bucket *b, const struct window *w)
     for (int k = 0; k < WINDOW_LEN; k++)
         for (int i = 0; i < 4; i++)
             sum.c[k].bits[i] |= class_at(w, k)->bits[i];
-    return window_frequency(&sum);
+    return sum;
+}
+
+/* How much a bucket lets through, seen by half bytes. */
+static double let_through(const struct window *w)
+{
+    struct window seen = {.len = WINDOW_LEN};
+
+    for (int k = 0; k < WINDOW_LEN; k++) {
+        uint16_t low, high;
+
+        half_masks(&w->c[k], &low, &high);
+        for (unsigned b = 0; b < 256; b++)
+            if (low >> (b & 15) & 1 && high >> (b >> 4) & 1)
+                seen.c[k].bits[b >> 6] |= 1ull << (b & 63);
+    }
+    return window_frequency(&seen);
 }
 
 /* Where the window adds least to what is let through. */
@@ -175,7 +197,8 @@ static void place(struct bucket *b, const struct window *w, uint64_t pattern)
     int at = 0;
 
     for (int i = 0; i < BUCKETS; i++) {
-        double more = cost_with(&b[i], w) - (b[i].patterns ? window_frequency(&b[i].all) : 0);
+        struct window sum = with(&b[i], w);
+        double more = let_through(&sum) - (b[i].patterns ? let_through(&b[i].all) : 0);
 
         if (more < least) {
             least = more;
@@ -183,10 +206,7 @@ static void place(struct bucket *b, const struct window *w, uint64_t pattern)
         }
     }
     b[at].patterns |= pattern;
-    b[at].all.len = WINDOW_LEN;
-    for (int k = 0; k < WINDOW_LEN; k++)
-        for (int i = 0; i < 4; i++)
-            b[at].all.c[k].bits[i] |= class_at(w, k)->bits[i];
+    b[at].all = with(&b[at], w);
 }
 
 static void fill_tables(struct scanner *sc, const struct bucket *b)
@@ -197,15 +217,14 @@ static void fill_tables(struct scanner *sc, const struct bucket *b)
             uint16_t low, high;
 
             half_masks(&b[i].all.c[k], &low, &high);
+            for (unsigned c = 0; c < 256; c++)
+                sc->table[c] |= (uint32_t)class_has(&b[i].all.c[k], (uint8_t)c) << (8 * k + i);
             for (int h = 0; h < 16; h++) {
                 sc->low[k][h] |= (uint8_t)((low >> h & 1) << i);
                 sc->high[k][h] |= (uint8_t)((high >> h & 1) << i);
             }
         }
     }
-    for (unsigned c = 0; c < 256; c++)
-        for (int k = 0; k < WINDOW_LEN; k++)
-            sc->table[c] |= (uint32_t)(sc->low[k][c & 15] & sc->high[k][c >> 4]) << (8 * k);
     for (unsigned m = 0; m < 256; m++)
         for (int i = 0; i < BUCKETS; i++)
             if (m >> i & 1)

@@ -1,315 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a regular expression to windows: see redaction_windows.h.
- *
- * The pattern is read once, by recursive descent. Each piece is described by the byte sequences
- * (of classes) it must begin and end with, or consists of when it is `exact`. A concatenation keeps
- * one running list of sequences; where the list grows too long or a piece of unknown length comes,
- * the sequences so far are offered as windows and the best offer is kept. An alternation offers the
- * windows of all its branches together. Assertions (\b, ^, $) count as empty: that is generous.
+ * From a regular expression to windows: see redaction_windows.h. The pattern is read once, by
+ * recursive descent, into pieces (redaction_pieces.h). Assertions (\b, ^, $) count as empty, and what
+ * may be more than one byte wide as anything: that is generous.
  */
 #include "processors/redaction_windows.h"
 
 #include <ctype.h>
 #include <string.h>
 
-#define SEQ_LEN      12   /* classes in a sequence */
-#define MOST_SEQS    48   /* sequences in a list */
-#define MOST_DEPTH   50   /* nested groups */
-#define TOO_COMMON   2e-3 /* windows seen more often than this per byte are not worth looking for */
+#include "processors/redaction_pieces.h"
 
-struct seq {
-    uint8_t len;
-    struct byte_class c[SEQ_LEN];
-};
-
-struct seqs {
-    struct seq *v;
-    size_t n;
-};
-
-/* One piece of a pattern. */
-struct piece {
-    bool exact;         /* first holds all texts it can match */
-    struct seqs first;  /* each match begins with one of these */
-    struct seqs last;   /* not exact: each match ends with one of these */
-    struct windows best;
-    double cost; /* of best; HUGE when there is none */
-};
-
-#define NO_WINDOWS 1e9
+#define MOST_DEPTH 50   /* nested groups */
+#define TOO_COMMON 2e-3 /* windows seen more often than this per byte are not worth looking for */
 
 struct reader {
     const char *p;
     struct arena *arena;
     bool failed; /* something we do not read */
-    bool fold, dot_all;
+    bool fold; /* (?i) */
     unsigned depth;
 };
-
-/* ---- classes ---- */
-
-static void class_add(struct byte_class *c, unsigned b)
-{
-    c->bits[b >> 6] |= 1ull << (b & 63);
-}
 
 static void class_add_range(struct byte_class *c, unsigned from, unsigned to)
 {
     for (unsigned b = from; b <= to; b++)
         class_add(c, b);
-}
-
-double class_frequency(const struct byte_class *c)
-{
-    double f = 0;
-
-    for (unsigned b = 0; b < 256; b++) {
-        if (!class_has(c, (uint8_t)b))
-            continue;
-        if (islower((int)b))
-            f += 0.03;
-        else if (b < 128 && (isdigit((int)b) || strchr("./-_: ", (int)b)) && b)
-            f += 0.02;
-        else if (b < 128 && isupper((int)b))
-            f += 0.004;
-        else
-            f += 0.001;
-    }
-    return f < 1 ? f : 1;
-}
-
-double window_frequency(const struct window *w)
-{
-    double f = 1;
-
-    for (unsigned i = 0; i < w->len; i++)
-        f *= class_frequency(&w->c[i]);
-    return f;
-}
-
-/* ---- lists of sequences ---- */
-
-static struct seqs one_empty(struct reader *r)
-{
-    return (struct seqs){arena_alloc(r->arena, sizeof(struct seq)), 1};
-}
-
-static struct piece piece_exact(struct seqs s)
-{
-    return (struct piece){.exact = true, .first = s, .cost = NO_WINDOWS};
-}
-
-static struct piece piece_empty(struct reader *r)
-{
-    return piece_exact(one_empty(r));
-}
-
-/* Any text at all. */
-static struct piece piece_unknown(struct reader *r)
-{
-    struct piece p = piece_empty(r);
-
-    p.exact = false;
-    p.last = one_empty(r);
-    return p;
-}
-
-static struct piece piece_class(struct reader *r, const struct byte_class *c)
-{
-    struct piece p = piece_empty(r);
-
-    p.first.v[0].len = 1;
-    p.first.v[0].c[0] = *c;
-    return p;
-}
-
-static struct piece piece_bytes(struct reader *r, const char *bytes, size_t len)
-{
-    struct piece p = piece_empty(r);
-
-    for (size_t i = 0; i < len; i++)
-        class_add(&p.first.v[0].c[p.first.v[0].len++], (uint8_t)bytes[i]);
-    return p;
-}
-
-static bool has_empty(const struct seqs *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (s->v[i].len == 0)
-            return true;
-    return false;
-}
-
-/* All of a followed by all of b; n is 0 when that is too much. */
-static struct seqs cross(struct reader *r, const struct seqs *a, const struct seqs *b)
-{
-    struct seqs out = {0};
-
-    if (a->n * b->n > MOST_SEQS)
-        return out;
-    out.v = arena_alloc(r->arena, a->n * b->n * sizeof(struct seq));
-    for (size_t i = 0; i < a->n; i++)
-        for (size_t k = 0; k < b->n; k++) {
-            struct seq *s = &out.v[out.n];
-
-            if (a->v[i].len + b->v[k].len > SEQ_LEN)
-                return (struct seqs){0};
-            *s = a->v[i];
-            memcpy(s->c + s->len, b->v[k].c, b->v[k].len * sizeof(s->c[0]));
-            s->len = (uint8_t)(s->len + b->v[k].len);
-            out.n++;
-        }
-    return out;
-}
-
-static struct seqs join(struct reader *r, const struct seqs *a, const struct seqs *b)
-{
-    struct seqs out = {0};
-
-    if (a->n + b->n > MOST_SEQS)
-        return out;
-    out.v = arena_alloc(r->arena, (a->n + b->n) * sizeof(struct seq));
-    memcpy(out.v, a->v, a->n * sizeof(struct seq));
-    memcpy(out.v + a->n, b->v, b->n * sizeof(struct seq));
-    out.n = a->n + b->n;
-    return out;
-}
-
-/* ---- windows ---- */
-
-/* The rarest stretch of a sequence. */
-static struct window rarest(const struct seq *s)
-{
-    struct window best = {0};
-    double least = 2;
-
-    for (unsigned from = 0; from == 0 || from + WINDOW_LEN <= s->len; from++) {
-        struct window w = {.len = s->len < WINDOW_LEN ? s->len : WINDOW_LEN};
-        double f;
-
-        memcpy(w.c, s->c + from, w.len * sizeof(w.c[0]));
-        f = window_frequency(&w);
-        if (f < least) {
-            least = f;
-            best = w;
-        }
-    }
-    return best;
-}
-
-static bool known(const struct windows *ws, const struct window *w)
-{
-    for (size_t i = 0; i < ws->n; i++)
-        if (memcmp(&ws->v[i], w, sizeof(*w)) == 0)
-            return true;
-    return false;
-}
-
-/* Every match contains one of these sequences: good windows? */
-static void offer(struct reader *r, struct piece *p, const struct seqs *s)
-{
-    struct windows ws = {arena_alloc(r->arena, s->n * sizeof(struct window)), 0};
-    double cost = 0;
-
-    if (s->n == 0 || has_empty(s))
-        return;
-    for (size_t i = 0; i < s->n; i++) {
-        struct window w = rarest(&s->v[i]);
-
-        if (known(&ws, &w))
-            continue;
-        ws.v[ws.n++] = w;
-        cost += window_frequency(&w);
-    }
-    if (cost < p->cost) {
-        p->cost = cost;
-        p->best = ws;
-    }
-}
-
-static void offer_windows(struct piece *p, const struct piece *of)
-{
-    if (of->cost < p->cost) {
-        p->cost = of->cost;
-        p->best = of->best;
-    }
-}
-
-/* ---- putting pieces together ---- */
-
-/* a then b. */
-static struct piece then(struct reader *r, const struct piece *a, const struct piece *b)
-{
-    struct piece out = {.cost = NO_WINDOWS};
-    const struct seqs *tail = a->exact ? &a->first : &a->last;
-    struct seqs middle = cross(r, tail, &b->first);
-
-    if (a->exact && b->exact && middle.n)
-        return piece_exact(middle);
-    offer_windows(&out, a);
-    offer_windows(&out, b);
-    offer(r, &out, tail);
-    offer(r, &out, &b->first);
-    if (middle.n)
-        offer(r, &out, &middle);
-    out.first = a->exact && middle.n ? middle : a->first;
-    if (!b->exact)
-        out.last = b->last;
-    else
-        out.last = middle.n ? middle : b->first;
-    return out;
-}
-
-static struct piece either(struct reader *r, struct piece *a, struct piece *b)
-{
-    struct piece out = {.cost = NO_WINDOWS};
-    struct windows ws;
-
-    if (a->exact && b->exact) {
-        struct seqs all = join(r, &a->first, &b->first);
-
-        if (all.n)
-            return piece_exact(all);
-    }
-    offer(r, a, &a->first);
-    offer(r, b, &b->first);
-    if (a->cost < NO_WINDOWS && b->cost < NO_WINDOWS) {
-        ws = (struct windows){arena_alloc(r->arena, (a->best.n + b->best.n) * sizeof(struct window)), 0};
-        memcpy(ws.v, a->best.v, a->best.n * sizeof(struct window));
-        memcpy(ws.v + a->best.n, b->best.v, b->best.n * sizeof(struct window));
-        ws.n = a->best.n + b->best.n;
-        out.best = ws;
-        out.cost = a->cost + b->cost;
-    }
-    out.first = one_empty(r);
-    out.last = one_empty(r);
-    return out;
-}
-
-/* x at least `min` times; more: perhaps more often. */
-static struct piece repeat(struct reader *r, struct piece *x, unsigned min, bool at_most_once, bool more)
-{
-    struct piece out = piece_empty(r);
-    struct piece any = piece_unknown(r);
-
-    if (min == 0 && at_most_once) {
-        struct piece none = piece_empty(r);
-
-        return either(r, x, &none);
-    }
-    for (unsigned i = 0; i < min && i < SEQ_LEN; i++)
-        out = then(r, &out, x);
-    if (min > SEQ_LEN || more)
-        out = then(r, &out, &any);
-    /* Whatever came between, the last round ends as x ends. */
-    if (min > 0 && !out.exact) {
-        const struct seqs *end = x->exact ? &x->first : &x->last;
-
-        if (has_empty(&out.last))
-            out.last = *end;
-    }
-    return out;
 }
 
 /* ---- reading ---- */
@@ -319,7 +35,7 @@ static struct piece read_either(struct reader *r);
 static struct piece fail(struct reader *r)
 {
     r->failed = true;
-    return piece_unknown(r);
+    return piece_unknown(r->arena);
 }
 
 /* (?i) makes k and s match the Kelvin sign and the long s as well. */
@@ -332,21 +48,21 @@ static struct piece folded(struct reader *r, struct byte_class c)
             class_add(&c, (unsigned)b);
             class_add(&c, (unsigned)b - 32);
         }
-    out = piece_class(r, &c);
+    out = piece_class(r->arena, &c);
     if (class_has(&c, 'k')) {
-        odd = piece_bytes(r, "\xe2\x84\xaa", 3);
-        out = either(r, &out, &odd);
+        odd = piece_bytes(r->arena, "\xe2\x84\xaa", 3);
+        out = piece_either(r->arena, &out, &odd);
     }
     if (class_has(&c, 's')) {
-        odd = piece_bytes(r, "\xc5\xbf", 2);
-        out = either(r, &out, &odd);
+        odd = piece_bytes(r->arena, "\xc5\xbf", 2);
+        out = piece_either(r->arena, &out, &odd);
     }
     return out;
 }
 
 static struct piece of_class(struct reader *r, const struct byte_class *c)
 {
-    return r->fold ? folded(r, *c) : piece_class(r, c);
+    return r->fold ? folded(r, *c) : piece_class(r->arena, c);
 }
 
 static struct piece of_char(struct reader *r, unsigned ch)
@@ -367,7 +83,7 @@ static struct piece read_wide(struct reader *r)
     r->p += n;
     if (n > 4)
         return fail(r);
-    return r->fold ? piece_unknown(r) : piece_bytes(r, r->p - n, n);
+    return r->fold ? piece_unknown(r->arena) : piece_bytes(r->arena, r->p - n, n);
 }
 
 /* \d \w \s and their negations, which reach beyond ASCII. */
@@ -447,12 +163,12 @@ static int simple_escape(struct reader *r)
 
 static struct piece read_quoted(struct reader *r)
 {
-    struct piece out = piece_empty(r);
+    struct piece out = piece_empty(r->arena);
 
     while (*r->p && strncmp(r->p, "\\E", 2) != 0) {
         struct piece next = (uint8_t)*r->p & 0x80 ? read_wide(r) : of_char(r, (uint8_t)*r->p++);
 
-        out = then(r, &out, &next);
+        out = piece_then(r->arena, &out, &next);
     }
     r->p += *r->p ? 2 : 0;
     /* A repetition here would belong to the last character alone. */
@@ -467,7 +183,7 @@ static struct piece read_property(struct reader *r)
     if (!end || !*end)
         return fail(r);
     r->p = end + 1;
-    return piece_unknown(r);
+    return piece_unknown(r->arena);
 }
 
 static struct piece read_escape(struct reader *r)
@@ -478,11 +194,11 @@ static struct piece read_escape(struct reader *r)
 
     if (*r->p && strchr("bBAz", *r->p)) {
         r->p++;
-        return piece_empty(r);
+        return piece_empty(r->arena);
     }
     if (*r->p && perl_class(*r->p, &c, &wide)) {
         r->p++;
-        return wide ? piece_unknown(r) : of_class(r, &c);
+        return wide ? piece_unknown(r->arena) : of_class(r, &c);
     }
     switch (*r->p) {
     case 'Q':
@@ -602,7 +318,7 @@ static struct piece read_class(struct reader *r)
     if (*r->p != ']')
         return fail(r);
     r->p++;
-    return wide ? piece_unknown(r) : of_class(r, &c);
+    return wide ? piece_unknown(r->arena) : of_class(r, &c);
 }
 
 /* (?i) (?s-i: ...; p after "(?". Returns true when a group body follows, false when the flags hold
@@ -642,7 +358,8 @@ static struct piece read_group(struct reader *r)
         r->p++;
         if (!read_flags(r)) { /* flags alone: they outlive the parentheses */
             r->depth--;
-            return piece_empty(r);
+            /* RE2 lets a repetition here mean what stands before. */
+            return *r->p && strchr("*+?{", *r->p) ? fail(r) : piece_empty(r->arena);
         }
     }
     out = read_either(r);
@@ -670,9 +387,9 @@ static struct piece read_atom(struct reader *r)
         return read_escape(r);
     case '^':
     case '$':
-        return piece_empty(r);
+        return piece_empty(r->arena);
     case '.':
-        return piece_unknown(r);
+        return piece_unknown(r->arena);
     default:
         return of_char(r, (uint8_t)ch);
     }
@@ -716,19 +433,19 @@ static struct piece read_repeated(struct reader *r)
         }
         if (*r->p == '?')
             r->p++;
-        x = repeat(r, &x, min, once, more);
+        x = piece_repeat(r->arena, &x, min, once, more);
     }
     return x;
 }
 
 static struct piece read_sequence(struct reader *r)
 {
-    struct piece out = piece_empty(r);
+    struct piece out = piece_empty(r->arena);
 
     while (*r->p && *r->p != '|' && *r->p != ')' && !r->failed) {
         struct piece next = read_repeated(r);
 
-        out = then(r, &out, &next);
+        out = piece_then(r->arena, &out, &next);
     }
     return out;
 }
@@ -742,7 +459,7 @@ static struct piece read_either(struct reader *r)
 
         r->p++;
         next = read_sequence(r);
-        out = either(r, &out, &next);
+        out = piece_either(r->arena, &out, &next);
     }
     return out;
 }
@@ -754,8 +471,6 @@ struct windows windows_of(const char *pattern, struct arena *arena)
 
     if (r.failed || *r.p)
         return (struct windows){0};
-    offer(&r, &p, &p.first);
-    if (!p.exact)
-        offer(&r, &p, &p.last);
+    piece_finish(arena, &p);
     return p.cost <= TOO_COMMON ? p.best : (struct windows){0};
 }
