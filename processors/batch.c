@@ -115,7 +115,7 @@ static void batch_check(const void *settings, struct check *c)
         for (size_t k = 0; k < i; k++)
             if (strcasecmp(s->metadata_keys.v[i], s->metadata_keys.v[k]) == 0) {
                 check_error(c, "metadata_keys", "duplicate entry in metadata_keys: \"%s\" (case-insensitive)",
-                            s->metadata_keys.v[i]);
+                            s->metadata_keys.v[k]);
                 break;
             }
 }
