@@ -65,6 +65,9 @@ struct component_type {
     int (*start)(struct component *c, struct err *err);
     void (*push)(struct component *c, struct batch **take);
     void (*message)(struct component *c, unsigned from_worker, void *msg);
+    /* Types with message(): does this instance keep messages that host_send() has not taken yet? No
+     * instance is drained while another still has something to tell it. */
+    bool (*unsent)(const struct component *c);
     void (*drain)(struct component *c);
     void (*destroy)(struct component **c);
     /* Spans this instance holds now; NULL: never any between events. Audited against the ledger. */

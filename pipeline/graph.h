@@ -100,7 +100,8 @@ void route_bind(struct instance *i);
 /* messages.c */
 void messages_build(struct graph *g);
 void messages_bind(struct instance *i);
-unsigned messages_settle(struct worker *w, unsigned stage); /* on the worker; how many were handled */
+/* On the worker: how many messages have been handled since the last call; whether some are unsent. */
+unsigned messages_settle(struct worker *w, unsigned stage, bool *unsent);
 void messages_free(struct graph *g);
 /* stop.c */
 void stop_instance_drained(struct instance *i);

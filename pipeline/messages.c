@@ -74,13 +74,15 @@ void messages_bind(struct instance *i)
     i->unwoken = arena_alloc(i->worker->arena, sizeof(bool) * i->worker->g->o.n_workers);
 }
 
-unsigned messages_settle(struct worker *w, unsigned stage)
+unsigned messages_settle(struct worker *w, unsigned stage, bool *unsent)
 {
     struct graph *g = w->g;
     unsigned n = g->o.n_workers, handled = 0;
 
+    *unsent = false;
     for (size_t i = 0; i < g->n_nodes; i++) {
         struct node *node = &g->nodes[i];
+        const struct component_type *t = node->pc->type;
         struct instance *to = &w->instances[i];
 
         if (!node->rings || node->stage != stage)
@@ -88,6 +90,8 @@ unsigned messages_settle(struct worker *w, unsigned stage)
         for (unsigned from = 0; from < n; from++)
             if (from != w->index)
                 ring_drain(node->rings[from * n + w->index]);
+        if (t->unsent && t->unsent(to->c))
+            *unsent = true;
         handled += to->messages;
         to->messages = 0;
     }

@@ -3,9 +3,9 @@
  * The drain: one order for all workers.
  *
  *   for each stage, receivers first:
- *     settle   every worker handles the messages that lie in the stage's rings
+ *     settle   every worker handles the messages that lie in the stage's rings, until none are left
  *     drain    every worker drains its instances; wait for all host_drained()
- *     settle   again, until a round finds no message
+ *     settle   again
  *     close    nothing may come out of the stage any more
  *   then the extensions, last one first.
  *
@@ -20,12 +20,13 @@
 
 #include "pipeline/graph.h"
 
-enum { GRACE_MS = 3000 };
+enum { GRACE_MS = 3000, UNSENT_PAUSE_MS = 2 };
 
 struct report {
     struct stop *stop;
     struct worker *worker;
     unsigned messages; /* settle: handled in this round */
+    bool unsent;       /* settle: a component could not send all it has */
 };
 
 struct stop {
@@ -33,10 +34,11 @@ struct stop {
     unsigned stage;
     unsigned outstanding; /* workers that have not reported */
     unsigned messages;
-    bool settled_after;   /* the settling after the drain */
+    bool unsent;
     bool over;
     void (*step)(struct stop *s); /* when all have reported */
     struct timer *timer;          /* the deadline, then the grace */
+    struct timer *pause;          /* between settling rounds while something is unsent */
     struct report *reports;       /* by worker; the main worker's last */
     void (*done)(void *ctx, bool clean);
     void *ctx;
@@ -48,6 +50,7 @@ static void finish(struct stop *s, bool clean)
         return;
     s->over = true;
     timer_free(&s->timer);
+    timer_free(&s->pause);
     s->done(s->ctx, clean);
 }
 
@@ -59,7 +62,9 @@ static void reported(void *ctx)
     struct stop *s = r->stop;
 
     s->messages += r->messages;
+    s->unsent |= r->unsent;
     r->messages = 0;
+    r->unsent = false;
     CHECK(s->outstanding > 0);
     if (--s->outstanding == 0 && !s->over)
         s->step(s);
@@ -82,6 +87,7 @@ static void on_workers(struct stop *s, void (*fn)(void *ctx), void (*step)(struc
     struct graph *g = s->g;
 
     s->messages = 0;
+    s->unsent = false;
     s->step = step;
     s->outstanding = g->o.n_workers;
     for (unsigned i = 0; i < g->o.n_workers; i++)
@@ -100,8 +106,9 @@ static bool in_stage(const struct instance *i)
 static void settle_worker(void *ctx)
 {
     struct worker *w = ctx;
+    struct report *r = report_of(w);
 
-    report_of(w)->messages = messages_settle(w, w->g->stop->stage);
+    r->messages = messages_settle(w, w->g->stop->stage, &r->unsent);
     send_report(w);
 }
 
@@ -187,11 +194,28 @@ static void stage_closed(struct stop *s)
         begin_extensions(s);
 }
 
-static void settled_after(struct stop *s)
+static void settle_on(void *ctx)
+{
+    struct stop *s = ctx;
+
+    on_workers(s, settle_worker, s->step);
+}
+
+/* True when another round of settling has been arranged. */
+static bool unsettled(struct stop *s)
 {
     if (s->messages)
-        on_workers(s, settle_worker, settled_after);
+        settle_on(s);
+    else if (s->unsent && !atomic_load(&s->g->deadline_passed))
+        timer_start(s->pause, UNSENT_PAUSE_MS, 0); /* a full ring: its receiver and a retry must come round */
     else
+        return false;
+    return true;
+}
+
+static void settled_after(struct stop *s)
+{
+    if (!unsettled(s))
         on_workers(s, close_worker, stage_closed);
 }
 
@@ -202,7 +226,8 @@ static void stage_drained(struct stop *s)
 
 static void settled_before(struct stop *s)
 {
-    on_workers(s, drain_worker, stage_drained);
+    if (!unsettled(s))
+        on_workers(s, drain_worker, stage_drained);
 }
 
 static void begin_stage(struct stop *s)
@@ -262,6 +287,7 @@ void graph_drain(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, b
     s->reports[n] = (struct report){.stop = s, .worker = &g->main};
     s->timer = timer_new(g->o.main_loop, __func__, on_deadline, s);
     timer_start(s->timer, timeout_ms, 0);
+    s->pause = timer_new(g->o.main_loop, __func__, settle_on, s);
     begin_stage(s);
 }
 

@@ -287,6 +287,11 @@ static uint64_t tail_held(const struct component *c)
     return t->sampler.held_spans + t->exchange.waiting_spans;
 }
 
+static bool tail_unsent(const struct component *c)
+{
+    return tail_of(c)->exchange.waiting_spans > 0;
+}
+
 const struct component_type tail_sampling_type = {
     .kind = PROCESSOR,
     .name = "tail_sampling",
@@ -303,6 +308,7 @@ const struct component_type tail_sampling_type = {
     .start = tail_start,
     .push = tail_push,
     .message = tail_message,
+    .unsent = tail_unsent,
     .drain = tail_drain,
     .destroy = tail_destroy,
     .held = tail_held,
