@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Policies: every row of the reference's tables, and what holds for any input. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "platform/hash.h"
+#include "processors/tail_policy.h"
+#include "tests/lib/tail_build.h"
+#include "tests/lib/test_host.h"
+
+#define MS(n) ((uint64_t)(n) * 1000000u + 1000000000u) /* times start at 1 s: 0 means unset */
+
+static struct test_host *host;
+
+static void setup(void)
+{
+    hash_seed(7);
+    host = th_new();
+}
+
+static void teardown(void)
+{
+    th_free(&host);
+}
+
+static void from_hex(const char *hex, uint8_t id[static 16])
+{
+    for (int i = 0; i < 16; i++) {
+        unsigned byte;
+
+        ck_assert_int_eq(sscanf(hex + 2 * i, "%2x", &byte), 1);
+        id[i] = (uint8_t)byte;
+    }
+}
+
+/* ---- judging one trace ---- */
+
+static enum vote final_vote(const struct tail_policies *p, const uint8_t id[static 16], uint64_t n, const uint64_t *facts)
+{
+    enum vote result = VOTE_NOT_SAMPLED;
+
+    for (uint32_t i = 0; i < p->n_policies; i++) {
+        enum vote v = tail_policy_vote(p, i, id, n, facts);
+
+        if (v == VOTE_DROPPED)
+            return v;
+        if (v == VOTE_SAMPLED)
+            result = v;
+    }
+    return result;
+}
+
+/* All spans of the payload as one trace, in order; facts as the sampler gathers them. */
+static enum vote judge_payload(const struct policy_settings *ps, size_t n, struct payload *p)
+{
+    struct tail_settings set = tb_settings(ps, n);
+    struct err err = {""};
+    struct tail_policies *pol = tail_policies_new(&set, &err);
+    uint64_t facts[16] = {0}, bits[16];
+    uint32_t resource = UINT32_MAX;
+
+    ck_assert_msg(pol != NULL, "%s", err.text);
+    ck_assert_uint_le(tail_facts_bytes(pol), sizeof(facts));
+    for (uint32_t i = 0; i < p->n_spans; i++) {
+        uint32_t r = p->scopes[p->spans[i].scope].resource;
+
+        if (r != resource) {
+            memset(bits, 0, sizeof(bits));
+            tail_facts_resource(pol, p->resources[r].resource, bits);
+            tail_facts_merge(pol, facts, bits);
+            resource = r;
+        }
+        tail_facts_span(pol, facts, &p->spans[i]);
+    }
+    enum vote v = final_vote(pol, p->spans[0].trace_id, p->n_spans, facts);
+    tail_policies_free(&pol);
+    payload_unref(&p);
+    return v;
+}
+
+static enum vote judge_group(struct policy_settings ps, struct test_group g)
+{
+    return judge_payload(&ps, 1, th_payload_groups(host, &g, 1));
+}
+
+#define JUDGE(policy, ...) judge_payload(&(struct policy_settings[]){policy}[0], 1, \
+                                         th_payload(host, TH_SPANS(__VA_ARGS__)))
+#define KEPT(policy, ...) ck_assert_int_eq(JUDGE(policy, __VA_ARGS__), VOTE_SAMPLED)
+#define NOT_KEPT(policy, ...) ck_assert_int_eq(JUDGE(policy, __VA_ARGS__), VOTE_NOT_SAMPLED)
+
+#define ID .trace = 1, .id = 1
+
+/* ---- 4.1, 4.2 ---- */
+
+START_TEST(always_sample)
+{
+    KEPT(tb_policy("a", "always_sample"), {ID, .parent = 9});
+}
+END_TEST
+
+#define TIMES(a, b) .start_ns = MS(a), .end_ns = MS(b)
+
+START_TEST(latency_lower_bound)
+{
+    NOT_KEPT(tb_latency("l", 5000, 0), {ID, .start_ns = MS(0), .end_ns = MS(5000) + 900000});
+    KEPT(tb_latency("l", 5000, 0), {ID, TIMES(0, 3000)}, {ID, TIMES(2500, 5501)});
+    NOT_KEPT(tb_latency("l", 5000, 0), {ID, TIMES(0, 3000)}, {ID, TIMES(2500, 5000)});
+    KEPT(tb_latency("l", 5000, 0), {ID, TIMES(2500, 5501)}, {ID, TIMES(0, 3000)});
+    KEPT(tb_latency("l", 100, 0), {ID, .start_ns = 0, .end_ns = 1700000000000000000});
+    NOT_KEPT(tb_latency("l", 100, 0), {ID, TIMES(500, 0)});
+    NOT_KEPT(tb_latency("l", 0, 0), {ID, .start_ns = MS(0), .end_ns = MS(0) + 999999});
+    KEPT(tb_latency("l", 0, 0), {ID, TIMES(0, 1)});
+    KEPT(tb_latency("l", -1, 0), {ID});
+}
+END_TEST
+
+START_TEST(latency_window_judges_every_prefix)
+{
+    KEPT(tb_latency("l", 5000, 10000), {ID, TIMES(0, 6000)}, {ID, TIMES(0, 20000)});
+    NOT_KEPT(tb_latency("l", 5000, 10000), {ID, TIMES(0, 20000)}, {ID, TIMES(0, 6000)});
+    KEPT(tb_latency("l", 5000, 10000), {ID, TIMES(0, 10000)});
+    KEPT(tb_latency("l", 5000, 10000), {ID, .start_ns = MS(0), .end_ns = MS(10000) + 999999});
+    NOT_KEPT(tb_latency("l", 5000, 10000), {ID, TIMES(0, 10001)});
+    NOT_KEPT(tb_latency("l", 5000, 10000), {ID, TIMES(0, 5000)});
+}
+END_TEST
+
+/* A start of 0 is no start: the next span's start moves the minimum up. */
+START_TEST(latency_forgets_a_zero_start)
+{
+    KEPT(tb_latency("l", 1000, 2000), {ID, .start_ns = 0, .end_ns = 1500000000}, {ID, TIMES(0, 1)});
+    NOT_KEPT(tb_latency("l", 2000, 0), {ID, .start_ns = 0, .end_ns = 1500000000}, {ID, TIMES(100, 800)});
+    /* times beyond 2^63 wrap */
+    NOT_KEPT(tb_latency("l", 100, 0), {ID, .start_ns = 1, .end_ns = UINT64_MAX});
+}
+END_TEST
+
+/* ---- 4.3, 4.6, 4.12: attributes ---- */
+
+#define NUM(lo, hi, inv) tb_numeric("n", "k", lo, hi, inv)
+
+START_TEST(numeric_attribute)
+{
+    KEPT(NUM(0, 100, false), {ID, .attrs = {TH_STR("k", "abc")}});
+    NOT_KEPT(NUM(1, 10, false), {ID, .attrs = {TH_DBL("k", 5.0)}});
+    KEPT(NUM(0, 10, false), {ID, .attrs = {TH_INT("k", -5)}});
+    KEPT(NUM(1, 10, false), {ID, .attrs = {TH_INT("k", 1)}});
+    KEPT(NUM(1, 10, false), {ID, .attrs = {TH_INT("k", 10)}});
+    NOT_KEPT(NUM(1, 10, false), {ID, .attrs = {TH_INT("k", 11)}});
+    NOT_KEPT(NUM(1, 10, false), {ID, .attrs = {TH_INT("other", 5)}});
+    KEPT(NUM(1, 10, true), {ID, .attrs = {TH_INT("other", 5)}});
+    KEPT(NUM(0, -1, false), {ID, .attrs = {TH_INT("k", INT64_MIN)}});
+    NOT_KEPT(NUM(10, 1, false), {ID, .attrs = {TH_INT("k", 5)}});
+    NOT_KEPT(NUM(1, 10, false), {ID, .attrs = {TH_INT("k", 50), TH_INT("k", 5)}}); /* first entry wins */
+}
+END_TEST
+
+START_TEST(numeric_attribute_on_resources)
+{
+    const struct test_span span[] = {{ID, .attrs = {TH_INT("k", 50)}}};
+    struct test_group g = {.resource = {TH_INT("k", 3)}, .spans = span, .n_spans = 1};
+
+    ck_assert_int_eq(judge_group(NUM(1, 10, true), g), VOTE_NOT_SAMPLED);
+    ck_assert_int_eq(judge_group(NUM(1, 10, false), g), VOTE_SAMPLED);
+    ck_assert_int_eq(judge_group(NUM(4, 10, false), g), VOTE_NOT_SAMPLED);
+}
+END_TEST
+
+#define STR(values, regex, inv) tb_string("s", "k", values, regex, inv)
+
+START_TEST(string_attribute_exact)
+{
+    KEPT(STR(TB_STRS("x", "val"), false, false), {ID, .attrs = {TH_STR("k", "val")}});
+    NOT_KEPT(STR(TB_STRS("Val"), false, false), {ID, .attrs = {TH_STR("k", "val")}});
+    NOT_KEPT(STR(TB_STRS(""), false, false), {ID, .attrs = {TH_STR("k", "")}});
+    NOT_KEPT(STR(TB_STRS("5"), false, false), {ID, .attrs = {TH_INT("k", 5)}});
+    NOT_KEPT(STR(TB_STRS("a"), false, true), {ID, .attrs = {TH_STR("k", "a")}}, {ID, .attrs = {TH_STR("k", "b")}});
+    KEPT(STR(TB_STRS("a"), false, true), {ID, .attrs = {TH_STR("k", "b")}});
+    KEPT(STR(((struct str_list){NULL, 0}), false, true), {ID, .attrs = {TH_STR("k", "b")}});
+    NOT_KEPT(STR(((struct str_list){NULL, 0}), false, false), {ID, .attrs = {TH_STR("k", "b")}});
+    NOT_KEPT(STR(TB_STRS("b"), false, false), {ID, .event = "e", .event_attrs = {TH_STR("k", "b")}});
+    NOT_KEPT(STR(TB_STRS("b"), false, false), {ID, .link_attrs = {TH_STR("k", "b")}});
+}
+END_TEST
+
+START_TEST(string_attribute_regex)
+{
+    KEPT(STR(TB_STRS("err"), true, false), {ID, .attrs = {TH_STR("k", "no_error_here")}});
+    NOT_KEPT(STR(TB_STRS("^err"), true, false), {ID, .attrs = {TH_STR("k", "no_error_here")}});
+    KEPT(STR(TB_STRS("zz", "(?i)ERROR"), true, false), {ID, .attrs = {TH_STR("k", "no_error_here")}});
+    NOT_KEPT(STR(TB_STRS(".*"), true, false), {ID, .attrs = {TH_INT("k", 5)}});
+    NOT_KEPT(STR(TB_STRS(".*"), true, false), {ID, .attrs = {TH_STR("k", "")}});
+    KEPT(STR(TB_STRS(".*"), true, true), {ID, .attrs = {TH_INT("k", 5)}});
+    NOT_KEPT(STR(((struct str_list){NULL, 0}), true, false), {ID, .attrs = {TH_STR("k", "x")}});
+}
+END_TEST
+
+START_TEST(string_attribute_on_resources)
+{
+    const struct test_span span[] = {{ID}};
+    struct test_group number = {.resource = {TH_INT("k", 5)}, .spans = span, .n_spans = 1};
+    struct test_group text = {.resource = {TH_STR("k", "prod")}, .spans = span, .n_spans = 1};
+    struct test_group on_scope = {.scope = "s", .scope_attrs = {TH_STR("k", "prod")}, .spans = span, .n_spans = 1};
+
+    ck_assert_int_eq(judge_group(STR(TB_STRS(".*"), true, false), number), VOTE_SAMPLED);
+    ck_assert_int_eq(judge_group(STR(TB_STRS(".+"), true, false), number), VOTE_NOT_SAMPLED);
+    ck_assert_int_eq(judge_group(STR(TB_STRS(""), false, false), number), VOTE_NOT_SAMPLED);
+    ck_assert_int_eq(judge_group(STR(TB_STRS("prod"), false, false), text), VOTE_SAMPLED);
+    ck_assert_int_eq(judge_group(STR(TB_STRS("prod"), false, true), text), VOTE_NOT_SAMPLED);
+    ck_assert_int_eq(judge_group(STR(TB_STRS("prod"), false, false), on_scope), VOTE_NOT_SAMPLED);
+}
+END_TEST
+
+#define BOOL(v, inv) tb_boolean("b", "k", v, inv)
+
+START_TEST(boolean_attribute)
+{
+    KEPT(BOOL(false, false), {ID, .attrs = {TH_STR("k", "yes")}});
+    NOT_KEPT(BOOL(true, false), {ID, .attrs = {TH_STR("k", "true")}});
+    KEPT(BOOL(true, true), {ID});
+    NOT_KEPT(BOOL(true, true), {ID, .attrs = {TH_BOOL("k", 0)}}, {ID, .attrs = {TH_BOOL("k", 1)}});
+    NOT_KEPT(BOOL(false, false), {ID, .attrs = {TH_BOOL("k", 1)}});
+    KEPT(BOOL(true, false), {ID}, {ID, .attrs = {TH_BOOL("k", 1)}});
+    NOT_KEPT(BOOL(false, false), {ID});
+}
+END_TEST
+
+/* ---- 4.4 ---- */
+
+START_TEST(probabilistic_limits)
+{
+    static const struct {
+        double percent;
+        uint64_t limit;
+    } rows[] = {{0.1, 0x4189374bc6a7ef},       {1, 0x28f5c28f5c28f5f},         {10, 0x19999999999999ff},
+                {25, 0x3fffffffffffffff},      {33.333, 0x55551d68c692f3ff},   {50, 0x7fffffffffffffff},
+                {90, 0xe6666666666667ff},      {99.9, 0xffbe76c8b4395fff},     {100, UINT64_MAX},
+                {1e300, UINT64_MAX},           {0, 0},                         {-5, 0},
+                {1e-300, 0}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        ck_assert_msg(tail_probabilistic_limit(rows[i].percent) == rows[i].limit, "%g: %llx", rows[i].percent,
+                      (unsigned long long)tail_probabilistic_limit(rows[i].percent));
+}
+END_TEST
+
+#if defined(__x86_64__)
+/* The integers do what a float of 64 bits of mantissa does. */
+START_TEST(probabilistic_limit_is_that_of_long_double)
+{
+    uint64_t state = 99;
+
+    for (int i = 0; i < 100000; i++) {
+        double percent = random_unit(&state) * (i % 3 == 0 ? 1 : i % 3 == 1 ? 100 : 1e-6);
+        long double p = (long double)UINT64_MAX * (long double)(percent / 100);
+
+        ck_assert_msg(tail_probabilistic_limit(percent) == (uint64_t)p, "%.17g", percent);
+    }
+}
+END_TEST
+#endif
+
+START_TEST(probabilistic_chooses_by_id)
+{
+    static const struct {
+        const char *salt, *id;
+        double from; /* kept from this percentage on */
+    } rows[] = {
+        {"", "4bf92f3577b34da6a3ce929d0e0e4736", 64.5588}, {"", "0af7651916cd43dd8448eb211c80319c", 20.2142},
+        {"", "03010401050000000000000000000000", 57.2735}, {"", "00000000000000000000000000000000", 88.1184},
+        {"", "ffffffffffffffffffffffffffffffff", 9.2755},  {"seed", "07070707000000000000000000000000", 42.8318},
+        {"seed", "0af7651916cd43dd8448eb211c80319c", 85.8748},
+        {"default-hash-seed", "4bf92f3577b34da6a3ce929d0e0e4736", 64.5588},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err err = {""};
+        struct condition c = {0};
+        uint8_t id[16];
+
+        from_hex(rows[i].id, id);
+        ck_assert_int_eq(tail_condition_probabilistic(
+                             &c, &(struct probabilistic_settings){rows[i].salt, rows[i].from + 0.0001}, &err), 0);
+        ck_assert(tail_probabilistic_keeps(&c, id));
+        ck_assert_int_eq(tail_condition_probabilistic(
+                             &c, &(struct probabilistic_settings){rows[i].salt, rows[i].from - 0.0001}, &err), 0);
+        ck_assert(!tail_probabilistic_keeps(&c, id));
+    }
+}
+END_TEST
+
+/* ---- 4.5, 4.8, 4.11 ---- */
+
+START_TEST(status_code)
+{
+    KEPT(tb_status("s", TB_STRS("ERROR")), {ID}, {ID, .status = 2}, {ID, .status = 1});
+    KEPT(tb_status("s", TB_STRS("UNSET")), {ID, .status = 2}, {ID});
+    NOT_KEPT(tb_status("s", TB_STRS("OK")), {ID});
+    KEPT(tb_status("s", TB_STRS("ERROR", "OK")), {ID, .status = 1});
+    NOT_KEPT(tb_status("s", TB_STRS("ERROR", "OK", "UNSET")), {ID, .status = 7});
+}
+END_TEST
+
+/* Span.flags is field 16, fixed32. */
+static const uint8_t flags_101[] = {0x85, 0x01, 0x01, 0x01, 0, 0}, flags_300[] = {0x85, 0x01, 0, 0x03, 0, 0};
+
+START_TEST(trace_flags)
+{
+    KEPT(tb_policy("f", "trace_flags"), {ID, .extra = {flags_101, 6}});
+    NOT_KEPT(tb_policy("f", "trace_flags"), {ID, .extra = {flags_300, 6}});
+    NOT_KEPT(tb_policy("f", "trace_flags"), {ID});
+    KEPT(tb_policy("f", "trace_flags"), {ID}, {ID, .extra = {flags_101, 6}}, {ID});
+}
+END_TEST
+
+START_TEST(span_count)
+{
+    KEPT(tb_count("c", 2, 0), {ID}, {ID});
+    NOT_KEPT(tb_count("c", 2, 0), {ID});
+    KEPT(tb_count("c", 0, 0), {ID});
+    NOT_KEPT(tb_count("c", 5, 3), {ID}, {ID}, {ID}, {ID});
+    KEPT(tb_count("c", 2, 3), {ID}, {ID}, {ID});
+    NOT_KEPT(tb_count("c", 2, 3), {ID}, {ID}, {ID}, {ID});
+}
+END_TEST
+
+/* ---- 4.14 to 4.16, 3 ---- */
+
+#define AND(...) tb_and("and", (const struct policy_settings[]){__VA_ARGS__}, \
+                        sizeof((const struct policy_settings[]){__VA_ARGS__}) / sizeof(struct policy_settings))
+#define DROP(...) tb_drop("drop", (const struct policy_settings[]){__VA_ARGS__}, \
+                          sizeof((const struct policy_settings[]){__VA_ARGS__}) / sizeof(struct policy_settings))
+#define ERRORS tb_status("errors", TB_STRS("ERROR"))
+#define PROD   tb_string("prod", "env", TB_STRS("prod"), false, false)
+#define ALL    tb_policy("all", "always_sample")
+
+START_TEST(and_policy)
+{
+    KEPT(AND(ERRORS, PROD), {ID, .status = 2}, {ID, .attrs = {TH_STR("env", "prod")}});
+    NOT_KEPT(AND(ERRORS, PROD), {ID, .status = 2});
+    NOT_KEPT(AND(ERRORS, PROD), {ID, .attrs = {TH_STR("env", "prod")}});
+    KEPT(AND(ERRORS, tb_not("n", PROD)), {ID, .status = 2});
+    KEPT(tb_and("and", NULL, 0), {ID});
+}
+END_TEST
+
+START_TEST(not_policy)
+{
+    KEPT(tb_not("n", tb_latency("", 1000, 0)), {ID, TIMES(0, 1000)});
+    NOT_KEPT(tb_not("n", tb_latency("", 1000, 0)), {ID, TIMES(0, 1001)});
+    KEPT(tb_not("n", tb_string("", "k", TB_STRS("a"), false, false)), {ID});
+    NOT_KEPT(tb_not("n", ALL), {ID});
+}
+END_TEST
+
+#define VOTES(result, policies, ...) \
+    do { \
+        const struct policy_settings ps_[] = {policies}; \
+        ck_assert_int_eq(judge_payload(ps_, ARRAY_LEN(ps_), th_payload(host, TH_SPANS(__VA_ARGS__))), result); \
+    } while (0)
+#define LIST(...) __VA_ARGS__
+
+START_TEST(drop_and_combinations)
+{
+    VOTES(VOTE_DROPPED, LIST(ALL, DROP(ERRORS)), {ID, .status = 2});
+    VOTES(VOTE_SAMPLED, LIST(ALL, DROP(ERRORS)), {ID});
+    VOTES(VOTE_NOT_SAMPLED, LIST(DROP(ERRORS)), {ID});
+    VOTES(VOTE_DROPPED, LIST(tb_drop("d", NULL, 0), ALL), {ID});
+    VOTES(VOTE_DROPPED, LIST(DROP(tb_not("n", PROD)), ALL), {ID}, {ID, .attrs = {TH_STR("env", "dev")}});
+    VOTES(VOTE_SAMPLED, LIST(DROP(tb_not("n", PROD)), ALL), {ID}, {ID, .attrs = {TH_STR("env", "prod")}});
+    VOTES(VOTE_DROPPED, LIST(DROP(ERRORS, PROD), ALL), {ID, .status = 2}, {ID, .attrs = {TH_STR("env", "prod")}});
+    VOTES(VOTE_SAMPLED, LIST(ERRORS, PROD, ALL), {ID});
+    VOTES(VOTE_NOT_SAMPLED, LIST(ERRORS, PROD), {ID});
+}
+END_TEST
+
+START_TEST(no_policies_keep_nothing)
+{
+    ck_assert_int_eq(judge_payload(NULL, 0, th_payload(host, TH_SPANS({ID}))), VOTE_NOT_SAMPLED);
+}
+END_TEST
+
+/* More conditions than one word of bits, more keys than one word of seen keys. */
+START_TEST(many_conditions)
+{
+    static const char *const yes[] = {"yes"};
+    struct policy_settings ps[200];
+    char keys[200][16];
+    const struct test_span span[] = {{ID, .attrs = {TH_STR("k7", "no"), TH_STR("k150", "yes"), TH_STR("k150", "no")}}};
+    const struct test_span none[] = {{ID, .attrs = {TH_STR("k7", "no"), TH_STR("k150", "no"), TH_STR("k150", "yes")}}};
+
+    for (int i = 0; i < 200; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "k%d", i);
+        ps[i] = tb_string(keys[i], keys[i], (struct str_list){yes, 1}, false, false);
+    }
+    ck_assert_int_eq(judge_payload(ps, 200, th_payload(host, span, 1)), VOTE_SAMPLED);
+    ck_assert_int_eq(judge_payload(ps, 200, th_payload(host, none, 1)), VOTE_NOT_SAMPLED);
+}
+END_TEST
+
+/* ---- errors ---- */
+
+static void expect_fault(struct policy_settings p, const char *path, const char *text, bool unsupported)
+{
+    struct policy_fault fault = {.path = ""};
+    struct err err = {""};
+
+    ck_assert_int_eq(tail_policy_try(&p, &fault, &err), -1);
+    ck_assert_str_eq(fault.path, path);
+    ck_assert_msg(strstr(err.text, text) != NULL, "%s", err.text);
+    ck_assert_int_eq(fault.unsupported, unsupported);
+}
+
+START_TEST(faults_name_the_key)
+{
+    expect_fault(tb_policy("p", "foo"), ".type", "unknown sampling policy type foo", false);
+    expect_fault(tb_policy("p", ""), ".type", "unknown sampling policy type ", false);
+    expect_fault(tb_policy("p", "rate_limiting"), ".type", "policy type \"rate_limiting\" is not supported yet", true);
+    expect_fault(tb_policy("p", "composite"), ".type", "policy type \"composite\" is not supported yet", true);
+    expect_fault(tb_policy("p", "status_code"), ".status_code.status_codes",
+                 "expected at least one status code to filter on", false);
+    expect_fault(tb_status("p", TB_STRS("error")), ".status_code.status_codes",
+                 "unknown status code \"error\", supported: OK, ERROR, UNSET", false);
+    expect_fault(STR(TB_STRS("a", "("), true, false), ".string_attribute.values", "invalid regex `(`", false);
+    expect_fault(NUM(0, 0, false), ".numeric_attribute", "min_value", false);
+    expect_fault(tb_percent("p", "", 0.0 / 0.0), ".probabilistic.sampling_percentage", "number", false);
+    expect_fault(AND(ALL, AND(ALL)), ".and.and_sub_policy[1].type", "unknown sampling policy type and", false);
+    expect_fault(DROP(tb_policy("q", "composite")), ".drop.drop_sub_policy[0].type",
+                 "unknown sampling policy type composite", false);
+    expect_fault(DROP(tb_policy("q", "trace_state")), ".drop.drop_sub_policy[0].type",
+                 "policy type \"trace_state\" is not supported yet", true);
+    expect_fault(tb_not("p", tb_not("q", ALL)), ".not.not_sub_policy.type", "unknown sampling policy type not", false);
+    expect_fault(AND(tb_not("n", tb_status("", TB_STRS("?")))),
+                 ".and.and_sub_policy[0].not.not_sub_policy.status_code.status_codes", "unknown status code", false);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("tail_policy");
+    TCase *t = tcase_create("vectors");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, always_sample);
+    tcase_add_test(t, latency_lower_bound);
+    tcase_add_test(t, latency_window_judges_every_prefix);
+    tcase_add_test(t, latency_forgets_a_zero_start);
+    tcase_add_test(t, numeric_attribute);
+    tcase_add_test(t, numeric_attribute_on_resources);
+    tcase_add_test(t, string_attribute_exact);
+    tcase_add_test(t, string_attribute_regex);
+    tcase_add_test(t, string_attribute_on_resources);
+    tcase_add_test(t, boolean_attribute);
+    tcase_add_test(t, probabilistic_limits);
+#if defined(__x86_64__)
+    tcase_add_test(t, probabilistic_limit_is_that_of_long_double);
+#endif
+    tcase_add_test(t, probabilistic_chooses_by_id);
+    tcase_add_test(t, status_code);
+    tcase_add_test(t, trace_flags);
+    tcase_add_test(t, span_count);
+    tcase_add_test(t, and_policy);
+    tcase_add_test(t, not_policy);
+    tcase_add_test(t, drop_and_combinations);
+    tcase_add_test(t, no_policies_keep_nothing);
+    tcase_add_test(t, many_conditions);
+    tcase_add_test(t, faults_name_the_key);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *r = srunner_create(suite());
+
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
