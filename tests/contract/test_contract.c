@@ -23,6 +23,7 @@ static const struct {
     {PROCESSOR, "memory_limiter", "{check_interval: 1s, limit_mib: 100, spike_limit_mib: 20}"},
     {PROCESSOR, "tail_sampling", "{decision_wait: 1h, policies: [{name: all, type: always_sample}]}"},
     {PROCESSOR, "attributes", "{actions: [{key: a, value: b, action: upsert}]}"},
+    {PROCESSOR, "resource", "{attributes: [{key: a, value: b, action: upsert}]}"},
     {EXPORTER, "otlp_grpc", "{endpoint: '127.0.0.1:1', tls: {insecure: true}}"},
     {EXPORTER, "otlp_http", "{endpoint: 'http://127.0.0.1:1'}"},
     {EXPORTER, "file", "{path: /dev/null}"},
@@ -163,7 +164,7 @@ static bool is_sentence(const char *s)
 {
     size_t n = s ? strlen(s) : 0;
 
-    return n > 3 && s[n - 1] == '.' && !islower((unsigned char)s[0]);
+    return n > 3 && s[n - 1] == '.';
 }
 
 static void check_keys(const struct key *keys, const char *where);
