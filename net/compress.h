@@ -36,6 +36,10 @@ enum decompress_result decompress(struct decompressor *d, enum codec codec, stru
                                   struct budget *b, uint8_t **out, size_t *out_len, size_t *charged,
                                   struct err *err) MUST_USE;
 
+/* The codec a header names: grpc-encoding (case matters, snappy means framed) or Content-Encoding. */
+enum codec codec_of_grpc(struct slice encoding);
+enum codec codec_of_http(struct slice encoding);
+
 struct compressor;
 /* level 0: the default of the codec here (gzip: isa-l level 1; zstd: 1). NULL: codec cannot compress. net/compress.c. */
 struct compressor *compressor_new(enum codec codec, int level) MUST_USE;

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/2 server over nghttp2.
+ *
+ * What nghttp2 leaves to us:
+ *   - a stream id below the highest one that was never opened is the client's protocol error
+ *     (RFC 9113, 5.1.1); nghttp2 ignores it. `opened` remembers the latest ids;
+ *   - floods: frames that cost us and bring nothing (pings, settings, resets, empty data, priority,
+ *     window updates) are `junk`; requests and time pay for them;
+ *   - an answer before the request's end: the stream lingers, so that the client can finish and read
+ *     the answer; h2_server_tick() resets what still lingers after LINGER_NS.
+ *
+ * Speed: one nghttp2_session_consume_connection per feed, header fields without copies, no memory of
+ * our own per request.
+ */
+#include "net/h2_server.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "platform/clock.h"
+#include "platform/mem.h"
+
+#define MAX_FRAME_BYTES (1u << 20)
+#define LINGER_NS       (1 * NS_PER_SEC)
+#define JUNK_LIMIT      10000u /* frames without use, beyond what requests and time paid for */
+#define JUNK_PER_SECOND 1000u
+#define RESET_JUNK      10u /* an abandoned request costs as much as some pings */
+#define OPENED_IDS      1024u
+#define MAX_FIELDS      24
+
+struct h2_server {
+    nghttp2_session *session;
+    const struct h2_server_ops *ops;
+    void *ctx;
+    struct h2_server_settings set;
+    bool dead;       /* GOAWAY with an error is on its way: what still comes in is ignored */
+    unsigned n_streams;
+    struct list all, lingering;
+    size_t unconsumed_bytes; /* of the connection's window, during one feed */
+    size_t header_bytes;     /* of the block being read */
+    uint64_t now_ns, paid_ns;
+    uint32_t junk;
+    int32_t highest_id;
+    uint64_t opened[OPENED_IDS / 64]; /* bit (id / 2) % OPENED_IDS, for the ids up to highest_id */
+};
+
+static struct h2_stream *stream_of(struct h2_server *h, int32_t id)
+{
+    return id == 0 ? NULL : nghttp2_session_get_stream_user_data(h->session, id);
+}
+
+static void die(struct h2_server *h, uint32_t code)
+{
+    if (h->dead)
+        return;
+    h->dead = true;
+    nghttp2_session_terminate_session(h->session, code);
+}
+
+/* ---- floods ---- */
+
+static void add_junk(struct h2_server *h, uint32_t n)
+{
+    uint64_t seconds = (h->now_ns - h->paid_ns) / NS_PER_SEC;
+
+    if (seconds > 0) {
+        uint64_t paid = seconds > JUNK_LIMIT ? JUNK_LIMIT : seconds * JUNK_PER_SECOND;
+        h->junk = h->junk > paid ? h->junk - (uint32_t)paid : 0;
+        h->paid_ns = h->now_ns;
+    }
+    h->junk += n;
+    if (h->junk > JUNK_LIMIT)
+        die(h, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+static void note_frame(struct h2_server *h, const nghttp2_frame *f)
+{
+    switch (f->hd.type) {
+    case NGHTTP2_DATA:
+        if (f->hd.length == 0 && !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+            add_junk(h, 1);
+        return;
+    case NGHTTP2_HEADERS:
+        return;
+    default:
+        add_junk(h, 1);
+    }
+}
+
+/* ---- stream ids ---- */
+
+static bool was_opened(const struct h2_server *h, int32_t id)
+{
+    uint32_t bit = (uint32_t)(id / 2) % OPENED_IDS;
+
+    if (h->highest_id / 2 - id / 2 >= (int32_t)OPENED_IDS)
+        return true; /* too long ago to know */
+    return h->opened[bit / 64] >> (bit % 64) & 1;
+}
+
+static void note_opened(struct h2_server *h, int32_t id)
+{
+    int32_t from = h->highest_id / 2 + 1;
+
+    if (id / 2 - from >= (int32_t)OPENED_IDS)
+        from = id / 2 - (int32_t)OPENED_IDS + 1;
+    for (int32_t i = from; i < id / 2; i++) /* skipped ids can never be opened */
+        h->opened[(uint32_t)i % OPENED_IDS / 64] &= ~(1ull << ((uint32_t)i % 64));
+    h->opened[(uint32_t)(id / 2) % OPENED_IDS / 64] |= 1ull << ((uint32_t)(id / 2) % 64);
+    h->highest_id = id;
+}
+
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx)
+{
+    struct h2_server *h = ctx;
+
+    (void)session;
+    if (hd->type != NGHTTP2_HEADERS || !(hd->stream_id & 1) || h->dead)
+        return 0;
+    if (hd->stream_id > h->highest_id)
+        note_opened(h, hd->stream_id);
+    else if (!was_opened(h, hd->stream_id))
+        die(h, NGHTTP2_PROTOCOL_ERROR);
+    return 0;
+}
+
+/* ---- requests ---- */
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, void *ctx)
+{
+    struct h2_server *h = ctx;
+
+    h->header_bytes = 0;
+    if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST || h->dead)
+        return 0;
+    struct h2_stream *s = h->ops->on_stream(h->ctx);
+    if (!s)
+        return nghttp2_submit_rst_stream(session, 0, f->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+    s->server = h;
+    s->id = f->hd.stream_id;
+    list_init(&s->lingering);
+    list_add_tail(&h->all, &s->all);
+    h->n_streams++;
+    return nghttp2_session_set_stream_user_data(session, s->id, s);
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *f, nghttp2_rcbuf *name,
+                     nghttp2_rcbuf *value, uint8_t flags, void *ctx)
+{
+    struct h2_server *h = ctx;
+    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
+
+    (void)session;
+    (void)flags;
+    h->header_bytes += n.len + v.len + 32; /* as SETTINGS_MAX_HEADER_LIST_SIZE counts */
+    if (h->header_bytes > h->set.max_header_bytes)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (f->headers.cat != NGHTTP2_HCAT_REQUEST || h->dead)
+        return 0; /* trailers */
+    struct h2_stream *s = stream_of(h, f->hd.stream_id);
+    if (s && !s->answered)
+        h->ops->on_header(h->ctx, s, slice_of(n.base, n.len), slice_of(v.base, v.len));
+    return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *ctx)
+{
+    struct h2_server *h = ctx;
+    struct h2_stream *s = stream_of(h, id);
+
+    (void)session;
+    (void)flags;
+    h->unconsumed_bytes += n;
+    if (s && !s->answered && !h->dead)
+        h->ops->on_data(h->ctx, s, p, n);
+    return 0;
+}
+
+static void request_ended(struct h2_server *h, struct h2_stream *s)
+{
+    s->request_ended = true;
+    list_del(&s->lingering);
+    h->junk -= h->junk < RESET_JUNK ? h->junk : RESET_JUNK;
+    if (!s->answered)
+        h->ops->on_end(h->ctx, s);
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *ctx)
+{
+    struct h2_server *h = ctx;
+    struct h2_stream *s = stream_of(h, f->hd.stream_id);
+
+    (void)session;
+    note_frame(h, f);
+    if (h->dead)
+        return 0;
+    if (f->hd.type == NGHTTP2_PING) {
+        void (*tell)(void *) = f->hd.flags & NGHTTP2_FLAG_ACK ? h->ops->on_ping_ack : h->ops->on_ping;
+        if (tell)
+            tell(h->ctx);
+    }
+    if (!s || (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
+        return 0;
+    if (f->hd.type == NGHTTP2_HEADERS && f->headers.cat == NGHTTP2_HCAT_REQUEST && !s->answered)
+        h->ops->on_request(h->ctx, s);
+    if (f->hd.flags & NGHTTP2_FLAG_END_STREAM)
+        request_ended(h, s);
+    return 0;
+}
+
+static void stream_gone(struct h2_server *h, struct h2_stream *s)
+{
+    list_del(&s->lingering);
+    list_del(&s->all);
+    s->server = NULL;
+    h->n_streams--;
+    h->ops->on_gone(h->ctx, s);
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_code, void *ctx)
+{
+    struct h2_server *h = ctx;
+    struct h2_stream *s = stream_of(h, id);
+
+    (void)error_code;
+    if (!s)
+        return 0;
+    if (!s->answered)
+        add_junk(h, RESET_JUNK);
+    nghttp2_session_set_stream_user_data(session, id, NULL);
+    stream_gone(h, s);
+    return 0;
+}
+
+/* ---- answers ---- */
+
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *f, void *ctx)
+{
+    struct h2_server *h = ctx;
+    bool ends = (f->hd.type == NGHTTP2_HEADERS || f->hd.type == NGHTTP2_DATA) &&
+                f->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    struct h2_stream *s = ends ? stream_of(h, f->hd.stream_id) : NULL;
+
+    (void)session;
+    if (s && !s->request_ended) {
+        s->answered_ns = h->now_ns;
+        list_add_tail(&h->lingering, &s->lingering);
+    }
+    return 0;
+}
+
+static void make_nv(nghttp2_nv *nv, const struct h2_field *f)
+{
+    *nv = (nghttp2_nv){.name = (uint8_t *)f->name.p, .namelen = f->name.len,
+                       .value = (uint8_t *)f->value.p, .valuelen = f->value.len,
+                       .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
+
+static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *dst, size_t max, uint32_t *flags,
+                         nghttp2_data_source *source, void *ctx)
+{
+    struct h2_stream *s = source->ptr;
+    size_t n = s->body.len - s->body_sent;
+
+    (void)ctx;
+    if (n > max)
+        n = max;
+    if (n)
+        memcpy(dst, s->body.p + s->body_sent, n);
+    s->body_sent += n;
+    if (s->body_sent < s->body.len)
+        return (ssize_t)n;
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (s->n_trailers) {
+        nghttp2_nv nv[MAX_FIELDS];
+        for (size_t i = 0; i < s->n_trailers; i++)
+            make_nv(&nv[i], &s->trailers[i]);
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        if (nghttp2_submit_trailer(session, id, nv, s->n_trailers) != 0)
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    return (ssize_t)n;
+}
+
+void h2_respond(struct h2_stream *s, int status, const struct h2_field *fields, size_t n_fields,
+                struct slice body, const struct h2_field *trailers, size_t n_trailers)
+{
+    nghttp2_nv nv[MAX_FIELDS + 1];
+    char code[8];
+
+    CHECK(s->server && !s->answered && n_fields <= MAX_FIELDS && n_trailers <= MAX_FIELDS);
+    s->answered = true;
+    s->body = body;
+    s->trailers = trailers;
+    s->n_trailers = n_trailers;
+    snprintf(code, sizeof code, "%03d", status);
+    struct h2_field first = {slice_str(":status"), status == 200 ? slice_str("200") : slice_str(code)};
+    make_nv(&nv[0], &first);
+    if (status != 200)
+        nv[0].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
+    for (size_t i = 0; i < n_fields; i++)
+        make_nv(&nv[i + 1], &fields[i]);
+    nghttp2_data_provider provider = {.source.ptr = s, .read_callback = read_body};
+    bool more = body.len || n_trailers;
+    if (nghttp2_submit_response(s->server->session, s->id, nv, n_fields + 1, more ? &provider : NULL) != 0)
+        nghttp2_submit_rst_stream(s->server->session, 0, s->id, NGHTTP2_INTERNAL_ERROR);
+}
+
+void h2_expect(struct h2_stream *s, uint64_t bytes)
+{
+    struct h2_server *h = s->server;
+    uint64_t got = (uint64_t)nghttp2_session_get_stream_effective_recv_data_length(h->session, s->id);
+    uint64_t want = got + bytes;
+
+    if (want > INT32_MAX)
+        want = INT32_MAX;
+    if (want > h->set.stream_window)
+        (void)nghttp2_session_set_local_window_size(h->session, 0, s->id, (int32_t)want);
+}
+
+void h2_cancel(struct h2_stream *s, uint32_t error_code)
+{
+    if (s->server)
+        nghttp2_submit_rst_stream(s->server->session, 0, s->id, error_code);
+}
+
+/* ---- the connection ---- */
+
+bool h2_server_feed(struct h2_server *h, const uint8_t *p, size_t n, uint64_t now_ns)
+{
+    h->now_ns = now_ns;
+    if (h->paid_ns == 0)
+        h->paid_ns = now_ns;
+    ssize_t used = nghttp2_session_mem_recv(h->session, p, n);
+    if (h->unconsumed_bytes) {
+        nghttp2_session_consume_connection(h->session, h->unconsumed_bytes);
+        h->unconsumed_bytes = 0;
+    }
+    if (used < 0)
+        die(h, used == NGHTTP2_ERR_FLOODED            ? NGHTTP2_ENHANCE_YOUR_CALM
+               : used == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? NGHTTP2_PROTOCOL_ERROR
+                                                      : NGHTTP2_INTERNAL_ERROR);
+    return used >= 0 && !h->dead;
+}
+
+void h2_server_pull(struct h2_server *h, struct buf *out, size_t max)
+{
+    while (out->len < max) {
+        const uint8_t *p;
+        ssize_t n = nghttp2_session_mem_send(h->session, &p);
+        if (n <= 0)
+            return;
+        buf_put(out, p, (size_t)n);
+    }
+}
+
+bool h2_server_wants_write(const struct h2_server *h)
+{
+    return nghttp2_session_want_write(h->session);
+}
+
+bool h2_server_wants_close(const struct h2_server *h)
+{
+    return !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session);
+}
+
+void h2_server_goaway(struct h2_server *h, bool final, uint32_t error_code, const char *debug)
+{
+    if (!final)
+        nghttp2_submit_shutdown_notice(h->session);
+    else
+        nghttp2_submit_goaway(h->session, 0, nghttp2_session_get_last_proc_stream_id(h->session), error_code,
+                              (const uint8_t *)debug, debug ? strlen(debug) : 0);
+}
+
+void h2_server_ping(struct h2_server *h)
+{
+    nghttp2_submit_ping(h->session, 0, NULL);
+}
+
+void h2_server_tick(struct h2_server *h, uint64_t now_ns)
+{
+    h->now_ns = now_ns;
+    while (!list_empty(&h->lingering)) {
+        struct h2_stream *s = CONTAINER_OF(h->lingering.next, struct h2_stream, lingering);
+        if (now_ns - s->answered_ns < LINGER_NS)
+            return;
+        list_del(&s->lingering);
+        nghttp2_submit_rst_stream(h->session, 0, s->id, NGHTTP2_NO_ERROR);
+    }
+}
+
+unsigned h2_server_streams(const struct h2_server *h)
+{
+    return h->n_streams;
+}
+
+/* ---- making and ending ---- */
+
+static void set_callbacks(nghttp2_session_callbacks *cb)
+{
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback2(cb, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
+}
+
+static void set_options(nghttp2_option *opt)
+{
+    nghttp2_option_set_no_auto_window_update(opt, 1);
+    nghttp2_option_set_no_closed_streams(opt, 1);
+    nghttp2_option_set_max_outbound_ack(opt, 1000);
+    nghttp2_option_set_max_settings(opt, 32);
+    nghttp2_option_set_max_continuations(opt, 8);
+    nghttp2_option_set_stream_reset_rate_limit(opt, 1000, 100);
+}
+
+static void send_settings(struct h2_server *h)
+{
+    nghttp2_settings_entry entries[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->set.max_concurrent_streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h->set.stream_window},
+        {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, MAX_FRAME_BYTES},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->set.max_header_bytes},
+    };
+
+    CHECK(nghttp2_submit_settings(h->session, 0, entries, ARRAY_LEN(entries)) == 0);
+    CHECK(nghttp2_session_set_local_window_size(h->session, 0, 0, (int32_t)h->set.connection_window) == 0);
+}
+
+struct h2_server *h2_server_new(const struct h2_server_ops *ops, void *ctx, const struct h2_server_settings *set)
+{
+    struct h2_server *h = mem_alloc(sizeof *h);
+    nghttp2_session_callbacks *cb;
+    nghttp2_option *opt;
+
+    *h = (struct h2_server){.ops = ops, .ctx = ctx, .set = *set, .highest_id = -1};
+    list_init(&h->all);
+    list_init(&h->lingering);
+    CHECK(nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0);
+    set_callbacks(cb);
+    set_options(opt);
+    CHECK(nghttp2_session_server_new2(&h->session, cb, h, opt) == 0);
+    nghttp2_option_del(opt);
+    nghttp2_session_callbacks_del(cb);
+    send_settings(h);
+    return h;
+}
+
+void h2_server_free(struct h2_server **h)
+{
+    struct h2_server *old = *h;
+
+    *h = NULL;
+    if (!old)
+        return;
+    nghttp2_session_del(old->session); /* tells nobody about its streams */
+    while (!list_empty(&old->all))
+        stream_gone(old, CONTAINER_OF(old->all.next, struct h2_stream, all));
+    free(old);
+}
