@@ -12,6 +12,7 @@
 #include "receivers/receivers.h"
 
 const struct component_type *const registry[] = {
+    &otlp_receiver_type,
     &nop_receiver_type,
 
     &memory_limiter_type,

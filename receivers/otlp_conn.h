@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections of the otlp receiver, for both ports: accept and limits, which protocol it is, reading
+ * and gathered writing, deadlines, keepalive, polite closing, drain. What a request means is
+ * otlp_grpc.c's and otlp_http.c's business.
+ */
+#ifndef TAILRACE_RECEIVERS_OTLP_CONN_H
+#define TAILRACE_RECEIVERS_OTLP_CONN_H
+
+#include "net/conn.h"
+#include "net/h2_server.h"
+#include "net/http1_server.h"
+#include "receivers/otlp.h"
+#include "receivers/otlp_ingest.h"
+
+struct otlp_conn;
+
+/* What makes one port differ from the other. */
+struct otlp_port {
+    const char *name; /* "GRPC", "HTTP": for the log */
+    const struct h2_server_ops *h2;    /* ctx: struct otlp_conn */
+    const struct http1_ops *http1;     /* NULL: HTTP/2 only */
+    void (*http1_gone)(struct otlp_conn *c); /* the connection ends; a request may be under way */
+    bool enforce_pings;
+};
+
+/* 0: no limit of that kind. */
+struct otlp_conn_limits {
+    uint32_t max_streams;
+    uint64_t header_ns, write_ns, idle_ns;  /* idle_ns: no request at all */
+    uint64_t age_ns, age_grace_ns;
+    uint64_t ping_ns, ping_timeout_ns;      /* ours, when nothing was heard */
+    uint64_t min_ping_ns;                   /* the client's */
+    bool pings_without_stream;
+    bool keep_alives;                       /* HTTP/1 */
+};
+
+/* One port on one worker. */
+struct otlp_server {
+    const struct otlp_port *port;
+    struct host *host;
+    struct ingest *in;
+    const void *settings; /* the transport's */
+    struct otlp_conn_limits limits;
+    struct listener *listener;
+    struct timer *tick;
+    struct list conns; /* the one silent for longest first */
+    unsigned n_conns, max_conns;
+    struct list timed; /* requests with a deadline of the client's; transport's */
+    void (*on_tick)(struct otlp_server *s, uint64_t now_ns); /* may be NULL */
+    void (*on_empty)(void *ctx); /* draining, and the last connection is gone */
+    void *on_empty_ctx;
+    bool draining;
+    uint64_t drain_ns;
+};
+
+struct otlp_conn {
+    struct otlp_server *server;
+    struct conn *conn;
+    struct list link;
+    struct h2_server *h2; /* one of the two, once the first bytes told */
+    struct http1 *h1;
+    void *h1_request;     /* otlp_http.c's current exchange */
+    uint8_t sniff[16];
+    uint8_t n_sniffed;
+
+    struct buf out;
+    struct deferred flush;
+    bool busy;    /* inside a callback that flushes at its end */
+    bool writing; /* out is with the socket */
+    bool closing, eof, goaway_noticed, goaway_sent;
+    uint64_t opened_ns, heard_ns, header_ns, write_ns, close_ns, idle_ns, goaway_ns;
+
+    uint64_t ping_sent_ns, client_ping_ns;
+    unsigned ping_strikes;
+
+    unsigned n_requests;  /* whose memory lives */
+    unsigned n_charged;   /* requests paid for */
+    size_t charged_bytes;
+};
+
+/* Fills in; opens nothing. */
+void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struct host *host, struct ingest *in,
+                      const void *settings, const struct otlp_conn_limits *limits);
+/* bound: where it listens. */
+int otlp_server_listen(struct otlp_server *s, const char *endpoint, bool is_unix, bool reuse_port,
+                       char bound[static 64], struct err *err) MUST_USE;
+/* No new connections, no new requests; on_empty when the last connection has gone, perhaps at once. */
+void otlp_server_drain(struct otlp_server *s, void (*on_empty)(void *ctx), void *ctx);
+/* Closes what is left. */
+void otlp_server_cut(struct otlp_server *s);
+/* After the last connection is gone. */
+void otlp_server_close(struct otlp_server *s);
+
+/* For the transports. */
+void otlp_conn_flush_later(struct otlp_conn *c); /* something was answered */
+/* Counts a request's memory; false: no room. */
+bool otlp_conn_add_request(struct otlp_conn *c) MUST_USE;
+void otlp_conn_remove_request(struct otlp_conn *c);
+void otlp_conn_on_ping(void *ctx); /* for h2_server_ops; ctx: struct otlp_conn */
+
+#endif

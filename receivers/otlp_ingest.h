@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ingest: what gRPC and HTTP do with a request body, from the first byte to the answer's meaning.
+ *
+ *   body_open/body_add -> ingest_run -> decompress, JSON, walk -> host_accept -> done(result)
+ *
+ * Every byte is charged before it is held. The result is transport-neutral: a gRPC code, a text, a
+ * hint; the transport writes it in its own words.
+ */
+#ifndef TAILRACE_RECEIVERS_OTLP_INGEST_H
+#define TAILRACE_RECEIVERS_OTLP_INGEST_H
+
+#include "component/component.h"
+#include "net/compress.h"
+#include "net/grpc.h"
+#include "platform/list.h"
+#include "receivers/otlp_pool.h"
+
+#define OTLP_TEXT_MEMORY "data refused due to high memory usage"
+#define OTLP_RETRY_MS    1000u
+
+/* Why requests were turned away at the door; the reason label. */
+enum refusal {
+    REFUSED_MEMORY, REFUSED_TOO_LARGE, REFUSED_MALFORMED, REFUSED_COMPRESSION, REFUSED_SLOW,
+    REFUSED_STOPPING, REFUSED_CONNECTIONS, REFUSED_PROTOCOL, REFUSALS
+};
+
+struct ingest {
+    struct host *host;
+    struct body_pool *pool; /* shared by the transports of an instance */
+    struct decompressor *decompressor;
+    uint64_t max_bytes; /* of a body, before and after decompression */
+    struct list reading; /* bodies that are coming in, the one that waited longest first */
+    bool evicting;
+    struct ingest_request *growing;
+    /* series */
+    struct series *accepted, *refused_spans, *failed, *connections;
+    struct series *refused[REFUSALS], *refused_bytes[REFUSALS];
+    struct series *rejected_trace_id, *rejected_span_id, *repaired;
+};
+
+struct ingest_result {
+    int code;                /* enum grpc_code */
+    int http_status;         /* 0: what the code means on HTTP */
+    const char *text;        /* for people; valid during the call */
+    bool has_retry;
+    uint64_t retry_after_ms;
+    uint64_t rejected_spans; /* of an otherwise good request */
+};
+
+/* Embedded in a transport's request. */
+struct ingest_request {
+    struct ingest *in;
+    /* The transport fills these before ingest_run(). */
+    enum codec codec;
+    bool json;
+    struct request_info *info; /* a reference, or NULL */
+    void (*done)(struct ingest_request *r, const struct ingest_result *res); /* once */
+    void (*evict)(struct ingest_request *r); /* a slow body must go: answer, body_drop */
+
+    /* the body as it comes in */
+    uint8_t *body;
+    size_t len, cap;
+    struct list reading;
+    uint64_t started_ns, progress_ns;
+
+    /* while the pipelines have it */
+    bool waiting;
+    uint32_t n_spans, rejected_trace_id, rejected_span_id;
+};
+
+/* transport: "grpc", "http". */
+void ingest_init(struct ingest *in, struct host *host, struct body_pool *pool, struct decompressor *d,
+                 const char *transport, uint64_t max_bytes);
+
+/* A request begins (its header is there). r is zeroed; evict must be set. */
+void ingest_request_init(struct ingest_request *r, struct ingest *in);
+/* Room for a body of n bytes (known: exactly that many will come; else a first guess). False: memory
+ * is short; the caller answers with ingest_memory_result. */
+bool body_open(struct ingest_request *r, size_t n, bool known) MUST_USE;
+enum body_added { BODY_OK, BODY_TOO_LARGE, BODY_NO_MEMORY };
+enum body_added body_add(struct ingest_request *r, const uint8_t *p, size_t n) MUST_USE;
+/* Forgets the body, if any; the request is no longer waited for. */
+void body_drop(struct ingest_request *r);
+/* Evicts bodies that have made no progress for idle_ns, or crawl below `floor` bytes a second after
+ * a second (after idle_ns). Called by the transport's tick, and under memory pressure. */
+void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes_per_s);
+
+/* The body is complete. done() follows, perhaps at once. */
+void ingest_run(struct ingest_request *r);
+
+extern const struct ingest_result ingest_memory_result, ingest_stopping_result, ingest_slow_result;
+void ingest_count_refused(struct ingest *in, enum refusal why, uint64_t bytes);
+
+/* ExportTraceServiceResponse in protobuf; empty when nothing was rejected. Appends. */
+void ingest_response(struct buf *out, const struct ingest_result *res);
+
+#endif
