@@ -149,7 +149,9 @@ static int start(struct daemon *d, struct err *err)
     d->admin = admin_new(d->graph, d->plan, d->loop, d->metrics, d->budget, d->log, err);
     if (!d->admin)
         return -1;
-    return graph_start(d->graph, err);
+    if (graph_start(d->graph, err) < 0)
+        return -1;
+    return graph_run(d->graph, err);
 }
 
 /* ---- end ---- */
@@ -172,7 +174,6 @@ static unsigned dismantle(struct daemon *d)
 
 static int run(struct daemon *d)
 {
-    graph_run(d->graph);
     log_info(&d->log, "Everything is ready. Begin running and processing data.");
     loop_run(d->loop);
     if (!d->clean)

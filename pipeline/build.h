@@ -32,8 +32,9 @@ struct graph *graph_new(const struct plan *plan, const struct graph_options *o, 
  * it: -1. No worker runs yet, so nothing has been accepted by then. */
 int graph_start(struct graph *g, struct err *err) MUST_USE;
 
-/* Starts the worker threads; extensions see host_ready() from here on. */
-void graph_run(struct graph *g);
+/* Starts the worker threads; extensions see host_ready() from here on. -1 when the system refuses a
+ * thread: graph_free() is next then. */
+int graph_run(struct graph *g, struct err *err) MUST_USE;
 
 /*
  * Stops in topological order: every worker drains a stage before any worker drains the next, so what

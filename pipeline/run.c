@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pipeline/graph.h"
 #include "pipeline/registry.h"
@@ -87,22 +88,32 @@ static void on_stall(void *ctx, const char *site, uint64_t ms)
              LOG_UINT("ms", ms));
 }
 
-void graph_run(struct graph *g)
+static int start_worker(struct worker *w, struct err *err)
+{
+    int rc;
+
+    loop_on_stall(w->loop, on_stall, w);
+    rc = pthread_create(&w->thread, NULL, run_worker, w);
+    if (rc)
+        return err_set(err, "cannot start worker thread %u: %s", w->index, strerror(rc));
+    w->running = true;
+    return 0;
+}
+
+int graph_run(struct graph *g, struct err *err)
 {
     sigset_t all, before;
+    int rc = 0;
 
     /* Signals are the main thread's. */
     sigfillset(&all);
     CHECK(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
-    for (unsigned i = 0; i < g->o.n_workers; i++) {
-        struct worker *w = &g->workers[i];
-
-        loop_on_stall(w->loop, on_stall, w);
-        CHECK(pthread_create(&w->thread, NULL, run_worker, w) == 0);
-        w->running = true;
-    }
+    for (unsigned i = 0; i < g->o.n_workers && rc == 0; i++)
+        rc = start_worker(&g->workers[i], err);
     CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
-    atomic_store(&g->ready_since_ns, clock_wall_ns());
+    if (rc == 0)
+        atomic_store(&g->ready_since_ns, clock_wall_ns());
+    return rc;
 }
 
 /* ---- end ---- */

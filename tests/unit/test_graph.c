@@ -283,7 +283,7 @@ static void build(unsigned n_workers)
     g = graph_new(&plan, &o, &err);
     ck_assert_msg(g != NULL, "%s", err.text);
     ck_assert_int_eq(graph_start(g, &err), 0);
-    graph_run(g);
+    ck_assert_int_eq(graph_run(g, &err), 0);
 }
 
 static bool is_true(void *flag)
