@@ -361,9 +361,10 @@ static void set_list(const struct slot *s)
         struct path at = {s->path, NULL, i};
         struct slot item = *s;
         item.path = &at;
-        if (n->items[i]->type != NODE_MAP && n->items[i]->type != NODE_NULL && n->items[i]->type != NODE_BAD)
+        if (n->items[i]->type == NODE_MAP || n->items[i]->type == NODE_NULL || n->items[i]->type == NODE_BAD)
+            decode_struct(s->d, &at, n->items[i]->at, s->key->sub, n->items[i], v + i * s->key->sub_size);
+        else
             wrong_type(&item, n->items[i], "a map");
-        decode_struct(s->d, &at, n->items[i]->at, s->key->sub, n->items[i], v + i * s->key->sub_size);
     }
     *out = (struct item_list){v, n->n};
 }
@@ -442,7 +443,7 @@ static void warn_null(const struct slot *s)
 {
     const char *zero = s->key->type == KEY_T_DURATION ? "0s" : s->key->type == KEY_T_BOOL ? "false" : "0";
     bool text = s->key->type == KEY_T_STR || s->key->type == KEY_T_ENUM || s->key->type == KEY_T_SECRET;
-    if (s->is_default || !s->key->dflt || strcmp(s->key->dflt, zero) == 0 || !s->key->dflt[0])
+    if (s->is_default || !s->key->dflt || (text && s->n->raw) || strcmp(s->key->dflt, zero) == 0 || !s->key->dflt[0])
         return;
     complain(s, DIAG_WARNING, s->n, "nothing stands here, which means %s and not the default %s", text ? "\"\"" : zero, s->key->dflt);
 }

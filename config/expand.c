@@ -27,6 +27,7 @@ struct expander {
     struct arena *arena;
     struct diags *diags; /* NULL: quiet */
     unsigned substitutions;
+    bool given_up; /* a value feeds on itself: nothing more is replaced */
 };
 
 struct found {
@@ -38,6 +39,14 @@ static const struct node *expand(struct expander *x, const struct node *n, unsig
 static const struct node *bad(struct expander *x, struct pos at)
 {
     return node_new(x->arena, NODE_BAD, at);
+}
+
+static const struct node *give_up(struct expander *x, struct pos at, const char *why)
+{
+    if (x->diags && !x->given_up)
+        diag_error(x->diags, at, "", "does the value refer to itself?", "%s", why);
+    x->given_up = true;
+    return bad(x, at);
 }
 
 static struct found find_uri(const char *s)
@@ -71,9 +80,7 @@ static int retrieve(struct expander *x, const char *token, size_t len, struct po
     enum source_result rc = SOURCE_FAILED;
 
     at.via = NULL;
-    if (++x->substitutions > MAX_SUBSTITUTIONS)
-        err_set(&err, "more than %d substitutions", MAX_SUBSTITUTIONS);
-    else if (source_has_scheme(uri) && strchr(strchr(uri, ':'), '$'))
+    if (source_has_scheme(uri) && strchr(strchr(uri, ':'), '$'))
         err_set(&err, "the uri \"%s\" contains unsupported characters ('$')", uri);
     else
         rc = source_read(uri, out, &err);
@@ -131,9 +138,11 @@ static const char *expand_raw(struct expander *x, const char *raw, struct pos at
     struct node *n = node_new(x->arena, NODE_STR, at);
     struct diags *diags = x->diags;
     n->text = raw;
+    bool given_up = x->given_up;
     x->diags = NULL; /* what is wrong in here was said about the parsed value */
     const struct node *done = expand(x, n, rounds);
     x->diags = diags;
+    x->given_up = given_up;
     return done->type == NODE_STR ? done->text : done->raw;
 }
 
@@ -145,7 +154,7 @@ static const struct node *whole_value(struct expander *x, const struct node *n, 
         buf_free(&text);
         return bad(x, at);
     }
-    const char *raw = arena_dup_n(x->arena, (const char *)text.p, text.len);
+    const char *raw = arena_dup_n(x->arena, text.len ? (const char *)text.p : "", text.len);
     bool file = strncmp(n->text, "${file:", 7) == 0;
     if (file)
         at = (struct pos){arena_dup_n(x->arena, n->text + 7, strlen(n->text) - 8), 1, 1, NULL};
@@ -176,19 +185,19 @@ static const struct node *expand_string(struct expander *x, const struct node *n
         const char *token = arena_dup_n(x->arena, (const char *)s.p + f.start, f.len);
         struct node *part = node_new(x->arena, NODE_STR, at);
         struct buf by = {0};
-        if (rounds >= MAX_ROUNDS) {
-            if (x->diags)
-                diag_error(x->diags, n->at, "", "a value refers to itself", "%s: too many recursive expansions", n->text);
+        if (x->given_up) {
             result = bad(x, at);
+        } else if (++x->substitutions > MAX_SUBSTITUTIONS) {
+            result = give_up(x, n->at, "more than 100000 substitutions");
+        } else if (rounds >= MAX_ROUNDS) {
+            result = give_up(x, n->at, "too many recursive expansions");
         } else if (f.len == s.len - 1) {
             part->text = token;
             result = whole_value(x, part, rounds);
         } else if (retrieve(x, token, f.len, at, &by)) {
             result = bad(x, at);
         } else if (replace_all(&s, token, slice_of(by.p, by.len))) {
-            if (x->diags)
-                diag_error(x->diags, n->at, "", NULL, "the value is longer than 1 MiB after substitution");
-            result = bad(x, at);
+            result = give_up(x, n->at, "the value is longer than 1 MiB after substitution");
         } else {
             at.via = via_of(x, &at, token, f.len);
         }
@@ -219,11 +228,7 @@ static const struct node *expand_parts(struct expander *x, const struct node *n,
         whole = node_map(x->arena, n->at, entries, n->n);
         free(entries);
     }
-    if (whole)
-        return whole;
-    if (x->diags)
-        diag_error(x->diags, n->at, "", NULL, "too large or too deeply nested after substitution");
-    return bad(x, n->at);
+    return whole ? whole : give_up(x, n->at, "too large or too deeply nested after substitution");
 }
 
 static const struct node *expand(struct expander *x, const struct node *n, unsigned rounds)

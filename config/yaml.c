@@ -117,7 +117,7 @@ static void fail_parser(struct reader *r)
         return;
     }
     struct pos at = pos_of(r, p->problem_mark);
-    if (strstr(problem, "cannot start any token") && tab_before(r, p->problem_mark)) {
+    if (strstr(problem, "tab character") || (strstr(problem, "cannot start any token") && tab_before(r, p->problem_mark))) {
         fail(r, at, "YAML wants spaces", "a tab is used for indentation");
         return;
     }
@@ -446,7 +446,7 @@ const struct node *yaml_parse(struct arena *a, const struct pos *place, bool fix
         fail(&r, *place, NULL, "out of memory");
         return NULL;
     }
-    yaml_parser_set_input_string(&r.parser, text.p, text.len);
+    yaml_parser_set_input_string(&r.parser, text.p ? text.p : (const uint8_t *)"", text.len);
     const struct node *n = read_document(&r);
     yaml_parser_delete(&r.parser);
     free(r.anchors);
