@@ -40,6 +40,12 @@ struct origin *loader_origin(struct loader *l, const struct plan_component *c)
     return &l->origins[c - l->components];
 }
 
+const char *kind_with_article(enum component_kind kind)
+{
+    static const char *const names[COMPONENT_KINDS] = {"a receiver", "a processor", "an exporter", "a connector", "an extension"};
+    return names[kind];
+}
+
 /* ---- types that are not here ---- */
 
 /* Types the Collector once had under another name, or that users look for. */
@@ -95,8 +101,8 @@ static void unknown_type(const struct loader *l, enum component_kind kind, const
         }
     for (int other = 0; other < COMPONENT_KINDS; other++)
         if (other != (int)kind && find_type(l, (enum component_kind)other, name, &was_old)) {
-            diag_error(l->diags, at, path, hint, "\"%s\" is not a %s but a %s: it belongs under %s", name, kind_name,
-                       component_kind_name((enum component_kind)other), component_kind_section((enum component_kind)other));
+            diag_error(l->diags, at, path, hint, "\"%s\" is not %s but %s: it belongs under %s", name,
+                       kind_with_article(kind), kind_with_article((enum component_kind)other), component_kind_section((enum component_kind)other));
             return;
         }
     if (near)

@@ -429,9 +429,7 @@ static void set_section(const struct slot *s, char *base)
         bool *enabled = (bool *)(base + k->enabled_offset);
         if (s->n->type == NODE_MAP || k->mode != SECTION_OFF)
             *enabled = own_enabled || section_enabled(s);
-        /* as the Collector does: what stands in a section that is off is not looked at */
-        if (!*enabled)
-            return;
+        /* what stands in a section that is off is read all the same, as the Collector does */
     }
     if (s->n->type == NODE_MAP)
         decode_keys(s->d, s->path, k->sub, k->mode != SECTION_PLAIN && !own_enabled ? k : NULL, s->n, base + k->offset);

@@ -34,6 +34,7 @@ struct loader {
 void load_components(struct loader *l);
 /* The component of this kind and id; NULL: not configured. */
 struct plan_component *loader_find(struct loader *l, enum component_kind kind, const char *id);
+const char *kind_with_article(enum component_kind kind); /* "an exporter" */
 struct origin *loader_origin(struct loader *l, const struct plan_component *c);
 /* After the pipelines are known: unused components, listeners in the open. */
 void load_warnings(struct loader *l);

@@ -64,7 +64,7 @@ static void not_configured(struct loader *l, struct pos at, const char *path, en
     if (was_written(l, kind, id) || was_written(l, or_kind, id))
         return;
     if (other != COMPONENT_KINDS)
-        diag_error(l->diags, at, path, NULL, "\"%s\" is not a %s but a %s", id, name, component_kind_name(other));
+        diag_error(l->diags, at, path, NULL, "\"%s\" is not %s but %s", id, kind_with_article(kind), kind_with_article(other));
     else if (near)
         diag_error(l->diags, at, path, hint, "%s \"%s\" is not configured, did you mean \"%s\"?", name, id, near);
     else
