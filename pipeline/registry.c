@@ -22,6 +22,8 @@ const struct component_type *const registry[] = {
     &attributes_type,
     &resource_type,
 
+    &otlp_grpc_exporter_type,
+    &otlp_http_exporter_type,
     &nop_exporter_type,
 
     &forward_connector_type,

@@ -49,8 +49,9 @@ static int last_event(const char *what)
 
 struct plain {
     struct component base;
-    struct batch *held; /* holder */
-    bool never_drains;
+    struct batch *held;  /* holder, hoarder */
+    struct timer *later; /* hoarder */
+    bool never_drains, drained;
 };
 
 struct test_settings {
@@ -100,7 +101,7 @@ static void plain_destroy(struct component **c)
     *c = NULL;
 }
 
-extern const struct component_type source_type, pass_type, holder_type, sink_type;
+extern const struct component_type source_type, pass_type, holder_type, hoarder_type, sink_type;
 
 static struct component *source_create(struct host *h, const void *s, struct err *err)
 {
@@ -182,6 +183,64 @@ static uint64_t holder_held(const struct component *c)
     return plain_of(c)->held ? plain_of(c)->held->n_spans : 0;
 }
 
+/* The hoarder sends what it gets to the next worker, but only a while later, as with a full ring. */
+static void hoarder_send(void *ctx)
+{
+    struct plain *p = ctx;
+    struct host *h = p->base.host;
+
+    if (!p->held)
+        return;
+    batch_detach(p->held);
+    ck_assert(host_send(h, (h->worker + 1) % h->n_workers, p->held));
+    host_send_flush(h);
+    p->held = NULL;
+}
+
+static void hoarder_push(struct component *c, struct batch **take)
+{
+    struct plain *p = plain_of(c);
+
+    batch_answer_ok(*take);
+    hold(p, take);
+    timer_start(p->later, 30, 0);
+}
+
+static void hoarder_message(struct component *c, unsigned from, void *msg)
+{
+    struct batch *b = msg;
+
+    (void)from;
+    ck_assert(!plain_of(c)->drained);
+    batch_attach(b, c->host->ledger);
+    host_emit(c->host, &b);
+}
+
+static bool hoarder_unsent(const struct component *c)
+{
+    return plain_of(c)->held != NULL;
+}
+
+static void hoarder_drain(struct component *c)
+{
+    plain_of(c)->drained = true;
+    host_drained(c->host);
+}
+
+static void hoarder_destroy(struct component **c)
+{
+    timer_free(&plain_of(*c)->later);
+    plain_destroy(c);
+}
+
+static struct component *hoarder_create(struct host *h, const void *s, struct err *err)
+{
+    struct component *c = make(h, &hoarder_type, s, err);
+
+    plain_of(c)->later = timer_new(h->loop, __func__, hoarder_send, plain_of(c));
+    return c;
+}
+
 static _Atomic uint64_t sunk;
 
 static struct component *sink_create(struct host *h, const void *s, struct err *err)
@@ -206,6 +265,11 @@ const struct component_type sink_type = {PLAIN(EXPORTER, "sink", sink_create, si
 const struct component_type holder_type = {
     .kind = PROCESSOR, .name = "holder", .create = holder_create, .push = holder_push, .start = plain_start,
     .message = holder_message, .drain = holder_drain, .destroy = plain_destroy, .held = holder_held};
+
+const struct component_type hoarder_type = {
+    .kind = PROCESSOR, .name = "hoarder", .create = hoarder_create, .push = hoarder_push, .start = plain_start,
+    .message = hoarder_message, .unsent = hoarder_unsent, .drain = hoarder_drain, .destroy = hoarder_destroy,
+    .held = holder_held};
 
 /* ---- plans by hand ---- */
 
@@ -270,6 +334,7 @@ static void setup(void)
     part(&source_type, "bad", NULL);
     part(&pass_type, "unmakeable", &unmakeable);
     part(&holder_type, "stuck", &stuck);
+    part(&hoarder_type, "hoard", NULL);
 }
 
 static void build(unsigned n_workers)
@@ -496,7 +561,44 @@ START_TEST(drain_finds_messages_on_their_way)
 }
 END_TEST
 
+START_TEST(drain_waits_for_unsent_messages)
+{
+    line("traces", "in", "hoard", "out");
+    build(3);
+    for (unsigned w = 0; w < 3; w++)
+        send_to(w, w + 1, 2);
+    wait_answers(3);
+    finish();
+    ck_assert_uint_eq(books[0].fate[FATE_EXPORTED], 6);
+    ck_assert_uint_eq(sunk, 6);
+}
+END_TEST
+
 /* ---- life ---- */
+
+static void break_down(void *ctx)
+{
+    host_failed(ctx, "the listener died");
+}
+
+static bool has_failed(void *ctx)
+{
+    return graph_failed(ctx);
+}
+
+START_TEST(a_failed_component_fails_the_graph)
+{
+    line("traces", "in", "p", "out");
+    build(2);
+    ck_assert(!graph_failed(g));
+    loop_post(graph_worker_loop(g, 1), break_down, sources[1]);
+    ck_assert(th_run_until(t, has_failed, g));
+    send_to(0, 1, 5); /* the rest goes on */
+    wait_answers(1);
+    ck_assert_uint_eq(n_ok, 1);
+    finish();
+}
+END_TEST
 
 START_TEST(start_and_drain_order)
 {
@@ -602,6 +704,8 @@ int main(void)
     tcase_add_test(c, connector_between_pipelines);
     tcase_add_test(c, messages_between_workers);
     tcase_add_test(c, drain_finds_messages_on_their_way);
+    tcase_add_test(c, drain_waits_for_unsent_messages);
+    tcase_add_test(c, a_failed_component_fails_the_graph);
     tcase_add_test(c, start_and_drain_order);
     tcase_add_test(c, failed_start_names_the_component);
     tcase_add_test(c, failed_create_names_the_component);
