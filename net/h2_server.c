@@ -3,8 +3,9 @@
  * HTTP/2 server over nghttp2.
  *
  * What nghttp2 leaves to us:
- *   - a stream id below the highest one that was never opened is the client's protocol error
- *     (RFC 9113, 5.1.1); nghttp2 ignores it. `opened` remembers the latest ids;
+ *   - frames on streams that the client has ended, and new streams with an id below the highest
+ *     (RFC 9113, 5.1 and 5.1.1): nghttp2 ignores the ones, and would have to keep closed streams for
+ *     the others. We look at the frame headers first (scan) and keep two bits for the latest ids;
  *   - floods: frames that cost us and bring nothing (pings, settings, resets, empty data, priority,
  *     window updates) are `junk`; requests and time pay for them;
  *   - an answer before the request's end: the stream lingers, so that the client can finish and read
@@ -27,7 +28,10 @@
 #define JUNK_LIMIT      10000u /* frames without use, beyond what requests and time paid for */
 #define JUNK_PER_SECOND 1000u
 #define RESET_JUNK      10u /* an abandoned request costs as much as some pings */
-#define OPENED_IDS      1024u
+#define KNOWN_IDS       1024u
+#define FRAME_HEAD_BYTES 9u
+#define PREFACE_BYTES   24u
+#define MAX_HEADERS_FRAME_BYTES 16384u /* a longer header comes in CONTINUATION frames */
 #define MAX_FIELDS      24
 
 struct h2_server {
@@ -43,7 +47,10 @@ struct h2_server {
     uint64_t now_ns, paid_ns;
     uint32_t junk;
     int32_t highest_id;
-    uint64_t opened[OPENED_IDS / 64]; /* bit (id / 2) % OPENED_IDS, for the ids up to highest_id */
+    uint64_t opened[KNOWN_IDS / 64]; /* by (id / 2) % KNOWN_IDS, for ids up to highest_id */
+    uint64_t ended[KNOWN_IDS / 64];  /* by the client: END_STREAM or RST_STREAM */
+    uint8_t scan_head[FRAME_HEAD_BYTES], scan_have;
+    size_t scan_skip; /* bytes until the next frame header */
 };
 
 static struct h2_stream *stream_of(struct h2_server *h, int32_t id)
@@ -89,41 +96,81 @@ static void note_frame(struct h2_server *h, const nghttp2_frame *f)
     }
 }
 
-/* ---- stream ids ---- */
+/* ---- what the client may still send on a stream ---- */
 
-static bool was_opened(const struct h2_server *h, int32_t id)
+static bool get_bit(const uint64_t *bits, int32_t id)
 {
-    uint32_t bit = (uint32_t)(id / 2) % OPENED_IDS;
+    uint32_t i = (uint32_t)(id / 2) % KNOWN_IDS;
 
-    if (h->highest_id / 2 - id / 2 >= (int32_t)OPENED_IDS)
-        return true; /* too long ago to know */
-    return h->opened[bit / 64] >> (bit % 64) & 1;
+    return bits[i / 64] >> (i % 64) & 1;
+}
+
+static void put_bit(uint64_t *bits, int32_t id, bool on)
+{
+    uint32_t i = (uint32_t)(id / 2) % KNOWN_IDS;
+
+    bits[i / 64] = on ? bits[i / 64] | 1ull << (i % 64) : bits[i / 64] & ~(1ull << (i % 64));
 }
 
 static void note_opened(struct h2_server *h, int32_t id)
 {
-    int32_t from = h->highest_id / 2 + 1;
+    int32_t from = h->highest_id < 0 ? 1 : h->highest_id + 2;
 
-    if (id / 2 - from >= (int32_t)OPENED_IDS)
-        from = id / 2 - (int32_t)OPENED_IDS + 1;
-    for (int32_t i = from; i < id / 2; i++) /* skipped ids can never be opened */
-        h->opened[(uint32_t)i % OPENED_IDS / 64] &= ~(1ull << ((uint32_t)i % 64));
-    h->opened[(uint32_t)(id / 2) % OPENED_IDS / 64] |= 1ull << ((uint32_t)(id / 2) % 64);
+    if ((id - from) / 2 >= (int32_t)KNOWN_IDS)
+        from = id - 2 * ((int32_t)KNOWN_IDS - 1);
+    for (int32_t skipped = from; skipped < id; skipped += 2) /* can never be opened */
+        put_bit(h->opened, skipped, false);
+    put_bit(h->opened, id, true);
+    put_bit(h->ended, id, false);
     h->highest_id = id;
 }
 
-static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx)
+/* What the client may not do with this frame, as an error code; 0: it may. */
+static uint32_t check_frame(struct h2_server *h, uint8_t type, uint8_t flags, uint32_t len, int32_t id)
 {
-    struct h2_server *h = ctx;
+    bool stream_frame = type == NGHTTP2_HEADERS || type == NGHTTP2_DATA || type == NGHTTP2_RST_STREAM;
 
-    (void)session;
-    if (hd->type != NGHTTP2_HEADERS || !(hd->stream_id & 1) || h->dead)
+    if (type == NGHTTP2_HEADERS && len > MAX_HEADERS_FRAME_BYTES)
+        return NGHTTP2_FRAME_SIZE_ERROR;
+    if (!stream_frame || !(id & 1))
         return 0;
-    if (hd->stream_id > h->highest_id)
-        note_opened(h, hd->stream_id);
-    else if (!was_opened(h, hd->stream_id))
-        die(h, NGHTTP2_PROTOCOL_ERROR);
+    if (type == NGHTTP2_HEADERS && id > h->highest_id)
+        note_opened(h, id);
+    if (id > h->highest_id || h->highest_id - id >= 2 * (int32_t)KNOWN_IDS)
+        return 0; /* idle: nghttp2 objects; too long ago: nobody knows */
+    if (type == NGHTTP2_HEADERS && !get_bit(h->opened, id))
+        return NGHTTP2_PROTOCOL_ERROR;
+    if (type != NGHTTP2_RST_STREAM && get_bit(h->ended, id))
+        return NGHTTP2_STREAM_CLOSED;
+    if (type == NGHTTP2_RST_STREAM || flags & NGHTTP2_FLAG_END_STREAM)
+        put_bit(h->ended, id, true);
     return 0;
+}
+
+/* Walks over the frame headers in p. Returns how many bytes nghttp2 may have; fewer than n with an
+ * error code when a frame must not be there. */
+static size_t scan(struct h2_server *h, const uint8_t *p, size_t n, uint32_t *error_code)
+{
+    size_t at = 0;
+
+    while (at < n) {
+        size_t skip = h->scan_skip < n - at ? h->scan_skip : n - at;
+        h->scan_skip -= skip;
+        at += skip;
+        while (at < n && h->scan_have < FRAME_HEAD_BYTES && h->scan_skip == 0)
+            h->scan_head[h->scan_have++] = p[at++];
+        if (h->scan_have < FRAME_HEAD_BYTES)
+            break;
+        const uint8_t *f = h->scan_head;
+        uint32_t len = (uint32_t)f[0] << 16 | (uint32_t)f[1] << 8 | f[2];
+        int32_t id = (int32_t)(((uint32_t)f[5] & 0x7f) << 24 | (uint32_t)f[6] << 16 | (uint32_t)f[7] << 8 | f[8]);
+        *error_code = check_frame(h, f[3], f[4], len, id);
+        h->scan_have = 0;
+        h->scan_skip = len;
+        if (*error_code)
+            return at > FRAME_HEAD_BYTES ? at - FRAME_HEAD_BYTES : 0;
+    }
+    return at;
 }
 
 /* ---- requests ---- */
@@ -333,7 +380,8 @@ bool h2_server_feed(struct h2_server *h, const uint8_t *p, size_t n, uint64_t no
     h->now_ns = now_ns;
     if (h->paid_ns == 0)
         h->paid_ns = now_ns;
-    ssize_t used = nghttp2_session_mem_recv(h->session, p, n);
+    uint32_t violation = 0;
+    ssize_t used = nghttp2_session_mem_recv(h->session, p, scan(h, p, n, &violation));
     if (h->unconsumed_bytes) {
         nghttp2_session_consume_connection(h->session, h->unconsumed_bytes);
         h->unconsumed_bytes = 0;
@@ -342,6 +390,8 @@ bool h2_server_feed(struct h2_server *h, const uint8_t *p, size_t n, uint64_t no
         die(h, used == NGHTTP2_ERR_FLOODED            ? NGHTTP2_ENHANCE_YOUR_CALM
                : used == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? NGHTTP2_PROTOCOL_ERROR
                                                       : NGHTTP2_INTERNAL_ERROR);
+    else if (violation)
+        die(h, violation);
     return used >= 0 && !h->dead;
 }
 
@@ -401,7 +451,6 @@ unsigned h2_server_streams(const struct h2_server *h)
 
 static void set_callbacks(nghttp2_session_callbacks *cb)
 {
-    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(cb, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
@@ -439,7 +488,7 @@ struct h2_server *h2_server_new(const struct h2_server_ops *ops, void *ctx, cons
     nghttp2_session_callbacks *cb;
     nghttp2_option *opt;
 
-    *h = (struct h2_server){.ops = ops, .ctx = ctx, .set = *set, .highest_id = -1};
+    *h = (struct h2_server){.ops = ops, .ctx = ctx, .set = *set, .highest_id = -1, .scan_skip = PREFACE_BYTES};
     list_init(&h->all);
     list_init(&h->lingering);
     CHECK(nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0);

@@ -50,7 +50,7 @@ static const struct key grpc_keys[] = {
     KEY_STR(struct otlp_grpc_settings, endpoint, "localhost:4317", "Where to listen: host:port, or the path of a Unix socket."),
     KEY_STR(struct otlp_grpc_settings, transport, "tcp", "tcp, tcp4, tcp6 or unix."),
     KEY_INT(struct otlp_grpc_settings, max_recv_msg_size_mib, "0", 1, 0, "Largest message, also after decompression; 0: 4."),
-    KEY_UINT(struct otlp_grpc_settings, max_concurrent_streams, "0", 0, 4294967295.0, "Calls at once on one connection; 0: 1000, which is also the most."),
+    KEY_UINT(struct otlp_grpc_settings, max_concurrent_streams, "0", 0, 4294967295.0, "Calls at once on one connection; 0: 250; at most 10000."),
     KEY_INT(struct otlp_grpc_settings, read_buffer_size, "524288", 1, 0, "Accepted; reads here are 64 KiB, the fastest size."),
     KEY_INT(struct otlp_grpc_settings, write_buffer_size, "0", 1, 0, "Accepted; answers are gathered whatever their size."),
     KEY_OPTIONAL(struct otlp_grpc_settings, keepalive, SECTION_ON, keepalive_keys, "Pings, idle and age limits of connections."),

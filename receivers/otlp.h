@@ -24,7 +24,7 @@ struct otlp_keepalive {
 struct otlp_grpc_settings {
     const char *endpoint, *transport;
     int64_t max_recv_msg_size_mib; /* 0: 4 */
-    uint64_t max_concurrent_streams; /* 0: OTLP_MAX_STREAMS */
+    uint64_t max_concurrent_streams; /* 0: OTLP_DEFAULT_STREAMS */
     int64_t read_buffer_size, write_buffer_size;
     bool keepalive_enabled;
     struct otlp_keepalive keepalive;
@@ -60,7 +60,8 @@ struct otlp_settings {
 };
 
 /* Limits that the Collector does not have; the reference page lists them. */
-#define OTLP_MAX_STREAMS       1000u             /* of one connection */
+#define OTLP_DEFAULT_STREAMS   250u              /* of one connection */
+#define OTLP_MAX_STREAMS       10000u
 #define OTLP_STREAM_WINDOW     (256u * 1024)     /* what may come before a body is admitted */
 #define OTLP_CONNECTION_WINDOW (16u * 1024 * 1024)
 #define OTLP_MAX_HEADER_BYTES  (64u * 1024)

@@ -227,6 +227,16 @@ static void begin_h2(struct otlp_conn *c)
     c->h2 = h2_server_new(c->server->port->h2, c, &set);
 }
 
+static bool looks_like_http1(const uint8_t *p, size_t n)
+{
+    static const char *const starts[] = {"GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "DELETE "};
+
+    for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+        if (n >= strlen(starts[i]) && memcmp(p, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
 static void wrong_protocol(struct otlp_conn *c)
 {
     static const char answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
@@ -234,6 +244,11 @@ static void wrong_protocol(struct otlp_conn *c)
     struct iovec iov = {(void *)(uintptr_t)answer, sizeof answer - 1};
 
     ingest_count_refused(c->server->in, REFUSED_PROTOCOL, 0);
+    if (!looks_like_http1(c->sniff, c->n_sniffed)) {
+        conn_close(c->conn, "not HTTP/2");
+        c->closing = true;
+        return;
+    }
     conn_write(c->conn, &iov, 1, NULL, NULL);
     start_close(c);
 }

@@ -53,7 +53,6 @@ struct grpc_answer {
     struct buf text; /* everything that fields point to */
     struct h2_field fields[8];
     size_t n_fields;
-    char code[4];
 };
 
 #define TEXT(s) {(const uint8_t *)(s), sizeof(s) - 1}
@@ -167,7 +166,7 @@ static void add_details(struct grpc_answer *a, const struct ingest_result *res)
     buf_free(&raw);
 }
 
-static void answer_error(struct grpc_call *k, int http_status, const struct ingest_result *res)
+static void answer_error(struct grpc_call *k, const struct ingest_result *res)
 {
     struct grpc_answer *a = k->answer = mem_alloc(sizeof *a);
     size_t n = strlen(res->text);
@@ -188,7 +187,7 @@ static void answer_error(struct grpc_call *k, int http_status, const struct inge
     for (size_t i = 1; i < a->n_fields; i++)
         a->fields[i].value.p = a->text.p + (uintptr_t)a->fields[i].value.p;
     k->state = CALL_ANSWERED;
-    h2_respond(&k->stream, http_status, a->fields, a->n_fields, slice_of(NULL, 0), NULL, 0);
+    h2_respond(&k->stream, 200, a->fields, a->n_fields, slice_of(NULL, 0), NULL, 0);
     otlp_conn_flush_later(k->conn);
 }
 
@@ -198,7 +197,7 @@ static void refuse(struct grpc_call *k, enum refusal why, const struct ingest_re
     if (why != REFUSALS)
         ingest_count_refused(k->ing.in, why, k->ing.len ? k->ing.len : k->message_bytes);
     body_drop(&k->ing);
-    answer_error(k, 200, res);
+    answer_error(k, res);
 }
 
 static void fail(struct grpc_call *k, enum refusal why, int code, const char *text)
@@ -218,7 +217,7 @@ static void on_done(struct ingest_request *r, const struct ingest_result *res)
     else if (k->state == CALL_ANSWERED)
         return; /* its deadline passed first */
     else if (res->code != GRPC_OK)
-        answer_error(k, 200, res);
+        answer_error(k, res);
     else if (res->rejected_spans)
         answer_partial(k, res);
     else
@@ -231,7 +230,7 @@ static void on_evict(struct ingest_request *r)
 
     body_drop(r);
     if (k->conn && k->state < CALL_RUNNING)
-        answer_error(k, 200, &ingest_slow_result);
+        answer_error(k, &ingest_slow_result);
 }
 
 /* ---- headers ---- */
@@ -327,13 +326,23 @@ static void unknown_method(struct grpc_call *k)
     fail(k, REFUSALS, GRPC_UNIMPLEMENTED, text);
 }
 
+/* Not a gRPC client: it gets words it can show, beside the status a gRPC client would look for. */
 static void fail_http(struct grpc_call *k, int http_status, int code, const char *text)
 {
-    struct ingest_result res = {.code = code, .text = text};
+    static const struct h2_field plain = {TEXT("content-type"), TEXT("text/plain")};
+    struct grpc_answer *a = k->answer = mem_alloc(sizeof *a);
 
     ingest_count_refused(k->ing.in, REFUSED_PROTOCOL, 0);
     body_drop(&k->ing);
-    answer_error(k, http_status, &res);
+    buf_putf(&a->text, "%d%s", code, text);
+    size_t digits = a->text.len - strlen(text);
+    a->fields[0] = plain;
+    a->fields[1] = (struct h2_field){slice_str("grpc-status"), slice_of(a->text.p, digits)};
+    a->fields[2] = (struct h2_field){slice_str("grpc-message"), slice_of(a->text.p + digits, a->text.len - digits)};
+    a->fields[3] = (struct h2_field){slice_str("allow"), slice_str("POST")};
+    k->state = CALL_ANSWERED;
+    h2_respond(&k->stream, http_status, a->fields, http_status == 405 ? 4 : 3, a->fields[2].value, NULL, 0);
+    otlp_conn_flush_later(k->conn);
 }
 
 static void on_request(void *ctx, struct h2_stream *s)
@@ -455,7 +464,7 @@ static void on_tick(struct otlp_server *s, uint64_t now_ns)
         if (k->state != CALL_RUNNING)
             body_drop(&k->ing);
         if (k->conn && k->state != CALL_ANSWERED)
-            answer_error(k, 200, &late);
+            answer_error(k, &late);
     }
 }
 
@@ -482,7 +491,7 @@ void otlp_grpc_init(struct otlp_server *s, struct host *host, struct ingest *in,
     const struct otlp_keepalive_policy *policy = &set->keepalive.enforcement_policy;
     uint64_t streams = set->max_concurrent_streams;
     struct otlp_conn_limits limits = {
-        .max_streams = streams && streams < OTLP_MAX_STREAMS ? (uint32_t)streams : OTLP_MAX_STREAMS,
+        .max_streams = !streams ? OTLP_DEFAULT_STREAMS : streams < OTLP_MAX_STREAMS ? (uint32_t)streams : OTLP_MAX_STREAMS,
         .idle_ns = ns_of(k->max_connection_idle_ns),
         .age_ns = ns_of(k->max_connection_age_ns),
         .age_grace_ns = k->max_connection_age_grace_ns > 0 ? (uint64_t)k->max_connection_age_grace_ns : 0,

@@ -598,7 +598,7 @@ static uint64_t ns_of(int64_t ns)
 void otlp_http_init(struct otlp_server *s, struct host *host, struct ingest *in, const struct otlp_http_settings *set)
 {
     struct otlp_conn_limits limits = {
-        .max_streams = OTLP_MAX_STREAMS,
+        .max_streams = OTLP_DEFAULT_STREAMS,
         .header_ns = ns_of(set->read_header_timeout_ns),
         .write_ns = ns_of(set->write_timeout_ns),
         .idle_ns = ns_of(set->idle_timeout_ns),
