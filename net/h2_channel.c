@@ -38,7 +38,8 @@ struct backend {
 
 struct link {
     struct h2_channel *ch;
-    struct backend *backend; /* NULL: finishing its streams, or the backend is gone */
+    struct backend *backend; /* NULL: takes no more requests */
+    struct backend *home;    /* whose link it is or was; NULL: the backend is gone */
     struct list node;
     struct conn *conn;
     struct h2_client *client;
@@ -187,7 +188,7 @@ static void link_new(struct backend *b, struct conn *c)
     struct link *k = mem_alloc(sizeof(*k));
 
     k->ch = b->ch;
-    k->backend = b;
+    k->backend = k->home = b;
     k->conn = c;
     k->pump = (struct deferred){.fn = link_pump, .ctx = k};
     k->ready_by_ns = now_of(b->ch) + b->ch->cfg.dial_timeout_ms * NS_PER_MS;
@@ -206,6 +207,12 @@ static void backend_free(struct backend *b)
     dialer_cancel(&b->dialer);
     if (b->link != NULL)
         b->link->backend = NULL;
+    for (struct list *n = b->ch->links.next; n != &b->ch->links; n = n->next) {
+        struct link *k = CONTAINER_OF(n, struct link, node);
+
+        if (k->home == b)
+            k->home = NULL;
+    }
     list_del(&b->node);
     free(b);
 }
@@ -295,17 +302,24 @@ static void on_resolved(void *ctx, const struct address *addrs, unsigned n, cons
 
 /* ---- requests ---- */
 
+static void link_proved_useful(struct link *k)
+{
+    k->useful = true;
+    if (k->home == NULL)
+        return;
+    backoff_reset(&k->home->backoff);
+    if (k->backend == NULL && k->home->link == NULL) /* it said GOAWAY before it answered */
+        k->home->not_before_ns = 0;
+}
+
 /* Between h2_client and the caller: sees every end first. */
 static void on_request_end(struct h2_request *r, const struct h2_response *resp)
 {
     struct link *k = r->link;
     struct h2_channel *ch = k->ch;
 
-    if (resp->end == H2_END_RESPONSE) {
-        k->useful = true;
-        if (k->backend != NULL)
-            backoff_reset(&k->backend->backoff);
-    }
+    if (resp->end == H2_END_RESPONSE)
+        link_proved_useful(k);
     if (k->backend == NULL && !k->closing)
         loop_defer(ch->cfg.loop, &k->pump); /* it may have been the last one */
     step_soon(ch);                          /* there is room for another */
@@ -367,14 +381,16 @@ static bool connect_more(struct h2_channel *ch)
     return hope;
 }
 
-static void fail_pending(struct h2_channel *ch, const char *error)
+/* patient: those that a peer refused unprocessed wait on; they are owed another connection. */
+static void fail_pending(struct h2_channel *ch, const char *error, bool patient)
 {
-    struct list failing;
+    struct list failing, *next;
 
     list_init(&failing);
-    while (!list_empty(&ch->pending)) {
-        struct list *n = ch->pending.next;
-
+    for (struct list *n = ch->pending.next; n != &ch->pending; n = next) {
+        next = n->next;
+        if (patient && CONTAINER_OF(n, struct h2_request, node)->refused > 0)
+            continue;
         list_del(n);
         list_add_tail(&failing, n);
     }
@@ -508,7 +524,7 @@ static void step(void *ctx)
     ch->stepping = true;
     submit_pending(ch);
     if (!list_empty(&ch->pending) && !connect_more(ch) && !ch->cfg.wait_for_ready)
-        fail_pending(ch, ch->error);
+        fail_pending(ch, ch->error, true);
     ch->stepping = false;
     if (ch->closing) {
         step_soon(ch);
@@ -548,7 +564,7 @@ void h2_channel_close(struct h2_channel **chp, void (*on_closed)(void *ctx), voi
         backend_free(CONTAINER_OF(ch->backends.next, struct backend, node));
     for (struct list *n = ch->links.next; n != &ch->links; n = n->next)
         link_close(CONTAINER_OF(n, struct link, node), "");
-    fail_pending(ch, "shutting down");
+    fail_pending(ch, "shutting down", false);
     if (list_empty(&ch->links) && !ch->stepping)
         channel_free(ch);
     else
