@@ -18,7 +18,7 @@
 #include "platform/list.h"
 #include "platform/mem.h"
 
-enum { MAX_CONNS = 128, MAX_HEADER_BYTES = 16384, IDLE_MS = 30000, SWEEP_MS = 5000, GZIP_FROM_BYTES = 1024 };
+enum { MAX_CONNS = 128, MAX_HEADER_BYTES = 16384, IDLE_MS = 60000, SWEEP_MS = 5000, GZIP_FROM_BYTES = 1024 };
 
 struct pages {
     struct loop *loop;
@@ -38,7 +38,7 @@ struct page_conn {
     struct conn *conn;
     struct http1 *http;
     struct page_request *request; /* being read, or unanswered */
-    uint64_t active_ns;
+    uint64_t active_ns; /* accepted, or answered: bytes alone keep no connection open */
     bool feeding, shut;
 };
 
@@ -170,7 +170,6 @@ static void on_read(void *ctx, const uint8_t *p, size_t n)
 
     if (pc->shut)
         return;
-    pc->active_ns = loop_now_ns(pc->server->loop);
     pc->feeding = true;
     http1_feed(pc->http, p, n);
     pc->feeding = false;
@@ -189,12 +188,13 @@ static void on_closed(void *ctx, const char *reason)
 {
     struct page_conn *pc = ctx;
     struct pages *s = pc->server;
+    struct page_request *r = pc->request;
 
     (void)reason;
-    if (pc->request && !pc->request->path)
-        request_free(pc->request); /* still being read: nobody has it */
-    if (pc->request)
-        pc->request->conn = NULL;
+    if (r)
+        r->conn = NULL;
+    if (r && !r->path)
+        request_free(r); /* still being read: nobody else has it */
     list_del(&pc->link);
     s->n_conns--;
     http1_free(&pc->http);

@@ -3,7 +3,7 @@
  * A small HTTP/1.1 server for text pages (/metrics, health, /debug): GET and HEAD only, bodies are
  * refused, gzip when the client accepts it and the page is worth it. Answers may come later.
  *
- * Limits: 128 connections, 16 KiB of request header, closed after 30 s without a request.
+ * Limits: 128 connections, 16 KiB of request header, closed after 60 s without a whole request.
  * Threads: one loop.
  */
 #ifndef TAILRACE_NET_PAGES_H
