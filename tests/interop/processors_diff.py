@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The attribute processors beside the real Collector's: the same random spans through both, each of many
+configurations, outputs compared attribute by attribute, in their order.
+
+usage: PEERS=DIR TAILRACE=build/tailrace processors_diff.py [seed] [requests]"""
+import json
+import os
+import random
+import sys
+import urllib.request
+
+sys.path.insert(0, os.path.dirname(__file__))
+import peers  # noqa: E402
+
+CARD = "4[0-9]{12}(?:[0-9]{3})?"
+# (type, settings for both, settings for tailrace alone)
+CONFIGS = [
+    ("redaction", "{}", ""),
+    ("redaction", "{allow_all_keys: true}", ""),
+    ("redaction", "{allowed_keys: [a, n, url], summary: debug}", ""),
+    ("redaction", "{allowed_keys: [a, n, url], ignored_keys: [b], ignored_key_patterns: ['^x-'], summary: info}", ""),
+    ("redaction", "{allow_all_keys: true, ignored_keys: [b], ignored_key_patterns: ['^x-'], summary: debug, blocked_values: ['" + CARD + "']}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_values: ['" + CARD + "', '(?i)bearer [a-z0-9]+', '\\b\\d{3}-\\d{2}-\\d{4}\\b'], summary: debug}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_values: ['a*'], summary: info}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_values: ['^$', 'x$', '(?m)^v'], summary: info}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_values: ['\\d+', '\\*\\*\\*\\*-'], summary: debug}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_key_patterns: ['(?i)token|password', 'key$'], summary: debug}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_key_patterns: [token], blocked_values: ['" + CARD + "'], allowed_values: ['^ok', 'fine'], summary: debug}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_key_patterns: [token], allowed_values: ['^$'], summary: debug}", ""),
+    ("redaction", "{allow_all_keys: true, redact_all_types: true, blocked_values: ['1', 'true', 'e'], summary: debug}", ""),
+    ("redaction", "{allow_all_keys: true, redact_all_types: true, blocked_key_patterns: ['.*'], summary: info}", ""),
+    ("redaction", "{allowed_keys: [a, token], redact_all_types: true, blocked_key_patterns: ['token'], blocked_values: ['" + CARD + "'], summary: debug}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_values: ['" + CARD + "'], summary: nonsense}", ""),
+    ("redaction", "{allow_all_keys: true, blocked_values: ['(?i)[k]', '\\pL{3}', '[^ -~]+']}", ""),
+    ("attributes", "{actions: [{key: new, action: insert, value: 5}, {key: a, action: insert, value: x}]}", ""),
+    ("attributes", "{actions: [{key: a, action: update, value: [1, t, {k: 2.5, j: [true]}]}, {key: zzz, action: update, value: 1}]}", ""),
+    ("attributes", "{actions: [{key: a, action: upsert, value: true}, {key: q, action: upsert, from_attribute: n}, {key: r, action: upsert, from_attribute: nope, default_value: d}]}", ""),
+    ("attributes", "{actions: [{key: a, action: delete}, {key: n, action: delete}]}", ""),
+    ("attributes", "{actions: [{pattern: '^[ab]$', action: delete}]}", ""),
+    ("attributes", "{actions: [{key: token, pattern: 'n', action: delete}]}", ""),
+    ("attributes", "{actions: [{key: a, action: hash}, {key: n, action: hash}, {key: b, action: hash}]}", ""),
+    ("attributes", "{actions: [{pattern: '.', action: hash}]}", ""),
+    ("attributes", "{actions: [{key: a, pattern: '^a$', action: hash}]}", ""),
+    ("attributes", "{actions: [{key: a, action: convert, converted_type: int}, {key: n, action: convert, converted_type: int}]}", ""),
+    ("attributes", "{actions: [{key: a, action: convert, converted_type: double}, {key: n, action: convert, converted_type: double}, {key: b, action: convert, converted_type: double}]}", ""),
+    ("attributes", "{actions: [{key: a, action: convert, converted_type: string}, {key: n, action: convert, converted_type: string}, {key: b, action: convert, converted_type: string}, {key: url, action: convert, converted_type: string}]}", ""),
+    ("attributes", "{actions: [{key: c, action: upsert, from_context: client.address}, {key: m, action: upsert, from_context: metadata.x-tenant}, {key: o, action: insert, from_context: X-Tenant}]}", ""),
+    ("resource", "{attributes: [{key: service.name, action: upsert, value: other}, {key: a, action: delete}, {key: n, action: hash}, {key: new, action: insert, from_attribute: b}]}", ""),
+]
+for i, (kind, both, _) in enumerate(CONFIGS):
+    if kind == "redaction":
+        CONFIGS[i] = (kind, both, (", " if both != "{}" else "") + "link_attributes: false")
+
+KEYS = ["a", "b", "n", "url", "token", "my.token", "x-key", "password", "Token", "z", "redaction.masked.keys", "redaction.masked.count", "service.name", "api_key"]
+BITS = ["4111111111111111", "411111111111", "078-05-1120", "Bearer abc9", "bearer", "ok", "fine", "plain text", " ", "\n", "a", "aa", "baaac", "", "v", "x",
+        "Kelvin \u212a", "\u00fc\u00df\u20ac", "\U0001f600", "12", "-7", "+5", "1.5", "1e3", "0x1p-2", "1_000", "nan", "-inf", "Infinity", "9223372036854775808",
+        "true", "<&>", '"', "\\", "\u2028", "\t", "****", ",", "007", "1e400", ".5"]
+INTS = [0, 1, -1, 7, 4111111111111111, 2**63 - 1, -2**63]
+# No NaN: JSON does not say which one, and Go's is its own.
+DOUBLES = [0.0, 1.5, -2.25, 1e21, 1e20, 1e-7, 123456789.125, 1e308, 5e-324, 0.1, "Infinity", "-Infinity", 3.0, -0.0]
+
+
+def value(rng, depth=0):
+    kind = rng.randrange(12 if depth < 2 else 8)
+    if kind < 4:
+        return {"stringValue": "".join(rng.choice(BITS) for _ in range(rng.choice([0, 1, 1, 1, 2, 3])))}
+    if kind == 4:
+        return {"intValue": str(rng.choice(INTS))}
+    if kind == 5:
+        return {"doubleValue": rng.choice(DOUBLES)}
+    if kind == 6:
+        return {"boolValue": rng.random() < 0.5}
+    if kind == 7:
+        # Empty bytes inside a list read as null or "" there, depending on how they came.
+        return {"bytesValue": ["eHl6", "AAEC/w==", ""][rng.randrange(2 if depth else 3)]}
+    if kind == 8:
+        return {}
+    if kind == 9:
+        return {"kvlistValue": {"values": [{"key": k, "value": value(rng, depth + 1)} for k in rng.sample(KEYS, rng.randrange(4))]}}
+    return {"arrayValue": {"values": [value(rng, depth + 1) for _ in range(rng.randrange(4))]}}
+
+
+def attributes(rng, most):
+    n = rng.randrange(most + 1)
+    keys = rng.choices(KEYS, k=n) if rng.random() < 0.1 else rng.sample(KEYS, n) # now and then with duplicates
+    return [{"key": k, "value": value(rng)} for k in keys]
+
+
+def request(rng, number):
+    def span(i):
+        return {"traceId": f"{number + 1:032x}", "spanId": f"{i + 1:016x}", "name": "op " + rng.choice(BITS), "kind": rng.randrange(6),
+                "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000001000000000", "attributes": attributes(rng, 10),
+                "events": [{"name": "e", "timeUnixNano": "1700000000000000001", "attributes": attributes(rng, 4)} for _ in range(rng.randrange(3))],
+                "links": [{"traceId": "ab" * 16, "spanId": "cd" * 8, "attributes": attributes(rng, 2)} for _ in range(rng.randrange(2))],
+                "status": {"code": rng.randrange(3), "message": "m"}}
+
+    n = iter(range(1000))
+    return {"resourceSpans": [{"resource": {"attributes": attributes(rng, 5)}, "schemaUrl": "https://r",
+                               "scopeSpans": [{"scope": {"name": "s", "version": "1", "attributes": attributes(rng, 3)},
+                                               "spans": [span(next(n)) for _ in range(rng.randrange(1, 6))]} for _ in range(rng.randrange(1, 3))]}
+                              for _ in range(rng.randrange(1, 3))]}
+
+
+def seen(path):
+    """{(trace, span): every attribute list of it, in order}"""
+    found = {}
+    if not os.path.exists(path):
+        return found
+    with open(path) as f:
+        for line in f:
+            if not line.endswith("\n"):
+                break
+            for rs in json.loads(line).get("resourceSpans", []):
+                for ss in rs.get("scopeSpans", []):
+                    for s in ss.get("spans", []):
+                        found[(s["traceId"], s["spanId"])] = {
+                            "resource": rs.get("resource", {}).get("attributes", []), "scope": ss.get("scope", {}).get("attributes", []),
+                            "span": s.get("attributes", []), "events": [e.get("attributes", []) for e in s.get("events", [])],
+                            "links": [e.get("attributes", []) for e in s.get("links", [])],
+                            "rest": [s.get("name"), s.get("kind"), s.get("status"), rs.get("schemaUrl"), ss.get("scope", {}).get("name")]}
+    return found
+
+
+def post(port, body):
+    r = urllib.request.Request(f"http://127.0.0.1:{port}/v1/traces", body, {"Content-Type": "application/json", "X-Tenant": "t1"})
+    with urllib.request.urlopen(r, timeout=20) as answer:
+        answer.read()
+
+
+def main():
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    n_requests = int(sys.argv[2]) if len(sys.argv) > 2 else 40
+    if not peers.peer("otelcol"):
+        print("skipped: otelcol is not in PEERS")
+        return 0
+    rng = random.Random(seed)
+    n = len(CONFIGS)
+    ports = peers.free_ports(3 * n)
+    real_in, ours_in, sink_in = ports[:n], ports[n:2 * n], ports[2 * n:]
+    folder = peers.temp_folder()
+    d = folder.name
+    real = {"receivers": [], "processors": [], "exporters": [], "pipelines": []}
+    ours = {"receivers": [], "processors": [], "exporters": [], "pipelines": []}
+    for i, (kind, both, alone) in enumerate(CONFIGS):
+        listen = 'otlp/{}: {{protocols: {{http: {{endpoint: "127.0.0.1:{}", include_metadata: true}}}}}}'
+        real["receivers"] += [listen.format(f"in{i}", real_in[i]), listen.format(f"sink{i}", sink_in[i])]
+        real["processors"] += [f"{kind}/p{i}: {both}"]
+        real["exporters"] += [f'file/real{i}: {{path: "{d}/real{i}.json", flush_interval: 50ms}}', f'file/ours{i}: {{path: "{d}/ours{i}.json", flush_interval: 50ms}}']
+        real["pipelines"] += [f"traces/real{i}: {{receivers: [otlp/in{i}], processors: [{kind}/p{i}], exporters: [file/real{i}]}}",
+                              f"traces/sink{i}: {{receivers: [otlp/sink{i}], exporters: [file/ours{i}]}}"]
+        ours["receivers"] += [listen.format(f"in{i}", ours_in[i])]
+        ours["processors"] += [f"{kind}/p{i}: {both[:-1]}{alone}}}"]
+        ours["exporters"] += [f'otlphttp/out{i}: {{endpoint: "http://127.0.0.1:{sink_in[i]}", compression: none}}']
+        ours["pipelines"] += [f"traces/p{i}: {{receivers: [otlp/in{i}], processors: [{kind}/p{i}], exporters: [otlphttp/out{i}]}}"]
+
+    def text(parts, extra):
+        out = ""
+        for section in ("receivers", "processors", "exporters"):
+            out += section + ":\n" + "".join(f"  {line}\n" for line in parts[section])
+        return out + "service:\n  telemetry: " + extra + "\n  pipelines:\n" + "".join(f"    {line}\n" for line in parts["pipelines"])
+
+    quiet = "{metrics: {level: none}, logs: {level: info}}"
+    otelcol = peers.start_otelcol(d, text(real, quiet), sink_in[-1])
+    tailrace, _ = peers.start_tailrace(d, text(ours, quiet), args=("--workers", "1"))
+    n_spans = 0
+    try:
+        for k in range(n_requests):
+            doc = request(rng, k)
+            n_spans += sum(len(ss["spans"]) for rs in doc["resourceSpans"] for ss in rs["scopeSpans"])
+            # ids must be unique within the request for the comparison
+            number = 0
+            for rs in doc["resourceSpans"]:
+                for ss in rs["scopeSpans"]:
+                    for s in ss["spans"]:
+                        number += 1
+                        s["spanId"] = f"{number:016x}"
+            body = json.dumps(doc).encode()
+            for i in range(n):
+                post(real_in[i], body)
+                post(ours_in[i], body)
+        wrong = 0
+        for i, (kind, both, _) in enumerate(CONFIGS):
+            peers.wait_for(f"{n_spans} spans of {kind} {both} from both",
+                           lambda i=i: len(seen(f"{d}/real{i}.json")) == n_spans and len(seen(f"{d}/ours{i}.json")) == n_spans, 30)
+            a, b = seen(f"{d}/real{i}.json"), seen(f"{d}/ours{i}.json")
+            bad = [(k, part) for k in a for part in a[k] if a[k][part] != b[k][part]]
+            wrong += len(bad)
+            for k, part in bad[:3]:
+                print(f"{kind} {both}: {part} of span {k}\n  otelcol:  {json.dumps(a[k][part])}\n  tailrace: {json.dumps(b[k][part])}")
+        print(f"{n} configurations, {n_requests} requests, {n_spans} spans each: {wrong} differences")
+        return 1 if wrong else 0
+    finally:
+        tailrace.stop()
+        otelcol.stop()
+        folder.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
