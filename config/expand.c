@@ -113,14 +113,17 @@ static int replace_all(struct buf *in, const char *token, struct slice by)
 {
     struct buf out = {.max = MAX_STRING};
     size_t len = strlen(token);
-    const char *p = (const char *)in->p, *hit;
+    const uint8_t *p = in->p, *end = in->p + in->len, *from = p, *hit;
     int rc = 0;
-    while (rc == 0 && (hit = strstr(p, token)) != NULL) {
-        rc = buf_add(&out, p, (size_t)(hit - p)) || buf_add(&out, by.p, by.len) ? -1 : 0;
-        p = hit + len;
+    while (rc == 0 && (hit = memchr(p, '$', (size_t)(end - p))) != NULL) {
+        p = hit + 1;
+        if ((size_t)(end - hit) < len || memcmp(hit, token, len) != 0)
+            continue;
+        rc = buf_add(&out, from, (size_t)(hit - from)) || buf_add(&out, by.p, by.len) ? -1 : 0;
+        from = p = hit + len;
     }
     if (rc == 0)
-        rc = buf_add(&out, p, strlen(p) + 1);
+        rc = buf_add(&out, from, (size_t)(end - from));
     buf_free(in);
     *in = out;
     return rc;
