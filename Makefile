@@ -232,7 +232,7 @@ $(FOBJ)/%.o: %.c | $(PROTO_C)
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu11 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 $(FOBJ)/%.o: %.cc
 	@mkdir -p $(@D)
-	$(Q)clang++-14 $(CPPFLAGS) -std=gnu++17 $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(PKG_CFLAGS) -fno-exceptions -fno-rtti -c -o $@ $<
+	$(Q)clang++-14 $(CPPFLAGS) -std=gnu++17 $(FUZZ_FLAGS) -fno-sanitize=function -fsanitize=fuzzer-no-link $(PKG_CFLAGS) -fno-exceptions -fno-rtti -c -o $@ $<
 $(FOBJ)/gen/%.o: $(OUT)/gen/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu11 $(FUZZ_FLAGS) $(PKG_CFLAGS) -w -c -o $@ $<
