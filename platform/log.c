@@ -50,7 +50,7 @@ struct slot {
 
 struct log_sink {
     enum log_level level;
-    bool json, disable_caller, sampling;
+    bool json, disable_caller, sampling, bare;
     uint64_t tick_ns;
     uint32_t initial, thereafter;
     char *prefix; /* rendered initial and resource fields; "" for none */
@@ -159,6 +159,7 @@ struct log_sink *log_sink_new(const struct log_settings *s, struct err *err)
     k->json = s->json;
     k->disable_caller = s->disable_caller;
     k->sampling = s->sampling;
+    k->bare = s->bare;
     k->tick_ns = s->sampling_tick_ms * NS_PER_MS;
     k->initial = s->sampling_initial;
     k->thereafter = s->sampling_thereafter;
@@ -278,10 +279,12 @@ static void put_fields(struct object *o, const struct log *l, const struct log_f
         buf_puts(o->out, l->sink->prefix);
         o->any = true;
     }
-    put_string(o, "otelcol.component.id", l->id);
-    put_string(o, "otelcol.component.kind", l->kind);
-    put_string(o, "otelcol.pipeline.id", l->pipeline);
-    put_string(o, "otelcol.signal", l->signal);
+    if (!l->sink->bare) {
+        put_string(o, "otelcol.component.id", l->id);
+        put_string(o, "otelcol.component.kind", l->kind);
+        put_string(o, "otelcol.pipeline.id", l->pipeline);
+        put_string(o, "otelcol.signal", l->signal);
+    }
     for (size_t i = 0; i < n; i++)
         put_field(o, &fields[i]);
 }
@@ -293,10 +296,12 @@ static void format_console(struct buf *b, const struct log *l, enum log_level le
     struct object o = {b, false, false};
     size_t before;
 
-    clock_format_local_ms(clock_wall_ns(), stamp);
-    buf_putf(b, "%s\t%s\t", stamp, level_names[level]);
-    if (caller && !l->sink->disable_caller)
-        buf_putf(b, "%s\t", caller);
+    if (!l->sink->bare) {
+        clock_format_local_ms(clock_wall_ns(), stamp);
+        buf_putf(b, "%s\t%s\t", stamp, level_names[level]);
+        if (caller && !l->sink->disable_caller)
+            buf_putf(b, "%s\t", caller);
+    }
     buf_puts(b, msg);
     before = b->len;
     buf_puts(b, "\t{");

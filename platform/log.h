@@ -32,6 +32,7 @@ struct log_settings {
     size_t n_initial;
     const char *service_name, *service_version, *service_instance_id; /* the resource field */
     bool disable_resource;
+    bool bare; /* message and the line's own fields only: no time, level, caller, component */
 };
 
 struct log_sink;
