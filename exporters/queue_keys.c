@@ -71,7 +71,8 @@ static void batch_check(const struct queue_settings *q, struct check *c)
 
 void send_queue_check(const struct queue_settings *q, bool q_enabled, const struct retry_settings *r, struct check *c)
 {
-    retry_check(r, "retry_on_failure", c);
+    if (r != NULL)
+        retry_check(r, "retry_on_failure", c);
     if (!q_enabled)
         return;
     if (q->num_consumers <= 0)

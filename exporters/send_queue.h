@@ -54,7 +54,7 @@ extern const struct key queue_keys[];
     KEY_OPTIONAL(T, retry_on_failure, SECTION_ON, retry_keys, \
                  "Repeats attempts that failed for a passing reason, with growing pauses.")
 
-/* For the exporter's check(): the rules of both sections. */
+/* For the exporter's check(): the rules of both sections. r NULL: it has no retry section. */
 void send_queue_check(const struct queue_settings *q, bool q_enabled, const struct retry_settings *r,
                       struct check *c);
 

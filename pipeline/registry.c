@@ -24,6 +24,8 @@ const struct component_type *const registry[] = {
 
     &otlp_grpc_exporter_type,
     &otlp_http_exporter_type,
+    &debug_exporter_type,
+    &file_exporter_type,
     &nop_exporter_type,
 
     &forward_connector_type,
