@@ -195,6 +195,7 @@ int daemon_run(const struct plan *plan, const struct daemon_options *o)
     if (!d.o.shutdown_timeout_ms)
         d.o.shutdown_timeout_ms = DAEMON_SHUTDOWN_TIMEOUT_MS;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* until the loop watches it */
     hash_seed(0);
     if (start(&d, &err) == 0) {
         rc = run(&d);

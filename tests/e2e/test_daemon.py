@@ -169,6 +169,17 @@ service:
             checked = subprocess.run(["promtool", "check", "metrics"], input=page.encode(), capture_output=True, check=False)
             self.assertEqual((checked.returncode, checked.stderr.decode()), (0, ""), page)
 
+    def test_two_readers_spell_as_they_are_told(self):
+        reader = "{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0%s}}}}"
+        telemetry = "{service: {telemetry: {logs: {encoding: json}, metrics: {readers: [%s, %s]}}}}" % (
+            reader % "", reader % ", without_type_suffix: false")
+        with Daemon(PLAIN, telemetry=telemetry) as d:
+            d.wait_ready()
+            ports = [line["address"].rsplit(":", 1)[1] for line in d.lines if line.get("msg") == "Serving metrics"]
+            pages = [d.get("/metrics", int(port))[2] for port in ports]
+            self.assertEqual(["tailrace_loop_stalls_total " in page for page in pages], [False, True])
+            self.assertEqual(d.stop(), 0)
+
     def test_no_page_at_level_none(self):
         with Daemon(PLAIN, telemetry="{service: {telemetry: {logs: {encoding: json}, metrics: {level: none}}}}") as d:
             d.wait_ready()

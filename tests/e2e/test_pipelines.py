@@ -174,7 +174,7 @@ class Drain(unittest.TestCase):
                 self.assertEqual(set(acknowledged) - set(got), set())
                 self.assertEqual(d.find("Span ledger")["held"], 0)
 
-    def hanging(self, backend, args):
+    def hanging(self, backend, args=()):
         plan = config([exporter("otlp_http", backend, ", timeout: 100s")],
                       "traces: {receivers: [otlp], exporters: [otlp_http]}")
         d = Daemon(plan, args)
@@ -191,10 +191,24 @@ class Drain(unittest.TestCase):
                 last = d.find("Span ledger")
                 self.assertEqual((last["accepted"], last["dropped"], last["held"]), (5, 5, 0))
 
+    def test_health_says_so_at_once(self):
+        health = "yaml:{extensions: {health_check: {endpoint: '127.0.0.1:0'}}, service: {extensions: [health_check]}}"
+        with Backend() as backend:
+            backend.server.RequestHandlerClass.do_POST = hang_of(backend)
+            with self.hanging(backend, ["--config", health]) as d:
+                port = d.port("Starting health_check extension")
+                self.assertEqual(d.get("/", port)[0], 200)
+                d.signal()
+                d.wait_log("Starting shutdown...")
+                status, _, body = d.get("/", port)
+                self.assertEqual((status, body), (503, '{"status":"Server not available",'
+                                                       '"upSince":"0001-01-01T00:00:00Z","uptime":""}'))
+                self.assertEqual(d.ledger()["held"], 5)  # the metrics page stays until the end
+
     def test_second_signal_ends_at_once(self):
         with Backend() as backend:
             backend.server.RequestHandlerClass.do_POST = hang_of(backend)
-            with self.hanging(backend, []) as d:
+            with self.hanging(backend) as d:
                 d.signal()
                 d.wait_log("Starting shutdown...")
                 d.signal(signal.SIGINT)
