@@ -236,16 +236,16 @@ static void end_delivered(struct send *s, uint64_t rejected_spans)
     struct send_queue *q = s->q;
     struct queue_waiters *w = s->waiters;
     struct batch *b = send_free(s);
-    struct batch *rejected = NULL;
+    struct batch *rejected;
 
     series_add(q->sent, b->n_spans); /* as the Collector counts: the request was taken */
-    if (rejected_spans > 0 && rejected_spans < b->n_spans)
-        rejected = batch_split(b, rejected_spans);
-    if (rejected != NULL)
-        batch_drop(&rejected, DROP_PARTIAL_SUCCESS, NULL);
-    if (rejected_spans > 0 && rejected_spans >= b->n_spans) {
+    if (rejected_spans >= b->n_spans) {
         batch_answer_ok(b);
         batch_drop(&b, DROP_PARTIAL_SUCCESS, NULL);
+    } else if (rejected_spans > 0) {
+        rejected = batch_split(b, rejected_spans);
+        batch_drop(&rejected, DROP_PARTIAL_SUCCESS, NULL);
+        batch_exported(&b);
     } else {
         batch_exported(&b);
     }
