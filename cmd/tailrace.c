@@ -14,6 +14,7 @@
 #include "cmd/components.h"
 #include "cmd/daemon.h"
 #include "cmd/gates.h"
+#include "cmd/generate.h"
 #include "cmd/memory.h"
 #include "cmd/print_config.h"
 #include "cmd/reference.h"
@@ -128,8 +129,6 @@ static int text_command(enum command command)
 
 static int dispatch(const struct args *a, int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
     if (check_gates(a))
         return 1;
     switch (a->command) {
@@ -137,6 +136,7 @@ static int dispatch(const struct args *a, int argc, char **argv)
     case CMD_VALIDATE: return validate(a);
     case CMD_PRINT_CONFIG: return print_config(a);
     case CMD_FEATUREGATE: return featuregate(a);
+    case CMD_GENERATE: return generate_main(argc - a->rest + 1, argv + a->rest - 1);
     default: return text_command(a->command);
     }
 }
