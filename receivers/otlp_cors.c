@@ -57,7 +57,7 @@ static bool header_allowed(const struct otlp_cors *cors, const char *name, size_
         if (strcmp(cors->allowed_headers.v[i], "*") == 0 ||
             (strlen(cors->allowed_headers.v[i]) == len && strncasecmp(cors->allowed_headers.v[i], name, len) == 0))
             return true;
-    for (size_t i = 0; cors->allowed_headers.n == 0 && i < ARRAY_LEN(default_headers); i++)
+    for (size_t i = 0; i < ARRAY_LEN(default_headers); i++)
         if (strlen(default_headers[i]) == len && strncasecmp(default_headers[i], name, len) == 0)
             return true;
     return len == 6 && strncasecmp("origin", name, len) == 0;
