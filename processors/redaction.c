@@ -96,9 +96,9 @@ static size_t redaction_memory(const void *settings, unsigned n_workers, struct 
     (void)settings;
     if (max == 0)
         return 0;
-    terms[0].bytes = (uint64_t)n_workers * key_cache_bytes();
-    snprintf(terms[0].text, sizeof(terms[0].text), "%u workers x %zu bytes of verdicts on keys", n_workers,
-             key_cache_bytes());
+    terms[0].bytes = (uint64_t)n_workers * 2 * verdicts_bytes();
+    snprintf(terms[0].text, sizeof(terms[0].text), "%u workers x %zu bytes of verdicts on keys and values",
+             n_workers, 2 * verdicts_bytes());
     return 1;
 }
 

@@ -18,14 +18,15 @@ enum mark { MARK_NONE, MARK_DELETED, MARK_MASKED, MARK_ALLOWED, MARK_IGNORED, MA
 
 void redactor_init(struct redactor *rd, const struct rules *r, struct budget *b)
 {
-    *rd = (struct redactor){.rules = r, .cache = key_cache_new()};
+    *rd = (struct redactor){.rules = r, .keys = verdicts_new(), .values = verdicts_new()};
     attr_map_init(&rd->map, b);
     attr_map_init(&rd->inner, b);
 }
 
 void redactor_free(struct redactor *rd)
 {
-    key_cache_free(&rd->cache);
+    verdicts_free(&rd->keys);
+    verdicts_free(&rd->values);
     attr_map_free(&rd->map);
     attr_map_free(&rd->inner);
     buf_free(&rd->text);
@@ -66,12 +67,12 @@ static bool text_of(struct redactor *rd, struct slice value, struct slice *text)
 /* ---- the look ---- */
 
 /* Would redaction change, or its summary count, this attribute? */
-static bool touches(struct redactor *rd, struct slice key, struct slice value)
+static bool touches(struct redactor *rd, enum look look, struct slice key, struct slice value)
 {
     bool counts = rules_summary(rd->rules) != SUMMARY_NONE;
     struct slice text;
 
-    switch (rules_key(rd->rules, rd->cache, key)) {
+    switch (rules_key(rd->rules, rd->keys, key)) {
     case KEY_IGNORED:
         return counts;
     case KEY_DELETED:
@@ -80,13 +81,15 @@ static bool touches(struct redactor *rd, struct slice key, struct slice value)
     case KEY_PLAIN:
         break;
     }
+    if (look == LOOK_KEYS)
+        return false;
     if (!text_of(rd, value, &text))
         return true; /* fails again, and is reported, in the rewrite */
-    return rules_block_value(rd->rules, text) || (counts && rules_allow_value(rd->rules, text));
+    return rules_block_value(rd->rules, rd->values, text) || (counts && rules_allow_value(rd->rules, text));
 }
 
 /* Attributes of one message; field numbers of others in it are not looked at. */
-static bool message_touched(struct redactor *rd, struct slice message, uint32_t field)
+static bool message_touched(struct redactor *rd, enum look look, struct slice message, uint32_t field)
 {
     const uint8_t *p = message.p, *end = p + message.len;
 
@@ -98,13 +101,13 @@ static bool message_touched(struct redactor *rd, struct slice message, uint32_t 
         if (f.number != field)
             continue;
         wire_attr(&f, &key, &value);
-        if (touches(rd, key, value))
+        if (touches(rd, look, key, value))
             return true;
     }
     return false;
 }
 
-static bool span_touched(struct redactor *rd, struct slice body)
+static bool span_touched(struct redactor *rd, enum look look, struct slice body)
 {
     const uint8_t *p = body.p, *end = p + body.len;
 
@@ -116,11 +119,11 @@ static bool span_touched(struct redactor *rd, struct slice body)
         p = wire_next(p, end, &f);
         if (f.number == SPAN_ATTRIBUTES) {
             wire_attr(&f, &key, &value);
-            hit = touches(rd, key, value);
+            hit = touches(rd, look, key, value);
         } else if (f.number == SPAN_EVENTS) {
-            hit = message_touched(rd, f.body, EVENT_ATTRIBUTES);
+            hit = message_touched(rd, look, f.body, EVENT_ATTRIBUTES);
         } else if (f.number == SPAN_LINKS && rules_links(rd->rules)) {
-            hit = message_touched(rd, f.body, LINK_ATTRIBUTES);
+            hit = message_touched(rd, look, f.body, LINK_ATTRIBUTES);
         }
         if (hit)
             return true;
@@ -157,7 +160,7 @@ static bool mask_entry(struct redactor *rd, struct attr_map *m, struct attr_entr
 static bool judge_entry(struct redactor *rd, struct attr_map *m, struct attr_entry *e, enum mark *mark)
 {
     *mark = MARK_NONE;
-    switch (rules_key(rd->rules, rd->cache, e->key)) {
+    switch (rules_key(rd->rules, rd->keys, e->key)) {
     case KEY_IGNORED:
         *mark = MARK_IGNORED;
         return true;
@@ -480,8 +483,9 @@ static bool redact_resources(struct redactor *rd, struct editor *ed)
 {
     for (uint32_t r = editor_first_resource(ed); r < editor_end_resource(ed); r++) {
         struct slice body = editor_resource(ed, r);
+        enum look look = rules_look(rd->rules, body);
 
-        if (!rules_may_touch(rd->rules, body) || !message_touched(rd, body, RESOURCE_ATTRIBUTES))
+        if (look == LOOK_SKIP || !message_touched(rd, look, body, RESOURCE_ATTRIBUTES))
             continue;
         if (!attr_map_load(&rd->map, body, RESOURCE_ATTRIBUTES) || !redact_map(rd, &rd->map, LEVEL_RESOURCE))
             return false;
@@ -495,8 +499,9 @@ static bool redact_scopes(struct redactor *rd, struct editor *ed)
 {
     for (uint32_t s = editor_first_scope(ed); s < editor_end_scope(ed); s++) {
         struct slice body = editor_scope(ed, s);
+        enum look look = rules_look(rd->rules, body);
 
-        if (!rules_may_touch(rd->rules, body) || !message_touched(rd, body, SCOPE_ATTRIBUTES))
+        if (look == LOOK_SKIP || !message_touched(rd, look, body, SCOPE_ATTRIBUTES))
             continue;
         if (!attr_map_load(&rd->map, body, SCOPE_ATTRIBUTES) || !redact_map(rd, &rd->map, LEVEL_SCOPE))
             return false;
@@ -513,8 +518,9 @@ bool redact_part(struct redactor *rd, struct editor *ed, struct redaction_counts
         return false;
     for (uint32_t i = 0; i < ed->n_spans; i++) {
         const struct span *s = editor_span(ed, i);
+        enum look look = rules_look(rd->rules, slice_of(s->rec, s->rec_len));
 
-        if (!rules_may_touch(rd->rules, slice_of(s->rec, s->rec_len)) || !span_touched(rd, span_body(s)))
+        if (look == LOOK_SKIP || !span_touched(rd, look, span_body(s)))
             continue;
         if (!rewrite_span(rd, ed, i))
             return false;

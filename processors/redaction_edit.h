@@ -18,7 +18,7 @@ struct redaction_counts {
 
 struct redactor {
     const struct rules *rules;
-    struct key_cache *cache;
+    struct verdicts *keys, *values;
     struct attr_map map, inner; /* of the message, and of an event or link in it */
     struct buf text;            /* a value as text */
     struct buf scratch[2];      /* masks */

@@ -20,7 +20,8 @@ struct pattern_list {
 struct rules {
     enum redaction_summary summary;
     bool allow_all, all_types, links;
-    bool judge_all; /* every attribute has to be looked at: rules_may_touch knows no short cut */
+    bool skips;        /* a message the scan clears need not be looked at */
+    bool skips_values; /* its values need not */
     struct keyset *allowed, *ignored;
     struct pattern_list ignored_keys, blocked_keys, blocked_values, allowed_values;
     struct scanner *either; /* blocked keys and values together */
@@ -78,12 +79,13 @@ static struct scanner *scanner_of_both(const struct redaction_settings *s)
     return sc;
 }
 
-static bool needs_all(const struct rules *r, const struct redaction_settings *s)
+/* What the scan's word is good for. */
+static void choose_short_cuts(struct rules *r, const struct redaction_settings *s)
 {
     bool counts = r->summary != SUMMARY_NONE;
 
-    return !r->allow_all || r->all_types || scanner_blind(r->either) != 0 ||
-           (counts && (s->ignored_keys.n || s->ignored_key_patterns.n || s->allowed_values.n));
+    r->skips_values = !r->all_types && scanner_blind(r->either) == 0 && !(counts && s->allowed_values.n);
+    r->skips = r->skips_values && r->allow_all && !(counts && (s->ignored_keys.n || s->ignored_key_patterns.n));
 }
 
 static enum redaction_summary summary_of(const char *s)
@@ -119,7 +121,7 @@ struct rules *rules_new(const struct redaction_settings *s, struct err *err)
     r->allowed = allowed_keyset(&s->allowed_keys);
     r->ignored = keyset_new(s->ignored_keys.v, s->ignored_keys.n);
     r->either = scanner_of_both(s);
-    r->judge_all = needs_all(r, s);
+    choose_short_cuts(r, s);
     return r;
 }
 
@@ -179,39 +181,61 @@ bool rules_links(const struct rules *r)
     return r->links;
 }
 
-bool rules_may_touch(const struct rules *r, struct slice message)
+enum look rules_look(const struct rules *r, struct slice message)
 {
-    return r->judge_all || scanner_hits(r->either, message) != 0;
+    if (!r->skips_values || scanner_hits(r->either, message) != 0)
+        return LOOK_ALL;
+    return r->skips ? LOOK_SKIP : LOOK_KEYS;
+}
+
+/* ---- verdicts ---- */
+
+#define VERDICTS 512
+#define VERDICT_TEXT 62
+
+struct verdicts {
+    struct verdict {
+        uint8_t len; /* 0: free */
+        uint8_t verdict;
+        uint8_t text[VERDICT_TEXT];
+    } v[VERDICTS];
+};
+
+struct verdicts *verdicts_new(void)
+{
+    return mem_alloc(sizeof(struct verdicts));
+}
+
+void verdicts_free(struct verdicts **v)
+{
+    free(*v);
+    *v = NULL;
+}
+
+size_t verdicts_bytes(void)
+{
+    return sizeof(struct verdicts);
+}
+
+/* The place of a text in the cache; NULL: such texts are not kept. */
+static struct verdict *verdict_of(struct verdicts *c, struct slice text)
+{
+    return text.len > 0 && text.len <= VERDICT_TEXT ? &c->v[hash_bytes(text.p, text.len) % VERDICTS] : NULL;
+}
+
+static bool verdict_is_for(const struct verdict *e, struct slice text)
+{
+    return e->len == text.len && memcmp(e->text, text.p, text.len) == 0;
+}
+
+static void verdict_keep(struct verdict *e, struct slice text, uint8_t verdict)
+{
+    e->len = (uint8_t)text.len;
+    e->verdict = verdict;
+    memcpy(e->text, text.p, text.len);
 }
 
 /* ---- keys ---- */
-
-#define CACHE_ENTRIES 512
-#define CACHED_KEY    62
-
-struct key_cache {
-    struct cached_key {
-        uint8_t len;     /* 0: free */
-        uint8_t verdict; /* enum key_verdict */
-        uint8_t key[CACHED_KEY];
-    } v[CACHE_ENTRIES];
-};
-
-struct key_cache *key_cache_new(void)
-{
-    return mem_alloc(sizeof(struct key_cache));
-}
-
-void key_cache_free(struct key_cache **c)
-{
-    free(*c);
-    *c = NULL;
-}
-
-size_t key_cache_bytes(void)
-{
-    return sizeof(struct key_cache);
-}
 
 static bool any_matches(const struct pattern_list *l, struct slice text)
 {
@@ -234,20 +258,16 @@ static enum key_verdict judge_key(const struct rules *r, struct slice key)
     return any_matches(&r->blocked_keys, key) ? KEY_BLOCKED : KEY_PLAIN;
 }
 
-enum key_verdict rules_key(const struct rules *r, struct key_cache *c, struct slice key)
+enum key_verdict rules_key(const struct rules *r, struct verdicts *keys, struct slice key)
 {
-    struct cached_key *e;
+    struct verdict *e = verdict_of(keys, key);
     enum key_verdict v;
 
-    if (key.len == 0 || key.len > CACHED_KEY)
-        return judge_key(r, key);
-    e = &c->v[hash_bytes(key.p, key.len) % CACHE_ENTRIES];
-    if (e->len == key.len && memcmp(e->key, key.p, key.len) == 0)
+    if (e && verdict_is_for(e, key))
         return e->verdict;
     v = judge_key(r, key);
-    e->len = (uint8_t)key.len;
-    e->verdict = (uint8_t)v;
-    memcpy(e->key, key.p, key.len);
+    if (e)
+        verdict_keep(e, key, (uint8_t)v);
     return v;
 }
 
@@ -258,9 +278,21 @@ bool rules_allow_value(const struct rules *r, struct slice text)
     return any_matches(&r->allowed_values, text);
 }
 
-bool rules_block_value(const struct rules *r, struct slice text)
+bool rules_block_value(const struct rules *r, struct verdicts *values, struct slice text)
 {
-    return any_matches(&r->blocked_values, text);
+    const struct pattern_list *l = &r->blocked_values;
+    struct verdict *e;
+    bool found;
+
+    if (l->n == 0 || scanner_hits(l->scan, text) == 0)
+        return false;
+    e = verdict_of(values, text);
+    if (e && verdict_is_for(e, text))
+        return e->verdict;
+    found = any_matches(l, text);
+    if (e)
+        verdict_keep(e, text, found);
+    return found;
 }
 
 static int put_mask(void *ctx, struct slice match, struct buf *out)

@@ -2,7 +2,7 @@
 /*
  * The compiled rules of one `redaction` processor: what is to happen to a key, and to a value.
  * Immutable after the build, shared by all workers. What is remembered from call to call (verdicts
- * on keys) belongs to the caller's struct key_cache, one per worker.
+ * on keys and values) belongs to the caller, one per worker.
  */
 #ifndef TAILRACE_PROCESSORS_REDACTION_RULES_H
 #define TAILRACE_PROCESSORS_REDACTION_RULES_H
@@ -30,9 +30,14 @@ enum redaction_summary rules_summary(const struct rules *r);
 bool rules_all_types(const struct rules *r);
 bool rules_links(const struct rules *r);
 
-/* False only when no rule can touch, or count, anything in these bytes: the record of a span, or the
- * body of a resource or scope. Cheap; true says nothing. */
-bool rules_may_touch(const struct rules *r, struct slice message);
+/* What of a message has to be judged. Cheap, and generous: LOOK_ALL promises nothing. */
+enum look {
+    LOOK_SKIP, /* no rule can touch, or count, anything in it */
+    LOOK_KEYS, /* keys only: no value in it can matter */
+    LOOK_ALL,
+};
+/* message: the record of a span, or the body of a resource or scope. */
+enum look rules_look(const struct rules *r, struct slice message);
 
 enum key_verdict {
     KEY_PLAIN,   /* its value decides */
@@ -41,17 +46,19 @@ enum key_verdict {
     KEY_BLOCKED, /* the whole value is masked */
 };
 
-struct key_cache;
-struct key_cache *key_cache_new(void) MUST_USE;
-void key_cache_free(struct key_cache **c);
-size_t key_cache_bytes(void);
+/* Verdicts on short texts, found again by their bytes: keys come again and again, and so do many
+ * values. One worker. */
+struct verdicts;
+struct verdicts *verdicts_new(void) MUST_USE;
+void verdicts_free(struct verdicts **v);
+size_t verdicts_bytes(void);
 
-enum key_verdict rules_key(const struct rules *r, struct key_cache *c, struct slice key);
+enum key_verdict rules_key(const struct rules *r, struct verdicts *keys, struct slice key);
 
 /* Values. */
 bool rules_allow_value(const struct rules *r, struct slice text);
 /* Does any blocked pattern match? */
-bool rules_block_value(const struct rules *r, struct slice text);
+bool rules_block_value(const struct rules *r, struct verdicts *values, struct slice text);
 /* Masks: replaces what the blocked patterns match, one after the other. The result is text itself
  * when nothing changed, else it lies in one of two buffers of the caller. -1: no memory. */
 int rules_mask(const struct rules *r, struct slice text, struct buf scratch[static 2], struct slice *masked) MUST_USE;
