@@ -67,6 +67,9 @@ struct tail_sampler {
     bool ended;           /* decide at once what still comes, */
     bool dropping;        /* or drop it */
 
+    uint32_t graves[16]; /* chains of records to be freed */
+    uint32_t n_graves;
+
     uint64_t published_bytes, published_spans, published_segments, published_traces;
 
     /* the batch being filed */
@@ -86,11 +89,11 @@ void tail_sampler_fini(struct tail_sampler *s);
  * must stay until done. n_bytes, n_spans: bounds of what will be filed. */
 int tail_sampler_prepare(struct tail_sampler *s, const struct part *parts, uint32_t n_parts,
                          uint64_t n_bytes, uint64_t n_spans) MUST_USE;
-/* Files n spans of parts[part] from span `first` (an index of the payload): one trace. They are booked as
- * held in the ledger already. */
-void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, uint32_t n);
-/* Hints for runs that will be filed soon. */
-void tail_sampler_prefetch(const struct tail_sampler *s, const uint8_t id[static 16]);
+/* Files n spans of parts[part] from `first` on (an index of the payload). They are booked as held in
+ * the ledger already. Those that belong to other workers go to x; NULL: none do. */
+struct tail_exchange;
+void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, uint32_t n,
+                       struct tail_exchange *x);
 void tail_sampler_done(struct tail_sampler *s);
 
 /* One second has passed. */

@@ -27,7 +27,6 @@
 enum {
     SLICE_MS = 5,     /* of deciding and sending, before the loop looks at its sockets again */
     RETRY_MS = 20,    /* when memory or a ring is short */
-    LOOK_AHEAD = 8,   /* runs whose table slots are fetched early */
 };
 
 struct tail {
@@ -103,41 +102,6 @@ static void work_soon(struct tail *t, uint64_t delay_ms)
 
 /* ---- spans in ---- */
 
-/* Length of the run of one trace that begins at sp[0]. */
-static uint32_t run_length(const struct span *sp, uint32_t n)
-{
-    uint32_t i = 1;
-
-    while (i < n && memcmp(sp[i].trace_id, sp[0].trace_id, 16) == 0)
-        i++;
-    return i;
-}
-
-static void file_run(struct tail *t, const struct part *pt, uint32_t part, uint32_t first, uint32_t n)
-{
-    const struct host *h = t->base.host;
-    const struct span *sp = pt->payload->spans + first;
-    unsigned owner = h->n_workers > 1 ? tail_owner(sp->trace_id, h->n_workers) : h->worker;
-
-    if (owner == h->worker)
-        tail_sampler_file(&t->sampler, part, first, n);
-    else
-        tail_exchange_add(&t->exchange, owner, pt->payload, first, n);
-}
-
-static void file_part(struct tail *t, const struct part *pt, uint32_t part)
-{
-    const struct span *spans = pt->payload->spans;
-    uint32_t end = pt->first + pt->n;
-
-    for (uint32_t i = pt->first, n; i < end; i += n) {
-        n = run_length(&spans[i], end - i);
-        if (i + LOOK_AHEAD < end)
-            tail_sampler_prefetch(&t->sampler, spans[i + LOOK_AHEAD].trace_id);
-        file_run(t, pt, part, i, n);
-    }
-}
-
 static void after_filing(struct tail *t)
 {
     if (!tail_exchange_post(&t->exchange) || t->sampler.emit.n_items || t->sampler.sending)
@@ -160,7 +124,8 @@ static void tail_push(struct component *c, struct batch **take)
         return;
     }
     for (uint32_t i = 0; i < b->n_parts; i++)
-        file_part(t, &b->parts[i], i);
+        tail_sampler_file(&t->sampler, i, b->parts[i].first, b->parts[i].n,
+                          c->host->n_workers > 1 ? &t->exchange : NULL);
     tail_sampler_done(&t->sampler);
     after_filing(t);
     b->ledger = NULL; /* its spans stay booked as held: they are here */
@@ -185,7 +150,7 @@ static void tail_message(struct component *c, unsigned from_worker, void *msg)
         ledger_end(l, m->n_spans, FATE_DROPPED, DROP_MEMORY);
     } else {
         for (uint32_t i = 0; i < m->n_runs; i++)
-            tail_sampler_file(&t->sampler, m->runs[i].part, m->runs[i].first, m->runs[i].n);
+            tail_sampler_file(&t->sampler, m->runs[i].part, m->runs[i].first, m->runs[i].n, NULL);
         tail_sampler_done(&t->sampler);
         after_filing(t);
     }

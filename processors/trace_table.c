@@ -257,9 +257,8 @@ void trace_table_prefetch(const struct trace_table *t, uint64_t hash)
 
 void trace_table_prefetch_entry(const struct trace_table *t, uint64_t hash)
 {
-    if (!t->n_slots)
-        return;
-    uint32_t index = t->slots[(uint32_t)hash & (t->n_slots - 1)].index;
+    uint32_t index = trace_table_peek(t, hash);
+
     if (index) {
         __builtin_prefetch(trace_at(t, index));
         __builtin_prefetch((const char *)trace_at(t, index) + 64);

@@ -81,8 +81,13 @@ uint32_t trace_table_find(const struct trace_table *t, const uint8_t id[static 1
 uint32_t trace_table_add(struct trace_table *t, const uint8_t id[static 16], uint64_t hash);
 void trace_table_remove(struct trace_table *t, uint32_t index); /* off its lists already */
 
+/* For fetching ahead: the slot; then the entry that is probably meant, and its index (0: none). */
 void trace_table_prefetch(const struct trace_table *t, uint64_t hash);
 void trace_table_prefetch_entry(const struct trace_table *t, uint64_t hash);
+static inline uint32_t trace_table_peek(const struct trace_table *t, uint64_t hash)
+{
+    return t->n_slots ? t->slots[(uint32_t)hash & (t->n_slots - 1)].index : 0;
+}
 
 struct trace_chunk {
     uint32_t n_used;

@@ -48,11 +48,8 @@ static bool file_payload(struct payload *p)
     struct batch *b = th_batch(host, p);
     bool ok = tail_sampler_prepare(&sampler, b->parts, b->n_parts, b->n_bytes, b->n_spans) == 0;
 
-    for (uint32_t i = 0, n; ok && i < p->n_spans; i += n) {
-        for (n = 1; i + n < p->n_spans && memcmp(p->spans[i].trace_id, p->spans[i + n].trace_id, 16) == 0;)
-            n++;
-        tail_sampler_file(&sampler, 0, i, n);
-    }
+    if (ok)
+        tail_sampler_file(&sampler, 0, 0, p->n_spans, NULL);
     if (!ok) {
         batch_refuse(&b, &(struct answer_detail){.answer = ANSWER_RETRY});
         return false;

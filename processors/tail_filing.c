@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Spans in: runs of spans of one trace are found, looked up once, copied into the log, and noted in
+ * the trace's facts. See tail_sampler.h.
+ *
+ * A look-up at random in a large table waits for memory three times (slot, entry, last record), so a
+ * few dozen runs are looked at together: what they will touch is fetched before they are filed.
+ */
+#include "processors/tail_sampler_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/hash.h"
+#include "processors/tail_exchange.h"
+
+enum {
+    NO_TRACE = -1,        /* owner of records that only pass through */
+    RUN_BYTES = 64 << 10, /* a run's records are cut there, so that batches can be bounded */
+    RUNS_AHEAD = 32,      /* looked at together */
+};
+
+static void scopes_release(struct tail_sampler *s)
+{
+    for (uint32_t i = 0; i < s->n_scopes; i++)
+        intern_unref(&s->in, s->scopes[i]);
+    s->n_scopes = 0;
+}
+
+static void scopes_fit(struct tail_sampler *s, uint32_t n)
+{
+    if (n <= s->cap_scopes)
+        return;
+    uint32_t cap = n > 2 * s->cap_scopes ? n : 2 * s->cap_scopes;
+    budget_force(s->host->budget, MEM_TAIL, (cap - s->cap_scopes) * sizeof(*s->scopes));
+    s->scopes = mem_grow(s->scopes, cap * sizeof(*s->scopes));
+    s->cap_scopes = cap;
+}
+
+/* first_scope[i] + scope of the payload is the place in scopes[]. */
+static bool scopes_intern_part(struct tail_sampler *s, uint32_t part)
+{
+    const struct part *pt = &s->parts[part];
+    uint32_t first = pt->payload->spans[pt->first].scope;
+    uint32_t last = pt->payload->spans[pt->first + pt->n - 1].scope;
+
+    scopes_fit(s, s->n_scopes + last - first + 1);
+    s->first_scope[part] = s->n_scopes - first;
+    for (uint32_t i = first; i <= last; i++) {
+        uint32_t x = intern_scope(&s->in, pt->payload, i);
+
+        if (!x)
+            return false;
+        s->scopes[s->n_scopes++] = x;
+    }
+    return true;
+}
+
+static bool scopes_intern(struct tail_sampler *s)
+{
+    if (s->n_parts > s->cap_first) {
+        s->cap_first = s->n_parts + 8;
+        s->first_scope = mem_grow(s->first_scope, s->cap_first * sizeof(*s->first_scope));
+    }
+    for (uint32_t i = 0; i < s->n_parts; i++)
+        if (!scopes_intern_part(s, i)) {
+            scopes_release(s);
+            return false;
+        }
+    return true;
+}
+
+int tail_sampler_prepare(struct tail_sampler *s, const struct part *parts, uint32_t n_parts,
+                         uint64_t n_bytes, uint64_t n_spans)
+{
+    s->parts = parts;
+    s->n_parts = n_parts;
+    if (tail_emit_full(&s->emit) && !tail_send(s, false))
+        return -1;
+    if (!scopes_intern(s) && (!tail_make_room(s, n_bytes, n_spans) || !scopes_intern(s)))
+        return -1;
+    if (tail_make_room(s, n_bytes, n_spans))
+        return 0;
+    scopes_release(s);
+    return -1;
+}
+
+static uint32_t scope_of(const struct tail_sampler *s, uint32_t part, uint32_t scope)
+{
+    return s->scopes[s->first_scope[part] + scope];
+}
+
+/* Neighbours in the request are copied at once. Returns how many spans went in. */
+static uint32_t write_spans(struct seg_writer *w, const struct span *sp, uint32_t n)
+{
+    uint32_t i = 0;
+
+    while (i < n && sp[i].scope == sp[0].scope && w->n_bytes < RUN_BYTES) {
+        uint32_t first = i, len = sp[i].rec_len;
+
+        for (i++; i < n && sp[i].scope == sp[0].scope && sp[i].rec == sp[first].rec + len &&
+                  len < RUN_BYTES; i++)
+            len += sp[i].rec_len;
+        seg_write(w, sp[first].rec, len, i - first);
+    }
+    return i;
+}
+
+/* Writes spans of one scope to the log; returns how many. */
+static uint32_t log_spans(struct tail_sampler *s, struct seg_writer *w, uint32_t owner, uint32_t part,
+                          const struct span *sp, uint32_t n)
+{
+    uint32_t scope = scope_of(s, part, sp->scope);
+
+    seg_begin(w, &s->log, owner, scope);
+    uint32_t done = write_spans(w, sp, n);
+    seg_end(w);
+    intern_at(&s->in, scope)->refs += w->n_records;
+    s->held_spans += done;
+    return done;
+}
+
+static void chain_append(struct tail_sampler *s, struct trace *tr, const struct seg_writer *w)
+{
+    if (tr->last) {
+        seg_at(&s->log, tr->last)->next = w->first;
+        seg_at(&s->log, w->first)->prev = tr->last;
+    } else {
+        tr->first = w->first;
+    }
+    tr->last = w->last;
+}
+
+static void append(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp, uint32_t n)
+{
+    struct trace *tr = tail_at(s, index);
+    struct seg_writer w;
+
+    tr->n_spans += n;
+    for (uint32_t done; n; sp += done, n -= done) {
+        done = log_spans(s, &w, index, part, sp, n);
+        chain_append(s, tr, &w);
+    }
+}
+
+/* Facts follow the order of arrival: a resource's bits, then each of its spans. */
+static bool note_facts(struct tail_sampler *s, struct trace *tr, uint32_t part, const struct span *sp,
+                       uint32_t n)
+{
+    const struct tail_policies *p = s->policies;
+    uint32_t scope = UINT32_MAX;
+    bool root = false;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if (p->n_keys && sp[i].scope != scope) {
+            scope = sp[i].scope;
+            uint32_t resource = intern_at(&s->in, scope_of(s, part, scope))->resource;
+            tail_facts_merge(p, tr->facts, intern_at(&s->in, resource)->facts);
+        }
+        tail_facts_span(p, tr->facts, &sp[i]);
+        root |= sp[i].flags & SPAN_ROOT;
+    }
+    return root;
+}
+
+static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp, uint32_t n)
+{
+    struct trace *tr = tail_at(s, index);
+
+    series_observe(s->metrics.late_age, s->wheel.now - tr->at_tick);
+    if (tr->state != TRACE_SAMPLED) {
+        ledger_end(s->host->ledger, n, FATE_SAMPLED_OUT, DROP_NONE);
+        return;
+    }
+    append(s, index, part, sp, n);
+    if (!(tr->flags & TRACE_IN_QUEUE)) {
+        trace_list_del(&s->table, &s->decided, index);
+        tail_queue_add(s, index);
+    }
+}
+
+/* Spans of a trace that the sampled cache remembers go straight to the emitter. */
+static void pass_on(struct tail_sampler *s, uint32_t part, const struct span *sp, uint32_t n)
+{
+    struct seg_writer w;
+
+    for (uint32_t done; n; sp += done, n -= done) {
+        done = log_spans(s, &w, (uint32_t)NO_TRACE, part, sp, n);
+        tail_emit_add(&s->emit, w.first);
+    }
+}
+
+static bool answered_by_cache(struct tail_sampler *s, uint32_t part, const struct span *sp, uint32_t n)
+{
+    if (s->sampled.n && tail_cache_hit(&s->sampled, sp->trace_id)) {
+        series_add(s->metrics.cache_releases[1], n);
+        pass_on(s, part, sp, n);
+        return true;
+    }
+    if (s->non_sampled.n && tail_cache_hit(&s->non_sampled, sp->trace_id)) {
+        series_add(s->metrics.cache_releases[0], n);
+        ledger_end(s->host->ledger, n, FATE_SAMPLED_OUT, DROP_NONE);
+        return true;
+    }
+    return false;
+}
+
+/* 0: no place in the table. */
+static uint32_t begin_trace(struct tail_sampler *s, const uint8_t id[static 16], uint64_t hash)
+{
+    if (!tail_make_place(s))
+        return 0;
+    uint32_t index = trace_table_add(&s->table, id, hash);
+    tail_wheel_add(&s->wheel, &s->table, index);
+    trace_list_add(&s->table, &s->undecided, index);
+    series_add(s->metrics.new_traces, 1);
+    return index;
+}
+
+struct run {
+    uint32_t first, n;
+    uint64_t hash;
+};
+
+static void file_run(struct tail_sampler *s, uint32_t part, const struct run *run)
+{
+    const struct span *sp = s->parts[part].payload->spans + run->first;
+    uint32_t n = run->n;
+
+    if (answered_by_cache(s, part, sp, n))
+        return;
+    uint32_t index = trace_table_find(&s->table, sp->trace_id, run->hash);
+    if (!index)
+        index = begin_trace(s, sp->trace_id, run->hash);
+    if (UNLIKELY(!index)) {
+        ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_MEMORY);
+        return;
+    }
+    if (tail_at(s, index)->state != TRACE_UNDECIDED) {
+        late(s, index, part, sp, n);
+        return;
+    }
+    append(s, index, part, sp, n);
+    if (note_facts(s, tail_at(s, index), part, sp, n))
+        tail_wheel_root(&s->wheel, &s->table, index);
+    if (UNLIKELY(s->ended))
+        s->dropping ? tail_drop(s, index) : tail_decide(s, index);
+}
+
+static void prefetch_last_record(const struct tail_sampler *s, uint64_t hash)
+{
+    uint32_t index = trace_table_peek(&s->table, hash);
+    uint32_t last = index ? tail_at(s, index)->last : 0;
+
+    if (last)
+        __builtin_prefetch(seg_at(&s->log, last), 1);
+}
+
+static void file_runs(struct tail_sampler *s, uint32_t part, const struct run *runs, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        trace_table_prefetch(&s->table, runs[i].hash);
+    for (uint32_t i = 0; i < n; i++)
+        trace_table_prefetch_entry(&s->table, runs[i].hash);
+    for (uint32_t i = 0; i < n; i++)
+        prefetch_last_record(s, runs[i].hash);
+    for (uint32_t i = 0; i < n; i++)
+        file_run(s, part, &runs[i]);
+}
+
+static uint32_t run_length(const struct span *sp, uint32_t n)
+{
+    uint32_t i = 1;
+
+    while (i < n && memcmp(sp[i].trace_id, sp[0].trace_id, 16) == 0)
+        i++;
+    return i;
+}
+
+void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, uint32_t n,
+                       struct tail_exchange *x)
+{
+    struct payload *p = s->parts[part].payload;
+    struct run runs[RUNS_AHEAD];
+    uint32_t n_runs = 0;
+
+    for (uint32_t i = first, end = first + n, len; i < end; i += len) {
+        const uint8_t *id = p->spans[i].trace_id;
+
+        len = run_length(&p->spans[i], end - i);
+        unsigned owner = x ? tail_owner(id, s->host->n_workers) : s->host->worker;
+        if (owner != s->host->worker) {
+            tail_exchange_add(x, owner, p, i, len);
+            continue;
+        }
+        runs[n_runs++] = (struct run){i, len, hash_u128(id)};
+        if (n_runs == RUNS_AHEAD) {
+            file_runs(s, part, runs, n_runs);
+            n_runs = 0;
+        }
+    }
+    file_runs(s, part, runs, n_runs);
+}
+
+/* Late spans do not wait for the next tick. When they cannot go now, work() tries again. */
+void tail_sampler_done(struct tail_sampler *s)
+{
+    tail_bury(s);
+    scopes_release(s);
+    if (s->sending || s->emit.n_items)
+        tail_send(s, true);
+    tail_publish(s);
+}
+

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of traces: judged, sent on or let go, in time or early. See tail_sampler.h.
+ *
+ * Records of traces that are not kept are freed for many traces in turn: their chains are scattered
+ * over the log, so while one record is waited for the next chain's is fetched already.
+ * Order: releasing spans, deciding, sending, room.
+ */
+#include "processors/tail_sampler_priv.h"
+
+#include <string.h>
+
+#include "platform/clock.h"
+
+enum { CLOCK_EVERY = 64 /* decisions of which one is timed */ };
+
+/* ---- releasing spans ---- */
+
+static void record_free(struct tail_sampler *s, uint32_t ref)
+{
+    uint32_t scope = seg_at(&s->log, ref)->scope;
+
+    seg_drop(&s->log, ref);
+    intern_unref(&s->in, scope);
+}
+
+void tail_bury(struct tail_sampler *s)
+{
+    uint32_t n = s->n_graves;
+
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(seg_at(&s->log, s->graves[i]));
+    while (n) {
+        for (uint32_t i = 0; i < n;) {
+            uint32_t ref = s->graves[i], next = seg_at(&s->log, ref)->next;
+
+            if (next)
+                __builtin_prefetch(seg_at(&s->log, next));
+            record_free(s, ref);
+            if (next)
+                s->graves[i++] = next;
+            else
+                s->graves[i] = s->graves[--n];
+        }
+    }
+    s->n_graves = 0;
+}
+
+/* The trace's spans are booked already; its records are freed soon. */
+static void grave_add(struct tail_sampler *s, struct trace *tr)
+{
+    if (!tr->first)
+        return;
+    if (s->n_graves == ARRAY_LEN(s->graves))
+        tail_bury(s);
+    s->graves[s->n_graves++] = tr->first;
+    tr->first = tr->last = 0;
+}
+
+static uint64_t chain_bytes(const struct tail_sampler *s, const struct trace *tr)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t ref = tr->first; ref; ref = seg_at(&s->log, ref)->next)
+        bytes += seg_at(&s->log, ref)->len;
+    return bytes;
+}
+
+/* The trace leaves the table; it is on no list. */
+static void forget(struct tail_sampler *s, uint32_t index)
+{
+    series_observe(s->metrics.removal_age, s->wheel.now - tail_at(s, index)->born_tick);
+    trace_table_remove(&s->table, index);
+}
+
+/* A decided trace whose spans are gone: remembered here, unless a cache does or it must go. */
+static void settle(struct tail_sampler *s, uint32_t index)
+{
+    if (tail_at(s, index)->flags & TRACE_FORGET)
+        forget(s, index);
+    else
+        trace_list_add(&s->table, &s->decided, index);
+}
+
+/* ---- deciding ---- */
+
+static enum vote vote(struct tail_sampler *s, uint32_t policy, const struct trace *tr, bool timed)
+{
+    struct tail_policy_series *ps = &s->metrics.policies[policy];
+    uint64_t from_ns = timed ? clock_mono_ns() : 0;
+    enum vote v = tail_policy_vote(s->policies, policy, tr->id, tr->n_spans, tr->facts);
+
+    if (timed)
+        ps->sampled_ns += (clock_mono_ns() - from_ns) * CLOCK_EVERY;
+    ps->executed++;
+    series_add(ps->votes[v], 1);
+    return v;
+}
+
+/* Any drop drops; else any sample samples. All policies are asked, for their counters' sake, unless
+ * the first match decides. */
+static enum vote judge(struct tail_sampler *s, const struct trace *tr)
+{
+    const struct tail_policies *p = s->policies;
+    bool timed = s->decisions++ % CLOCK_EVERY == 0;
+    enum vote result = VOTE_NOT_SAMPLED;
+
+    for (uint32_t i = 0; i < p->n_policies; i++) {
+        enum vote v = vote(s, i, tr, timed);
+
+        if (v == VOTE_DROPPED)
+            return v;
+        if (v == VOTE_SAMPLED) {
+            result = v;
+            if (p->first_match)
+                break;
+        }
+    }
+    return result;
+}
+
+static void remember(struct tail_cache *cache, struct trace *tr)
+{
+    if (!cache->max)
+        return;
+    tail_cache_put(cache, tr->id);
+    tr->flags |= TRACE_FORGET;
+}
+
+void tail_queue_add(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    tr->flags |= TRACE_IN_QUEUE;
+    if (tr->flags & TRACE_FORGET)
+        s->n_leaving++;
+    trace_ring_add(&s->table, &s->sending, index);
+}
+
+void tail_decide(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    tail_wheel_del(&s->wheel, &s->table, index);
+    trace_list_del(&s->table, &s->undecided, index);
+    enum vote v = judge(s, tr);
+    series_add(s->metrics.decisions[v], 1);
+    tr->at_tick = s->wheel.now;
+    tr->state = v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED;
+    remember(v == VOTE_SAMPLED ? &s->sampled : &s->non_sampled, tr);
+    if (v == VOTE_SAMPLED) {
+        tail_queue_add(s, index);
+        return;
+    }
+    ledger_end(s->host->ledger, tr->n_spans, FATE_SAMPLED_OUT, DROP_NONE);
+    s->held_spans -= tr->n_spans;
+    grave_add(s, tr);
+    settle(s, index);
+}
+
+static void decide_early(struct tail_sampler *s, uint32_t index, enum early_reason why)
+{
+    series_add(s->metrics.early[why], 1);
+    series_add(s->metrics.decided_early, 1);
+    tail_decide(s, index);
+}
+
+/* An undecided trace that is not to be decided any more. */
+void tail_drop(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    tail_wheel_del(&s->wheel, &s->table, index);
+    trace_list_del(&s->table, &s->undecided, index);
+    ledger_end(s->host->ledger, tr->n_spans, FATE_DROPPED, DROP_SHUTDOWN);
+    s->held_spans -= tr->n_spans;
+    grave_add(s, tr);
+    forget(s, index);
+}
+
+/* Decides the oldest until so many bytes of spans are free, or will be once they are sent. */
+void tail_shed(struct tail_sampler *s, uint64_t bytes)
+{
+    uint64_t freed = 0;
+
+    while (s->undecided.n && freed < bytes) {
+        freed += chain_bytes(s, tail_at(s, s->undecided.oldest));
+        decide_early(s, s->undecided.oldest, EARLY_BUFFER);
+    }
+    tail_bury(s);
+}
+
+/* ---- sending ---- */
+
+void tail_emit_to(void *sampler, struct payload **take)
+{
+    struct tail_sampler *s = sampler;
+    struct batch *b = batch_new(take, NULL);
+
+    s->held_spans -= b->n_spans;
+    b->ledger = s->host->ledger; /* where they are booked as held since they came */
+    host_emit(s->host, &b);
+}
+
+static void queue_del(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    trace_ring_del(&s->table, &s->sending, index);
+    tr->flags &= (uint8_t)~TRACE_IN_QUEUE;
+    if (tr->flags & TRACE_FORGET)
+        s->n_leaving--;
+    settle(s, index);
+}
+
+/* Hands a queued trace's records to the emitter. False: the emitter is full and cannot flush. */
+static bool send_trace(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    while (tr->first) {
+        if (tail_emit_full(&s->emit) && tail_emit_flush(&s->emit) != 0)
+            return false;
+        tr->first = tail_emit_add(&s->emit, tr->first);
+        if (tr->first)
+            seg_at(&s->log, tr->first)->prev = 0;
+    }
+    tr->last = 0;
+    queue_del(s, index);
+    return true;
+}
+
+/* Sends what is queued; `all`: also what does not fill a batch. False: memory is short. */
+bool tail_send(struct tail_sampler *s, bool all)
+{
+    while (s->sending)
+        if (!send_trace(s, s->sending))
+            return false;
+    return (!all && !tail_emit_full(&s->emit)) || tail_emit_flush(&s->emit) == 0;
+}
+
+/* Spans of a queued trace, from its records: some may be gone already. */
+static uint64_t chain_spans(const struct tail_sampler *s, const struct trace *tr)
+{
+    uint64_t n = 0;
+
+    for (uint32_t ref = tr->first; ref; ref = seg_at(&s->log, ref)->next)
+        n += seg_at(&s->log, ref)->n_spans & ~REC_MORE;
+    return n;
+}
+
+void tail_unsend(struct tail_sampler *s)
+{
+    uint64_t n = tail_emit_discard(&s->emit);
+
+    while (s->sending) {
+        uint32_t index = s->sending;
+
+        n += chain_spans(s, tail_at(s, index));
+        grave_add(s, tail_at(s, index));
+        queue_del(s, index);
+    }
+    tail_bury(s);
+    s->held_spans -= n;
+    ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_SHUTDOWN);
+}
+
+/* ---- room ---- */
+
+static void on_moved(void *ctx, uint32_t owner, uint32_t from, uint32_t to)
+{
+    struct trace *tr = tail_at(ctx, owner);
+
+    if (tr->first == from)
+        tr->first = to;
+    if (tr->last == from)
+        tr->last = to;
+}
+
+/* Records that the emitter knows must not move. */
+void tail_compact(struct tail_sampler *s, uint32_t num, uint32_t den)
+{
+    CHECK(!s->n_graves);
+    if (!s->emit.n_items)
+        seg_log_compact(&s->log, num, den, on_moved, s);
+}
+
+static bool fits(struct tail_sampler *s, uint64_t bytes, uint64_t n_records)
+{
+    uint64_t more = seg_log_segments_for(&s->log, bytes, n_records) * SEG_BYTES;
+    uint64_t max = s->shared->max_held_bytes;
+    uint64_t others = atomic_load_explicit(&s->shared->held_bytes, memory_order_relaxed) - s->published_bytes;
+
+    if (max && more && others + tail_own_bytes(s) + more > max)
+        return false;
+    return seg_log_reserve(&s->log, bytes, n_records) == 0;
+}
+
+/* Room for more spans, by deciding the oldest traces early when it must be. */
+bool tail_make_room(struct tail_sampler *s, uint64_t bytes, uint64_t n_records)
+{
+    if (LIKELY(fits(s, bytes, n_records)))
+        return true;
+    do {
+        tail_shed(s, bytes + SEG_BYTES);
+        bool sent = tail_send(s, true);
+        tail_compact(s, 1, 2);
+        if (fits(s, bytes, n_records))
+            return true;
+        if (!sent)
+            return false;
+    } while (s->undecided.n);
+    intern_trim(&s->in);
+    /* Nothing of ours is left to decide: the bound may be passed, the budget may not. */
+    return seg_log_reserve(&s->log, bytes, n_records) == 0;
+}
+
+/* A place in the table, by forgetting or deciding the oldest when it must be. */
+static void evict_one(struct tail_sampler *s)
+{
+    uint32_t index = s->decided.oldest;
+
+    if (index) {
+        trace_list_del(&s->table, &s->decided, index);
+        forget(s, index);
+        return;
+    }
+    index = s->undecided.oldest;
+    tail_at(s, index)->flags |= TRACE_FORGET;
+    decide_early(s, index, EARLY_NUM_TRACES);
+    tail_bury(s);
+    tail_send(s, false);
+}
+
+bool tail_make_place(struct tail_sampler *s)
+{
+    while (s->table.n_traces - s->n_leaving >= s->max_traces && (s->decided.n || s->undecided.n))
+        evict_one(s);
+    while (trace_table_reserve(&s->table) != 0) {
+        if (!s->decided.n && !s->undecided.n)
+            return false;
+        evict_one(s);
+    }
+    return true;
+}
+
