@@ -44,18 +44,33 @@ static const char *resource_value(const struct plan *p, const char *name, const 
 
 /* ---- signals ---- */
 
+/* "queue_full 12, shutdown 3" */
+static void put_drops(struct buf *out, const struct ledger *l)
+{
+    for (int r = 0; r < DROP_REASONS; r++)
+        if (l->dropped[r])
+            buf_putf(out, "%s%s %llu", out->len ? ", " : "", drop_reason_name((enum drop_reason)r),
+                     (unsigned long long)l->dropped[r]);
+    buf_putc(out, '\0');
+}
+
 static void log_ledger(void *ctx, const struct graph_scrape *s)
 {
     struct daemon *d = ctx;
+    struct buf drops = {0};
 
     for (size_t i = 0; i < s->n_ledgers; i++) {
         const struct ledger *l = &s->ledgers[i];
 
+        buf_clear(&drops);
+        put_drops(&drops, l);
         log_info(&d->log, "Span ledger", LOG_STR("pipeline", d->plan->pipelines[i].id),
                  LOG_UINT("accepted", l->accepted), LOG_UINT("exported", l->fate[FATE_EXPORTED]),
                  LOG_UINT("sampled_out", l->fate[FATE_SAMPLED_OUT]), LOG_UINT("filtered", l->fate[FATE_FILTERED]),
-                 LOG_UINT("dropped", l->fate[FATE_DROPPED]), LOG_INT("held", ledger_held(l)));
+                 LOG_UINT("dropped", l->fate[FATE_DROPPED]), LOG_INT("held", ledger_held(l)),
+                 LOG_STR("dropped_by_reason", (const char *)drops.p));
     }
+    buf_free(&drops);
 }
 
 static void on_books(void *ctx, const struct graph_scrape *s)

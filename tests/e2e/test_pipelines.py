@@ -190,6 +190,7 @@ class Drain(unittest.TestCase):
                 self.assertEqual(d.stop(), 0, d.log())
                 last = d.find("Span ledger")
                 self.assertEqual((last["accepted"], last["dropped"], last["held"]), (5, 5, 0))
+                self.assertEqual(last["dropped_by_reason"], "shutdown 5")
 
     def test_health_says_so_at_once(self):
         health = "yaml:{extensions: {health_check: {endpoint: '127.0.0.1:0'}}, service: {extensions: [health_check]}}"
