@@ -157,7 +157,7 @@ class Backends(unittest.TestCase):
         page = self.page()
         before = peers.metric(page, "otelcol_receiver_accepted_spans")
         sent = peers.metric(page, "otelcol_exporter_sent_spans", exporter="otlp_grpc/jaeger")
-        out = subprocess.run([peers.peer("telemetrygen"), "traces", "--otlp-insecure", "--otlp-endpoint", self.at["grpc"], "--traces", "100",
+        out = subprocess.run([peers.peer("telemetrygen"), "traces", "--otlp-insecure", "--otlp-endpoint", self.at["grpc"], "--traces", "100", "--rate", "0",
                               "--child-spans", "5", "--status-code", "Error"], capture_output=True, text=True, timeout=60)
         self.assertEqual(out.returncode, 0, out.stderr)
         peers.wait_for("600 spans received", lambda: peers.metric(self.page(), "otelcol_receiver_accepted_spans") - before == 600)

@@ -46,7 +46,7 @@ class Collector(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
 
     def generate(self, port):
-        out = subprocess.run([peers.peer("telemetrygen"), "traces", "--otlp-insecure", "--otlp-endpoint", f"127.0.0.1:{port}", "--traces", "40",
+        out = subprocess.run([peers.peer("telemetrygen"), "traces", "--otlp-insecure", "--otlp-endpoint", f"127.0.0.1:{port}", "--traces", "40", "--rate", "0",
                               "--child-spans", "5", "--status-code", "Ok", "--telemetry-attributes", 'k="v"'],
                              capture_output=True, text=True, timeout=60)
         self.assertEqual(out.returncode, 0, out.stderr)
