@@ -188,6 +188,9 @@ $(OUT)/%.o: %.c $(FLAGS_ID)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The demo carries the quickstart configuration.
+$(OUT)/cmd/demo.o: deploy/quickstart.yaml
+
 $(OUT)/%.o: %.cc $(FLAGS_ID)
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)

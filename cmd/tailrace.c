@@ -13,6 +13,7 @@
 #include "cmd/args.h"
 #include "cmd/components.h"
 #include "cmd/daemon.h"
+#include "cmd/demo.h"
 #include "cmd/gates.h"
 #include "cmd/generate.h"
 #include "cmd/memory.h"
@@ -136,6 +137,7 @@ static int dispatch(const struct args *a, int argc, char **argv)
     case CMD_VALIDATE: return validate(a);
     case CMD_PRINT_CONFIG: return print_config(a);
     case CMD_FEATUREGATE: return featuregate(a);
+    case CMD_DEMO: return demo_main(argc - a->rest + 1, argv + a->rest - 1);
     case CMD_GENERATE: return generate_main(argc - a->rest + 1, argv + a->rest - 1);
     default: return text_command(a->command);
     }
