@@ -127,7 +127,7 @@ static void assert_malformed(struct buf request, const char *text)
 /* What the payload's spans encode to. */
 static struct buf encoded(struct payload *p)
 {
-    struct part part = {p, 0, p->n_spans};
+    struct part part = {.payload = p, .n = p->n_spans};
     struct encoded e = {0};
     struct buf b = {0};
 
