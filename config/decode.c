@@ -437,6 +437,13 @@ static void set_section(const struct slot *s, char *base)
 
 /* ---- rows ---- */
 
+/* Nothing is asked for: a null, [] or enabled: false. */
+static bool turned_off(const struct node *n)
+{
+    const struct entry *e = node_find(n, "enabled");
+    return n->type == NODE_NULL || (n->type == NODE_SEQ && n->n == 0) || (e && e->value->type == NODE_BOOL && !e->value->i);
+}
+
 static void warn_null(const struct slot *s)
 {
     const char *zero = s->key->type == KEY_T_DURATION ? "0s" : s->key->type == KEY_T_BOOL ? "false" : "0";
@@ -472,7 +479,10 @@ static void set_field(const struct slot *s, char *base)
         if (s->key->warn)
             complain(s, DIAG_WARNING, s->n, "accepted, but it has no effect here");
         break;
-    case KEY_T_NOT_YET: complain(s, DIAG_ERROR, s->n, "not supported yet"); break;
+    case KEY_T_NOT_YET:
+        if (!turned_off(s->n))
+            complain(s, DIAG_ERROR, s->n, "not supported yet");
+        break;
     case KEY_T_END: break;
     }
 }

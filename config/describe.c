@@ -52,7 +52,7 @@ static bool has_min(const struct key *k)
 
 static bool has_max(const struct key *k)
 {
-    return k->min <= k->max && k->max < (k->type == KEY_T_DURATION ? 9e18 : 1e18);
+    return k->min <= k->max && k->max < (k->type == KEY_T_DURATION ? 9e17 : 1e18);
 }
 
 void key_put_range(struct buf *out, const struct key *k)

@@ -27,7 +27,7 @@ struct logs {
 struct prometheus {
     const char *host;
     int64_t port;
-    bool without_scope_info, without_units, without_type_suffix, labels_given;
+    bool without_scope_info, without_units, without_type_suffix, labels_given, host_given;
     struct str_list included, excluded;
 };
 
@@ -38,14 +38,14 @@ struct reader {
 
 struct metrics {
     const char *level, *address;
-    bool readers_given;
+    bool readers_given, views_given;
     struct item_list readers;
 };
 
 struct telemetry {
     struct logs logs;
     struct metrics metrics;
-    struct value traces, resource;
+    struct value resource;
 };
 
 static const char *const log_levels[] = {"debug", "info", "warn", "error", "dpanic", "panic", "fatal", NULL};
@@ -89,7 +89,7 @@ static const struct key labels_keys[] = {
 
 static const struct key prometheus_keys[] = {
     {.name = "host", .type = KEY_T_STR, .offset = KEY_AT(const char *, struct prometheus, host), .required = true, .dflt = "", KEY_ANY,
-     .doc = "Address to listen on."},
+     .set_offset_valid = true, .set_offset = offsetof(struct prometheus, host_given), .doc = "Address to listen on."},
     {.name = "port", .type = KEY_T_INT, .offset = KEY_AT(int64_t, struct prometheus, port), .required = true, .min = 0, .max = 65535,
      .doc = "TCP port to listen on."},
     KEY_BOOL(struct prometheus, without_scope_info, "true", "Leaves out the otel_scope labels."),
@@ -128,14 +128,24 @@ static const struct key metrics_keys[] = {
      .doc = "Endpoints; when absent, a Prometheus one on localhost:8888."},
     {.name = "address", .type = KEY_T_STR, .offset = KEY_AT(const char *, struct metrics, address), KEY_ANY,
      .doc = "The old way to say where the page is; readers is the new one."},
-    KEY_IGNORED("views", true, "Changing the names and buckets of the daemon's own metrics."),
+    {.name = "views", .type = KEY_T_IGNORED, KEY_ANY, .warn = true, .set_offset_valid = true,
+     .set_offset = offsetof(struct metrics, views_given), .doc = "Changing the names and buckets of the daemon's own metrics."},
+    KEY_END,
+};
+
+static const struct key traces_keys[] = {
+    KEY_IGNORED("level", false, "How much is traced."),
+    KEY_IGNORED("processors", true, "Sending the daemon's own traces away over OTLP."),
+    KEY_IGNORED("propagators", false, "Headers that carry the daemon's own trace context."),
+    KEY_IGNORED("sampler", false, "Sampling of the daemon's own traces."),
+    KEY_IGNORED("limits", false, "Limits of the daemon's own spans."),
     KEY_END,
 };
 
 const struct key telemetry_keys[] = {
     KEY_SECTION(struct telemetry, logs, logs_keys, "The daemon's own log."),
     KEY_SECTION(struct telemetry, metrics, metrics_keys, "The daemon's own metrics."),
-    KEY_VALUE(struct telemetry, traces, "Sending the daemon's own traces away; accepted, it has no effect."),
+    {.name = "traces", .type = KEY_T_SECTION, .offset = 0, .sub = traces_keys, KEY_ANY, .doc = "The daemon's own traces; there are none here."},
     KEY_VALUE(struct telemetry, resource, "Attributes that name this process in logs and metrics."),
     KEY_END,
 };
@@ -256,9 +266,12 @@ static void set_resource(struct loader *l, struct check *c, const struct value *
     put_attribute(l, &a, "service.version", TAILRACE_VERSION);
     if (v->type != VALUE_NONE && v->type != VALUE_NULL && v->type != VALUE_MAP)
         check_error(c, "resource", "expected a map of attributes");
+    bool listed = false, inline_ones = false;
     for (size_t i = 0; v->type == VALUE_MAP && i < v->n; i++) {
         const struct value *item = &v->items[i];
         const char *path = arena_printf(l->scratch, "resource.%s", v->names[i]);
+        listed |= strcmp(v->names[i], "attributes") == 0;
+        inline_ones |= !is_declarative(v->names[i]);
         if (strcmp(v->names[i], "attributes") == 0)
             put_listed(l, c, &a, item);
         else if (is_declarative(v->names[i]))
@@ -268,6 +281,8 @@ static void set_resource(struct loader *l, struct check *c, const struct value *
         else
             check_error(c, path, "a resource attribute is a string or null");
     }
+    if (listed && inline_ones)
+        check_error(c, "resource.attributes", "attributes cannot be used together with attributes written beside it");
     l->plan->resource = a.v;
     l->plan->n_resource = a.n;
 }
@@ -359,7 +374,7 @@ static void set_level(struct plan *p, const char *level)
 
 static void warn_open(struct check *c, const char *path, const char *host)
 {
-    if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || strcmp(host, "[::]") == 0 || !host[0])
+    if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || strcmp(host, "[::]") == 0)
         check_warn(c, path, "the metrics page is open on every interface of the machine");
 }
 
@@ -386,9 +401,12 @@ static void add_listed(struct loader *l, struct check *c, const struct reader *r
 {
     const char *path = arena_printf(l->scratch, "metrics.readers[%zu]", i);
     if (r->prometheus_given) {
-        warn_open(c, arena_printf(l->scratch, "%s.pull.exporter.prometheus.host", path), r->prometheus.host);
+        const char *host = arena_printf(l->scratch, "%s.pull.exporter.prometheus.host", path);
+        warn_open(c, host, r->prometheus.host);
         if (r->prometheus.host[0])
             add_reader(l, &r->prometheus);
+        else if (r->prometheus.host_given)
+            check_error(c, host, "the host must not be empty");
     } else if (!r->periodic_given) {
         check_error(c, path, "a reader has pull.exporter.prometheus (or periodic, which has no effect here)");
     }
@@ -401,25 +419,20 @@ static void set_metrics(struct loader *l, struct check *c, const struct metrics 
     set_level(l->plan, s->level);
     if (s->readers_given && s->readers.n == 0 && !s->address && !l->plan->metrics_off)
         check_error(c, "metrics.readers", "there is no reader: say level: none when no metrics are wanted");
+    if (s->views_given && l->plan->metrics_level != METRIC_DETAILED)
+        check_error(c, "metrics.views", "views can only be set when level is detailed");
     for (size_t i = 0; i < s->readers.n; i++)
         add_listed(l, c, &listed[i], i);
     if (s->address && s->address[0])
         add_address(l, c, s->address);
     else if (!s->readers_given)
-        add_reader(l, &(struct prometheus){"localhost", 8888, true, true, true, false, {0}, {0}});
+        add_reader(l, &(struct prometheus){.host = "localhost", .port = 8888, .without_scope_info = true, .without_units = true,
+                                           .without_type_suffix = true});
     if (l->plan->metrics_off)
         l->plan->n_readers = 0;
 }
 
 /* ---- all of it ---- */
-
-static bool traces_say_nothing(const struct value *v)
-{
-    for (size_t i = 0; v->type == VALUE_MAP && i < v->n; i++)
-        if (strcmp(v->names[i], "level") != 0)
-            return false;
-    return true;
-}
 
 void load_telemetry(struct loader *l, const struct node *n, struct pos at)
 {
@@ -442,6 +455,4 @@ void load_telemetry(struct loader *l, const struct node *n, struct pos at)
     l->plan->log.service_version = resource_value(l->plan, "service.version");
     l->plan->log.service_instance_id = resource_value(l->plan, "service.instance.id");
     set_metrics(l, &c, &t->metrics);
-    if (!traces_say_nothing(&t->traces))
-        check_warn(&c, "traces", "the daemon has no traces of its own: this has no effect");
 }

@@ -300,7 +300,8 @@ START_TEST(test_warning)
 }
 END_TEST
 
-static const char *const silent[] = {"    timeout: 0", "    size: 1e3", "    size: 08", "    ratio: 1", "    silent: {a: b}", "    size: 5.0"};
+static const char *const silent[] = {"    timeout: 0", "    size: 1e3", "    size: 08", "    ratio: 1", "    silent: {a: b}", "    size: 5.0",
+                                     "    future:", "    future: []", "    future: {enabled: false, x: 1}"};
 
 START_TEST(test_silent)
 {

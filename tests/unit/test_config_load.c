@@ -355,7 +355,7 @@ START_TEST(test_telemetry_without_effect)
                                           "    logs: {processors: [{batch: {}}]}\n"
                                           "    metrics: {level: detailed, views: [], readers: [{periodic: {exporter: {otlp: {}}}}]}");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
-    says(&l, "6:5: warning: service.telemetry.traces: the daemon has no traces of its own");
+    says(&l, "6:26: warning: service.telemetry.traces.processors: accepted, but it has no effect here\n");
     says(&l, "warning: service.telemetry.logs.processors: accepted, but it has no effect here\n");
     says(&l, "warning: service.telemetry.metrics.views: accepted, but it has no effect here\n");
     says(&l, "warning: service.telemetry.metrics.readers[0].periodic: accepted, but it has no effect here\n");
@@ -381,8 +381,12 @@ static const struct {
     {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a}}}}]}", "prometheus.port: this key is required\n"},
     {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a, port: '5'}}}}]}", "prometheus.port: expected an integer, \"5\" is a string\n"},
     {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a, port: 65536}}}}]}", "prometheus.port: 65536 is out of range: 0 to 65535\n"},
+    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: '', port: 5}}}}]}", "6:63: service.telemetry.metrics.readers[0].pull.exporter.prometheus.host: the host must not be empty\n"},
     {"    resource: {a: 5}", "6:19: service.telemetry.resource.a: a resource attribute is a string or null\n"},
     {"    resource: [a]", "6:5: service.telemetry.resource: expected a map of attributes\n"},
+    {"    resource: {a: b, attributes: [{name: c, value: d}]}", "6:22: service.telemetry.resource.attributes: attributes cannot be used together"},
+    {"    metrics: {views: []}", "6:15: service.telemetry.metrics.views: views can only be set when level is detailed\n"},
+    {"    traces: {foo: 5}", "6:14: service.telemetry.traces.foo: unknown key\n"},
     {"    unknown: 5", "6:5: service.telemetry.unknown: unknown key\n"},
 };
 
