@@ -43,7 +43,6 @@ struct http1_conn {
     bool complete;
     bool reusable;
     bool cancelled;
-    enum { LAST_NONE, LAST_NAME, LAST_VALUE } last;
     int status;
     struct buf fields, body;
 };
@@ -102,6 +101,8 @@ static void exchange_end(struct http1_conn *k, enum http1_end end, const char *r
     k->req = NULL;
     k->fields = k->body = (struct buf){0};
     r->conn = NULL;
+    if (end != HTTP1_END_RESPONSE) /* half a field may stand at their end */
+        buf_clear(&fields);
     r->on_done(r, &(struct http1_response){.end = end,
                                            .status = k->status,
                                            .body = slice_of(body.p, body.len),
@@ -173,64 +174,38 @@ static void settle(struct http1_conn *k)
 
 /* ---- llhttp ---- */
 
-static int add_text(struct http1_conn *k, const char *p, size_t n, bool lower)
+/* fields is "name NUL value NUL ...", trailers included. */
+static int on_name(llhttp_t *l, const char *p, size_t n)
 {
+    struct http1_conn *k = l->data;
     size_t at = k->fields.len;
 
     if (buf_add(&k->fields, p, n) != 0)
         return HPE_USER;
-    for (; lower && at < k->fields.len; at++)
+    for (; at < k->fields.len; at++)
         if (k->fields.p[at] >= 'A' && k->fields.p[at] <= 'Z')
             k->fields.p[at] += 32;
     return 0;
-}
-
-static int end_text(struct http1_conn *k)
-{
-    return k->last != LAST_NONE && buf_add(&k->fields, "", 1) != 0 ? HPE_USER : 0;
-}
-
-static int on_name(llhttp_t *l, const char *p, size_t n)
-{
-    struct http1_conn *k = l->data;
-
-    if (k->last == LAST_VALUE && end_text(k) != 0)
-        return HPE_USER;
-    k->last = LAST_NAME;
-    return add_text(k, p, n, true);
 }
 
 static int on_value(llhttp_t *l, const char *p, size_t n)
 {
     struct http1_conn *k = l->data;
 
-    if (k->last == LAST_NAME && end_text(k) != 0)
-        return HPE_USER;
-    k->last = LAST_VALUE;
-    return add_text(k, p, n, false);
+    return buf_add(&k->fields, p, n) != 0 ? HPE_USER : 0;
 }
 
-static int on_value_end(llhttp_t *l)
+static int on_text_end(llhttp_t *l)
 {
     struct http1_conn *k = l->data;
 
-    if (k->last != LAST_NAME) /* an empty value gives no on_value */
-        return 0;
-    if (end_text(k) != 0)
-        return HPE_USER;
-    k->last = LAST_VALUE;
-    return 0;
+    return buf_add(&k->fields, "", 1) != 0 ? HPE_USER : 0;
 }
 
 static int on_headers(llhttp_t *l)
 {
     struct http1_conn *k = l->data;
 
-    if (k->last == LAST_NAME && end_text(k) != 0)
-        return HPE_USER;
-    if (end_text(k) != 0)
-        return HPE_USER;
-    k->last = LAST_NONE;
     k->status = l->status_code;
     return k->status == 101 ? HPE_USER : 0; /* nobody asked for an upgrade */
 }
@@ -265,8 +240,9 @@ static int on_complete(llhttp_t *l)
 
 static const llhttp_settings_t parser_settings = {
     .on_header_field = on_name,
+    .on_header_field_complete = on_text_end,
     .on_header_value = on_value,
-    .on_header_value_complete = on_value_end,
+    .on_header_value_complete = on_text_end,
     .on_headers_complete = on_headers,
     .on_body = on_body,
     .on_message_complete = on_complete,
@@ -357,7 +333,6 @@ static void exchange_begin(struct http1_conn *k, struct http1_request *r)
     k->req = r;
     r->conn = k;
     k->heard = k->complete = k->reusable = k->cancelled = false;
-    k->last = LAST_NONE;
     k->status = 0;
     k->fields = (struct buf){.max = HTTP1_MAX_HEADERS};
     k->body = (struct buf){.max = HTTP1_MAX_BODY};

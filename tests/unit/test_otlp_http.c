@@ -293,7 +293,7 @@ struct framing {
 };
 static const struct framing framings[] = {
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", false, ANSWER_OK, true},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nTrailer: x\r\n\r\n", false, ANSWER_OK, true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nRetry-After: x\r\nEmpty:\r\n\r\n", false, ANSWER_OK, true},
     {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, ANSWER_OK, true},
     {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", false, ANSWER_OK, true},
     {"HTTP/1.1 200 OK\r\nEmpty:\r\nContent-Length: 0\r\n\r\n", false, ANSWER_OK, true},
