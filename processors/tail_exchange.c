@@ -110,9 +110,11 @@ static bool message_post(struct tail_exchange *x, unsigned to, struct tail_messa
     return true;
 }
 
-static void box_post(struct tail_exchange *x, unsigned to)
+/* True when anything was sent. */
+static bool box_post(struct tail_exchange *x, unsigned to)
 {
     struct tail_outbox *box = &x->boxes[to];
+    bool sent = false;
 
     if (box->n_runs) {
         struct tail_message *m = message_of(x, box);
@@ -126,20 +128,25 @@ static void box_post(struct tail_exchange *x, unsigned to)
         uint64_t n = m->n_spans;
 
         if (!message_post(x, to, m))
-            return;
+            break;
+        sent = true;
         x->waiting_spans -= n;
         box->waiting = next;
         if (!next)
             box->waiting_end = &box->waiting;
     }
+    return sent;
 }
 
 bool tail_exchange_post(struct tail_exchange *x)
 {
+    bool sent = false;
+
     for (unsigned to = 0; to < x->host->n_workers; to++)
         if (x->boxes[to].n_runs || x->boxes[to].waiting)
-            box_post(x, to);
-    host_send_flush(x->host);
+            sent |= box_post(x, to);
+    if (sent)
+        host_send_flush(x->host);
     return x->waiting_spans == 0;
 }
 

@@ -217,21 +217,16 @@ static uint32_t begin_trace(struct tail_sampler *s, const uint8_t id[static 16],
     return index;
 }
 
-struct run {
-    uint32_t first, n;
-    uint64_t hash;
-};
-
-static void file_run(struct tail_sampler *s, uint32_t part, const struct run *run)
+static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
 {
-    const struct span *sp = s->parts[part].payload->spans + run->first;
-    uint32_t n = run->n;
+    const struct span *sp = s->parts[run->part].payload->spans + run->first;
+    uint32_t part = run->part, n = run->n;
 
     if (answered_by_cache(s, part, sp, n))
         return;
-    uint32_t index = trace_table_find(&s->table, sp->trace_id, run->hash);
+    uint32_t index = trace_table_find(&s->table, sp->trace_id, hash);
     if (!index)
-        index = begin_trace(s, sp->trace_id, run->hash);
+        index = begin_trace(s, sp->trace_id, hash);
     if (UNLIKELY(!index)) {
         ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_MEMORY);
         return;
@@ -256,16 +251,29 @@ static void prefetch_last_record(const struct tail_sampler *s, uint64_t hash)
         __builtin_prefetch(seg_at(&s->log, last), 1);
 }
 
-static void file_runs(struct tail_sampler *s, uint32_t part, const struct run *runs, uint32_t n)
+/* Up to RUNS_AHEAD of them. */
+static void file_together(struct tail_sampler *s, const struct tail_run *runs, uint32_t n)
 {
+    uint64_t hashes[RUNS_AHEAD];
+
+    for (uint32_t i = 0; i < n; i++) {
+        hashes[i] = hash_u128(s->parts[runs[i].part].payload->spans[runs[i].first].trace_id);
+        trace_table_prefetch(&s->table, hashes[i]);
+    }
     for (uint32_t i = 0; i < n; i++)
-        trace_table_prefetch(&s->table, runs[i].hash);
+        trace_table_prefetch_entry(&s->table, hashes[i]);
     for (uint32_t i = 0; i < n; i++)
-        trace_table_prefetch_entry(&s->table, runs[i].hash);
+        prefetch_last_record(s, hashes[i]);
     for (uint32_t i = 0; i < n; i++)
-        prefetch_last_record(s, runs[i].hash);
-    for (uint32_t i = 0; i < n; i++)
-        file_run(s, part, &runs[i]);
+        file_run(s, &runs[i], hashes[i]);
+}
+
+void tail_sampler_file_runs(struct tail_sampler *s, const struct tail_run *runs, uint32_t n)
+{
+    for (uint32_t i = 0, some; i < n; i += some) {
+        some = n - i < RUNS_AHEAD ? n - i : RUNS_AHEAD;
+        file_together(s, runs + i, some);
+    }
 }
 
 static uint32_t run_length(const struct span *sp, uint32_t n)
@@ -281,7 +289,7 @@ void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, ui
                        struct tail_exchange *x)
 {
     struct payload *p = s->parts[part].payload;
-    struct run runs[RUNS_AHEAD];
+    struct tail_run runs[RUNS_AHEAD];
     uint32_t n_runs = 0;
 
     for (uint32_t i = first, end = first + n, len; i < end; i += len) {
@@ -293,13 +301,13 @@ void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, ui
             tail_exchange_add(x, owner, p, i, len);
             continue;
         }
-        runs[n_runs++] = (struct run){i, len, hash_u128(id)};
+        runs[n_runs++] = (struct tail_run){part, i, len};
         if (n_runs == RUNS_AHEAD) {
-            file_runs(s, part, runs, n_runs);
+            file_together(s, runs, n_runs);
             n_runs = 0;
         }
     }
-    file_runs(s, part, runs, n_runs);
+    file_together(s, runs, n_runs);
 }
 
 /* Late spans do not wait for the next tick. When they cannot go now, work() tries again. */

@@ -94,6 +94,9 @@ int tail_sampler_prepare(struct tail_sampler *s, const struct part *parts, uint3
 struct tail_exchange;
 void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, uint32_t n,
                        struct tail_exchange *x);
+/* The same for runs that are known already. */
+struct tail_run;
+void tail_sampler_file_runs(struct tail_sampler *s, const struct tail_run *runs, uint32_t n);
 void tail_sampler_done(struct tail_sampler *s);
 
 /* One second has passed. */

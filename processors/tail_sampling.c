@@ -149,8 +149,7 @@ static void tail_message(struct component *c, unsigned from_worker, void *msg)
     if (tail_sampler_prepare(&t->sampler, m->parts, m->n_parts, m->n_bytes, m->n_spans) != 0) {
         ledger_end(l, m->n_spans, FATE_DROPPED, DROP_MEMORY);
     } else {
-        for (uint32_t i = 0; i < m->n_runs; i++)
-            tail_sampler_file(&t->sampler, m->runs[i].part, m->runs[i].first, m->runs[i].n, NULL);
+        tail_sampler_file_runs(&t->sampler, m->runs, m->n_runs);
         tail_sampler_done(&t->sampler);
         after_filing(t);
     }
