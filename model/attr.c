@@ -65,6 +65,20 @@ bool field_next(struct field_iter *it, struct field *f)
     return true;
 }
 
+/* Steps over a field that is no LEN field: small varints and fixed sizes at once. */
+static inline const uint8_t *skip_scalar(uint32_t tag, const uint8_t *p, const uint8_t *end)
+{
+    size_t left = (size_t)(end - p);
+
+    if ((tag & 7) == WIRE_FIXED64 && left >= 8)
+        return p + 8;
+    if ((tag & 7) == WIRE_VARINT && left >= 1 && *p < 0x80)
+        return p + 1;
+    if ((tag & 7) == WIRE_FIXED32 && left >= 4)
+        return p + 4;
+    return wire_skip(tag, p, end);
+}
+
 /* The next LEN field `number`, skipping the rest with as little work as possible. */
 static inline bool next_body(struct field_iter *it, uint32_t number, const uint8_t **rec,
                              const uint8_t **body, const uint8_t **body_end)
@@ -72,25 +86,25 @@ static inline bool next_body(struct field_iter *it, uint32_t number, const uint8
     const uint8_t *p = it->p, *end = it->end;
 
     while (p < end) {
-        const uint8_t *start = p;
+        const uint8_t *start = p, *to = p;
         uint32_t tag;
 
         p = wire_u32(p, end, &tag);
         CHECK(p);
         if ((tag & 7) != WIRE_LEN) {
-            p = wire_skip(tag, p, end);
+            p = skip_scalar(tag, p, end);
             CHECK(p);
             continue;
         }
-        p = wire_body(p, end, body_end);
+        p = wire_body(p, end, &to);
         CHECK(p);
         if (tag >> 3 == number) {
             *rec = start;
             *body = p;
-            it->p = *body_end;
+            *body_end = it->p = to;
             return true;
         }
-        p = *body_end;
+        p = to;
     }
     it->p = end;
     return false;
@@ -109,9 +123,22 @@ struct slice field_bytes(struct slice message, uint32_t number)
 
 /* ---- attributes ---- */
 
+/* A span nearly always begins with its ids, fields 1, 2 and 4 of 16, 8 and 8 bytes: over them at once. */
+static inline const uint8_t *past_ids(const uint8_t *p)
+{
+    if (p[0] != WIRE_TAG(1, WIRE_LEN) || p[1] != 16 || p[18] != WIRE_TAG(2, WIRE_LEN) || p[19] != 8)
+        return p;
+    p += 28;
+    return p[0] == WIRE_TAG(4, WIRE_LEN) && p[1] == 8 ? p + 10 : p;
+}
+
 struct attr_iter attr_iter(struct slice message, uint32_t attributes_field)
 {
-    return (struct attr_iter){field_iter(message), attributes_field};
+    struct attr_iter it = {field_iter(message), attributes_field};
+
+    if (message.len >= 38 && attributes_field > 4)
+        it.fields.p = past_ids(message.p);
+    return it;
 }
 
 static void keyvalue_parse(struct attr *a, const uint8_t *p, const uint8_t *end)
@@ -130,33 +157,17 @@ static void keyvalue_parse(struct attr *a, const uint8_t *p, const uint8_t *end)
     }
 }
 
-/* As every encoder writes it: 0a len key 12 len value, lengths of one byte. */
-static inline bool keyvalue_usual(struct attr *a, const uint8_t *p, size_t n)
+/* Goes on to the next record, whatever stands before it and however it is written. */
+bool attr_next_any(struct attr_iter *it, struct attr *a)
 {
-    size_t key_len, value_len;
-
-    if (n < 4 || p[0] != WIRE_TAG(KEYVALUE_KEY, WIRE_LEN) || p[1] >= 0x80)
-        return false;
-    key_len = p[1];
-    if (n < 4 + key_len || p[2 + key_len] != WIRE_TAG(KEYVALUE_VALUE, WIRE_LEN))
-        return false;
-    value_len = p[3 + key_len];
-    if (value_len >= 0x80 || n != 4 + key_len + value_len)
-        return false;
-    a->key = slice_of(p + 2, key_len);
-    a->value = slice_of(p + 4 + key_len, value_len);
-    return true;
-}
-
-bool attr_next(struct attr_iter *it, struct attr *a)
-{
-    const uint8_t *rec, *body = NULL, *body_end = NULL;
+    const uint8_t *rec, *body, *body_end;
 
     if (!next_body(&it->fields, it->number, &rec, &body, &body_end))
         return false;
+    if (LIKELY(attr_usual(rec, (size_t)(body_end - rec), it->number, a)))
+        return true;
     a->rec = slice_of(rec, (size_t)(body_end - rec));
-    if (UNLIKELY(!keyvalue_usual(a, body, (size_t)(body_end - body))))
-        keyvalue_parse(a, body, body_end);
+    keyvalue_parse(a, body, body_end);
     return true;
 }
 

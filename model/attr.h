@@ -63,7 +63,34 @@ struct attr_iter {
     uint32_t number;
 };
 struct attr_iter attr_iter(struct slice message, uint32_t attributes_field);
-bool attr_next(struct attr_iter *it, struct attr *a);
+
+/* An attribute record right at p, as every encoder writes them: tag, length, 0a len key 12 len value,
+ * all lengths of one byte. False: it may be there in another shape, or further on. */
+static inline bool attr_usual(const uint8_t *p, size_t left, uint32_t number, struct attr *a)
+{
+    size_t n, key;
+
+    if (left < 6 || p[0] != (number << 3 | 2) || (n = p[1]) >= 0x80 || n < 4 || n > left - 2 ||
+        p[2] != (KEYVALUE_KEY << 3 | 2) || (key = p[3]) + 4 > n ||
+        p[4 + key] != (KEYVALUE_VALUE << 3 | 2) || n != 4 + key + p[5 + key])
+        return false;
+    a->rec = slice_of(p, 2 + n);
+    a->key = slice_of(p + 4, key);
+    a->value = slice_of(p + 6 + key, n - 4 - key);
+    return true;
+}
+
+bool attr_next_any(struct attr_iter *it, struct attr *a);
+
+static inline bool attr_next(struct attr_iter *it, struct attr *a)
+{
+    if (LIKELY(attr_usual(it->fields.p, (size_t)(it->fields.end - it->fields.p), it->number, a))) {
+        it->fields.p += a->rec.len;
+        return true;
+    }
+    return attr_next_any(it, a);
+}
+
 /* First entry with the key, as the Collector looks up. */
 bool attr_find(struct slice message, uint32_t attributes_field, struct slice key, struct attr *a);
 

@@ -18,6 +18,8 @@
 /* Bits of the fields a message knows, for walk_other. */
 #define UP_TO(n) ((2u << (n)) - 2)
 
+#define ALWAYS_INLINE __attribute__((always_inline))
+
 enum { STATUS_ODD = 255, KIND_ODD = 255, STATUS_MOST = 2, KIND_MOST = 5 };
 
 /* ---- helpers ---- */
@@ -195,18 +197,16 @@ static bool walk_value(struct walk *w, const uint8_t *p, const uint8_t *end, uns
     return true;
 }
 
-/* The values that make up nearly all attributes, when one member fills [p, end): a string, a small
- * number, a boolean, a double. False: look closer. */
-static inline bool usual_value(struct walk *w, const uint8_t *p, size_t n)
+/* The values that make up nearly all attributes, when one member fills [p, p + n): a string, a
+ * small number, a boolean, a double. How many of the bytes are text; -1: look closer. */
+static inline ptrdiff_t usual_value(const uint8_t *p, size_t n)
 {
-    if (LIKELY(n >= 2 && p[0] == LEN(1) && p[1] == n - 2 && n < 0x82)) {
-        walk_text(w, p + 2, n - 2);
-        return true;
-    }
-    if (n == 9 && p[0] == F64(4))
-        return true;
-    return (n == 2 && (p[0] == VAR(3) || p[0] == VAR(2)) && p[1] < 0x80) ||
-           (n == 3 && p[0] == VAR(3) && p[1] >= 0x80 && p[2] < 0x80);
+    if (LIKELY(n >= 2 && p[0] == LEN(1) && p[1] == n - 2 && n < 0x82))
+        return (ptrdiff_t)n;
+    if ((n == 9 && p[0] == F64(4)) || (n == 2 && (p[0] == VAR(3) || p[0] == VAR(2)) && p[1] < 0x80) ||
+        (n == 3 && p[0] == VAR(3) && p[1] >= 0x80 && p[2] < 0x80))
+        return 0;
+    return -1;
 }
 
 /* ---- attributes ---- */
@@ -229,8 +229,7 @@ static bool walk_keyvalue_closely(struct walk *w, const uint8_t *p, const uint8_
         } else if (tag == LEN(KEYVALUE_VALUE)) {
             values++;
             p = walk_body(w, p, end, &body_end);
-            if (!p || (!(depth < OTLP_MAX_DEPTH && usual_value(w, p, (size_t)(body_end - p))) &&
-                       !walk_value(w, p, body_end, depth)))
+            if (!p || !walk_value(w, p, body_end, depth))
                 return false;
             p = body_end;
         } else {
@@ -244,18 +243,19 @@ static bool walk_keyvalue_closely(struct walk *w, const uint8_t *p, const uint8_
     return true;
 }
 
-static inline bool walk_attribute(struct walk *w, const uint8_t *p, const uint8_t *end)
+/* Tags and short lengths are ASCII as well: one check covers key, value and what is between. */
+static inline ALWAYS_INLINE bool walk_attribute(struct walk *w, const uint8_t *p,
+                                                const uint8_t *end)
 {
     size_t n = (size_t)(end - p), key;
 
     if (LIKELY(n >= 4 && p[0] == LEN(KEYVALUE_KEY) && (key = p[1]) < 0x80 && n >= 4 + key)) {
         const uint8_t *v = p + 2 + key;
+        ptrdiff_t text = usual_value(v + 2, n - 4 - key);
 
-        if (LIKELY(v[0] == LEN(KEYVALUE_VALUE) && v[1] < 0x80 && v[1] == n - 4 - key &&
-                   usual_value(w, v + 2, v[1]))) {
-            walk_text(w, p + 2, key);
+        if (LIKELY(v[0] == LEN(KEYVALUE_VALUE) && v[1] < 0x80 && v[1] == n - 4 - key && text >= 0 &&
+                   utf8_all_ascii(p, 4 + key + (size_t)text, w->limit)))
             return true;
-        }
     }
     return walk_keyvalue_closely(w, p, end, 0);
 }
@@ -456,12 +456,44 @@ static const uint8_t *take_kind(struct walk *w, const uint8_t *p, const uint8_t 
     return p;
 }
 
+/* Attributes come one after the other: the run in a loop of its own. */
+static inline const uint8_t *take_attributes(struct walk *w, const uint8_t *p, const uint8_t *end)
+{
+    for (;;) {
+        const uint8_t *body_end;
+
+        p = walk_body(w, p, end, &body_end);
+        if (UNLIKELY(!p || !walk_attribute(w, p, body_end)))
+            return NULL;
+        p = body_end;
+        if (p == end || *p != LEN(SPAN_ATTRIBUTES))
+            return p;
+        p++;
+    }
+}
+
+/* How nearly every encoder begins: both ids, then the parent's if there is one. */
+static inline const uint8_t *usual_start(const uint8_t *p, const uint8_t *end, struct span *s)
+{
+    if (UNLIKELY(end - p < 38 || p[0] != LEN(SPAN_TRACE_ID) || p[1] != 16 ||
+                 p[18] != LEN(SPAN_SPAN_ID) || p[19] != 8))
+        return p;
+    memcpy(s->trace_id, p + 2, 16);
+    memcpy(s->span_id, p + 20, 8);
+    if (p[28] != LEN(SPAN_PARENT_ID) || p[29] != 8)
+        return p + 28;
+    if (load_le64(p + 30) != 0)
+        s->flags = 0;
+    return p + 38;
+}
+
 bool walk_span(struct walk *w, const uint8_t *p, const uint8_t *end, struct span *s)
 {
     bool status_seen = false;
     const uint8_t *id = NULL;
 
     s->flags = SPAN_ROOT;
+    p = usual_start(p, end, s);
     while (p < end) {
         uint32_t tag;
 
@@ -470,7 +502,7 @@ bool walk_span(struct walk *w, const uint8_t *p, const uint8_t *end, struct span
             return false;
         switch (tag) {
         case LEN(SPAN_ATTRIBUTES):
-            p = take_attribute(w, p, end);
+            p = take_attributes(w, p, end);
             break;
         case LEN(SPAN_TRACE_ID):
             p = take_id(w, p, end, 16, &id, trace_id_text);

@@ -75,18 +75,32 @@ static inline bool utf8_all_ascii_short(const uint8_t *p, size_t n)
     return n == 0 || !((p[0] | p[n / 2] | p[n - 1]) & 0x80);
 }
 
+#ifdef __SSE2__
+static inline uint64_t utf8_high_bits16(const uint8_t *p)
+{
+    return (uint64_t)(uint32_t)_mm_movemask_epi8(utf8_load16(p));
+}
+
+/* Less than 64 bytes with 64 to read: no branch on the length. */
+static inline bool utf8_all_ascii_under64(const uint8_t *p, size_t n)
+{
+    uint64_t high = utf8_high_bits16(p) | utf8_high_bits16(p + 16) << 16 |
+                    utf8_high_bits16(p + 32) << 32 | utf8_high_bits16(p + 48) << 48;
+
+    return !(high & (((uint64_t)1 << n) - 1));
+}
+#endif
+
 /* limit: end of the memory that may be read, at or after p + n. */
 static inline bool utf8_all_ascii(const uint8_t *p, size_t n, const uint8_t *limit)
 {
-    if (n >= 16)
-        return utf8_all_ascii_16up(p, n);
 #ifdef __SSE2__
-    if (LIKELY(limit - p >= 16))
-        return !((uint32_t)_mm_movemask_epi8(utf8_load16(p)) & ((1u << n) - 1));
+    if (LIKELY(n < 64 && limit - p >= 64))
+        return utf8_all_ascii_under64(p, n);
 #else
     (void)limit;
 #endif
-    return utf8_all_ascii_short(p, n);
+    return n >= 16 ? utf8_all_ascii_16up(p, n) : utf8_all_ascii_short(p, n);
 }
 
 #endif

@@ -2,7 +2,7 @@
 /* The rarer half of the wire format readers. See wire.h. */
 #include "model/wire.h"
 
-const uint8_t *wire_varint_long(const uint8_t *p, const uint8_t *end, uint64_t *v)
+struct wire_number wire_varint_long(const uint8_t *p, const uint8_t *end)
 {
     uint64_t value = 0;
 
@@ -10,23 +10,19 @@ const uint8_t *wire_varint_long(const uint8_t *p, const uint8_t *end, uint64_t *
         uint8_t byte = *p++;
 
         value |= (uint64_t)(byte & 0x7f) << (7 * i);
-        if (byte < 0x80) {
-            *v = value;
-            return p;
-        }
+        if (byte < 0x80)
+            return (struct wire_number){p, value};
     }
-    return NULL;
+    return (struct wire_number){0};
 }
 
-const uint8_t *wire_u32_long(const uint8_t *p, const uint8_t *end, uint32_t *v)
+struct wire_number wire_u32_long(const uint8_t *p, const uint8_t *end)
 {
-    uint64_t value;
-    const uint8_t *next = wire_varint_long(p, end, &value);
+    struct wire_number n = wire_varint_long(p, end);
 
-    if (!next || next - p > LENGTH_MAX_BYTES || value > UINT32_MAX)
-        return NULL;
-    *v = (uint32_t)value;
-    return next;
+    if (!n.next || n.next - p > LENGTH_MAX_BYTES || n.v > UINT32_MAX)
+        return (struct wire_number){0};
+    return n;
 }
 
 const uint8_t *wire_skip(uint32_t tag, const uint8_t *p, const uint8_t *end)

@@ -35,10 +35,14 @@ static inline uint32_t load_le32(const uint8_t *p)
     return le32toh(v);
 }
 
-/* Any length. NULL: cut off, or more than ten bytes. */
-const uint8_t *wire_varint_long(const uint8_t *p, const uint8_t *end, uint64_t *v);
+/* A number and where it ends; by value, so that it travels in registers. */
+struct wire_number {
+    const uint8_t *next; /* NULL: cut off or too long */
+    uint64_t v;
+};
+struct wire_number wire_varint_long(const uint8_t *p, const uint8_t *end);
 /* At most LENGTH_MAX_BYTES and 32 bits. */
-const uint8_t *wire_u32_long(const uint8_t *p, const uint8_t *end, uint32_t *v);
+struct wire_number wire_u32_long(const uint8_t *p, const uint8_t *end);
 
 static inline const uint8_t *wire_varint(const uint8_t *p, const uint8_t *end, uint64_t *v)
 {
@@ -46,7 +50,10 @@ static inline const uint8_t *wire_varint(const uint8_t *p, const uint8_t *end, u
         *v = *p;
         return p + 1;
     }
-    return wire_varint_long(p, end, v);
+    struct wire_number long_one = wire_varint_long(p, end);
+
+    *v = long_one.v;
+    return long_one.next;
 }
 
 static inline const uint8_t *wire_u32(const uint8_t *p, const uint8_t *end, uint32_t *v)
@@ -59,7 +66,10 @@ static inline const uint8_t *wire_u32(const uint8_t *p, const uint8_t *end, uint
         *v = (uint32_t)(p[0] & 0x7f) | (uint32_t)p[1] << 7;
         return p + 2;
     }
-    return wire_u32_long(p, end, v);
+    struct wire_number long_one = wire_u32_long(p, end);
+
+    *v = (uint32_t)long_one.v;
+    return long_one.next;
 }
 
 /* A length and room for as many bytes: the start of the body, its end in *body_end. */
