@@ -134,6 +134,7 @@ static int put(struct encoded *e, const void *p, size_t len)
 {
     struct iovec *last = e->n_iov ? &e->iov[e->n_iov - 1] : NULL;
 
+    CHECK(e->iov || e->cap_iov == 0);
     e->len += len;
     if (last && (const uint8_t *)last->iov_base + last->iov_len == p) {
         last->iov_len += len;
