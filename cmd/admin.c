@@ -2,8 +2,9 @@
 /*
  * The admin side.
  *
- *   GET /metrics -> job -> graph_scrape: every worker copies its numbers -> rendered on main -> answer
- *   GET /debug/memory, /debug/pipelines: the same scrape as plain text, for loopback clients only
+ *   GET /metrics -> job -> graph_scrape: every worker copies its numbers -> rendered on main ->
+ * answer GET /debug/memory, /debug/pipelines: the same scrape as plain text, for loopback clients
+ * only
  *
  * Nothing here can hold up a worker for longer than the copy of its own counters, and a page is
  * never older than its request. A job keeps the admin alive until its scrape has come back, also
@@ -66,14 +67,18 @@ static void render_pipelines(struct job *j, const struct graph_scrape *s, struct
     for (size_t i = 0; i < s->n_ledgers; i++) {
         const struct ledger *l = &s->ledgers[i];
 
-        buf_putf(out, "%s\n  accepted     %12llu\n  exported     %12llu\n  sampled out  %12llu\n  filtered     %12llu\n",
+        buf_putf(out,
+                 "%s\n  accepted     %12llu\n  exported     %12llu\n  sampled out  %12llu\n  "
+                 "filtered     %12llu\n",
                  plan->pipelines[i].id, (unsigned long long)l->accepted,
-                 (unsigned long long)l->fate[FATE_EXPORTED], (unsigned long long)l->fate[FATE_SAMPLED_OUT],
+                 (unsigned long long)l->fate[FATE_EXPORTED],
+                 (unsigned long long)l->fate[FATE_SAMPLED_OUT],
                  (unsigned long long)l->fate[FATE_FILTERED]);
         for (int r = 0; r < DROP_REASONS; r++)
             if (l->dropped[r])
                 buf_putf(out, "  dropped      %12llu  %s: %s\n", (unsigned long long)l->dropped[r],
-                         drop_reason_name((enum drop_reason)r), drop_reason_text((enum drop_reason)r));
+                         drop_reason_name((enum drop_reason)r),
+                         drop_reason_text((enum drop_reason)r));
         buf_putf(out, "  held         %12lld\n", (long long)ledger_held(l));
     }
 }
@@ -86,8 +91,9 @@ static void render_memory(struct job *j, const struct graph_scrape *s, struct bu
     for (int o = 0; o < MEM_OWNERS; o++)
         buf_putf(out, "%-12s %14llu\n", mem_owner_name((enum mem_owner)o),
                  (unsigned long long)budget_used_by(b, (enum mem_owner)o));
-    buf_putf(out, "%-12s %14llu\n%-12s %14llu\n%-12s %14llu\n", "used", (unsigned long long)budget_used(b),
-             "soft limit", (unsigned long long)budget_soft(b), "limit", (unsigned long long)budget_limit(b));
+    buf_putf(out, "%-12s %14llu\n%-12s %14llu\n%-12s %14llu\n", "used",
+             (unsigned long long)budget_used(b), "soft limit", (unsigned long long)budget_soft(b),
+             "limit", (unsigned long long)budget_limit(b));
 }
 
 /* ---- jobs ---- */
@@ -121,7 +127,8 @@ static const struct page {
     bool loopback_only;
     void (*render)(struct job *j, const struct graph_scrape *s, struct buf *out);
 } pages[] = {
-    {"/metrics", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", false, render_metrics},
+    {"/metrics", "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", false,
+     render_metrics},
     {"/debug/pipelines", "text/plain; charset=utf-8", true, render_pipelines},
     {"/debug/memory", "text/plain; charset=utf-8", true, render_memory},
 };
@@ -146,7 +153,8 @@ static void on_request(void *ctx, struct page_request *r)
 
 /* ---- life ---- */
 
-static int start_reader(struct admin *a, const struct plan_metrics_reader *set, struct loop *loop, struct err *err)
+static int start_reader(struct admin *a, const struct plan_metrics_reader *set, struct loop *loop,
+                        struct err *err)
 {
     struct reader *r = &a->readers[a->n_readers];
     char endpoint[300], bound[64];
@@ -162,8 +170,9 @@ static int start_reader(struct admin *a, const struct plan_metrics_reader *set, 
     return 0;
 }
 
-struct admin *admin_new(struct graph *g, const struct plan *plan, struct loop *main_loop, struct metric_set *set,
-                        struct budget *budget, struct log log, struct err *err)
+struct admin *admin_new(struct graph *g, const struct plan *plan, struct loop *main_loop,
+                        struct metric_set *set, struct budget *budget, struct log log,
+                        struct err *err)
 {
     struct admin *a = mem_alloc(sizeof(*a));
 

@@ -17,25 +17,48 @@
 #include "platform/clock.h"
 
 enum row {
-    ACCEPTED, EXPORTED, SAMPLED_OUT, FILTERED, DROPPED, HELD,
-    MEM_USED, MEM_SOFT, MEM_LIMIT, LINES_LOST, STALLS,
-    UPTIME, CPU, RSS, HEAP, SYS_MEMORY, HANDLER_ERRORS, TARGET_INFO, ROWS
+    ACCEPTED,
+    EXPORTED,
+    SAMPLED_OUT,
+    FILTERED,
+    DROPPED,
+    HELD,
+    MEM_USED,
+    MEM_SOFT,
+    MEM_LIMIT,
+    LINES_LOST,
+    STALLS,
+    UPTIME,
+    CPU,
+    RSS,
+    HEAP,
+    SYS_MEMORY,
+    HANDLER_ERRORS,
+    TARGET_INFO,
+    ROWS
 };
 
-#define ROW(name_, type_, unit_, help_) \
-    {.name = (name_), .type = (type_), .level = METRIC_BASIC, .unit = (unit_), .help = (help_), .from_start = true}
+#define ROW(name_, type_, unit_, help_)                                                            \
+    {                                                                                              \
+        .name = (name_), .type = (type_), .level = METRIC_BASIC, .unit = (unit_), .help = (help_), \
+        .from_start = true                                                                         \
+    }
 
 const struct metric_row admin_metrics[] = {
     [ACCEPTED] = ROW("tailrace_pipeline_accepted_spans", METRIC_COUNTER, "{spans}",
-                     "Spans that entered the pipeline; equals exported + sampled out + filtered + dropped + held."),
+                     "Spans that entered the pipeline; equals exported + sampled out + filtered + "
+                     "dropped + held."),
     [EXPORTED] = ROW("tailrace_pipeline_exported_spans", METRIC_COUNTER, "{spans}",
                      "Spans that every exporter of the pipeline delivered."),
     [SAMPLED_OUT] = ROW("tailrace_pipeline_sampled_out_spans", METRIC_COUNTER, "{spans}",
                         "Spans of traces that sampling decided not to keep."),
     [FILTERED] = ROW("tailrace_pipeline_filtered_spans", METRIC_COUNTER, "{spans}",
                      "Spans that a processor removed because its configuration says so."),
-    [DROPPED] = {.name = "tailrace_pipeline_dropped_spans", .type = METRIC_COUNTER, .level = METRIC_BASIC,
-                 .unit = "{spans}", .help = "Spans lost or given back, by reason."},
+    [DROPPED] = {.name = "tailrace_pipeline_dropped_spans",
+                 .type = METRIC_COUNTER,
+                 .level = METRIC_BASIC,
+                 .unit = "{spans}",
+                 .help = "Spans lost or given back, by reason."},
     [HELD] = ROW("tailrace_pipeline_held_spans", METRIC_GAUGE, "{spans}",
                  "Spans now in the pipeline: in processors, queues, or on their way."),
     [MEM_USED] = ROW("tailrace_memory_used_bytes", METRIC_GAUGE, "By",
@@ -49,9 +72,12 @@ const struct metric_row admin_metrics[] = {
     [STALLS] = ROW("tailrace_loop_stalls", METRIC_COUNTER, "{turns}",
                    "Turns of an event loop that took over 100 ms."),
     [UPTIME] = ROW("otelcol_process_uptime", METRIC_COUNTER, "s", "Uptime of the process. [Alpha]"),
-    [CPU] = ROW("otelcol_process_cpu_seconds", METRIC_COUNTER, "s", "CPU time of the process, user and system. [Alpha]"),
-    [RSS] = ROW("otelcol_process_memory_rss", METRIC_GAUGE, "By", "Resident memory of the process. [Alpha]"),
-    [HEAP] = ROW("otelcol_process_runtime_heap_alloc_bytes", METRIC_GAUGE, "By", "Bytes allocated and in use. [Alpha]"),
+    [CPU] = ROW("otelcol_process_cpu_seconds", METRIC_COUNTER, "s",
+                "CPU time of the process, user and system. [Alpha]"),
+    [RSS] = ROW("otelcol_process_memory_rss", METRIC_GAUGE, "By",
+                "Resident memory of the process. [Alpha]"),
+    [HEAP] = ROW("otelcol_process_runtime_heap_alloc_bytes", METRIC_GAUGE, "By",
+                 "Bytes allocated and in use. [Alpha]"),
     [SYS_MEMORY] = ROW("otelcol_process_runtime_total_sys_memory_bytes", METRIC_GAUGE, "By",
                        "Bytes the allocator has obtained from the system. [Alpha]"),
     [HANDLER_ERRORS] = ROW("promhttp_metric_handler_errors_total", METRIC_COUNTER, "",
@@ -74,7 +100,8 @@ struct admin_rows {
     uint64_t started_ns;
 };
 
-static struct series *labelled(struct admin_rows *r, enum row row, const char *name, const char *value)
+static struct series *labelled(struct admin_rows *r, enum row row, const char *name,
+                               const char *value)
 {
     return metric_series(r->set, &admin_metrics[row], &(struct metric_label){name, value}, 1);
 }
@@ -110,14 +137,16 @@ static void make_target_info(struct admin_rows *r)
     struct metric_label *labels = mem_alloc_array(n + 1, sizeof(*labels));
 
     for (size_t i = 0; i < n; i++)
-        labels[i] = (struct metric_label){label_name(r->plan->resource[i].name), r->plan->resource[i].value};
+        labels[i] = (struct metric_label){label_name(r->plan->resource[i].name),
+                                          r->plan->resource[i].value};
     series_set(metric_series(r->set, &admin_metrics[TARGET_INFO], labels, n), 1);
     for (size_t i = 0; i < n; i++)
         free((char *)labels[i].name);
     free(labels);
 }
 
-static const enum row without_labels[] = {MEM_SOFT, MEM_LIMIT, LINES_LOST, STALLS, UPTIME, CPU, RSS, HEAP, SYS_MEMORY};
+static const enum row without_labels[] = {MEM_SOFT, MEM_LIMIT, LINES_LOST, STALLS,    UPTIME,
+                                          CPU,      RSS,       HEAP,       SYS_MEMORY};
 
 struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *set)
 {
@@ -132,7 +161,8 @@ struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *se
     for (int o = 0; o < MEM_OWNERS; o++)
         r->memory[o] = labelled(r, MEM_USED, "owner", mem_owner_name((enum mem_owner)o));
     for (size_t i = 0; i < ARRAY_LEN(without_labels); i++)
-        r->plain[without_labels[i]] = metric_series(set, &admin_metrics[without_labels[i]], NULL, 0);
+        r->plain[without_labels[i]] =
+            metric_series(set, &admin_metrics[without_labels[i]], NULL, 0);
     series_set(labelled(r, HANDLER_ERRORS, "cause", "encoding"), 0);
     series_set(labelled(r, HANDLER_ERRORS, "cause", "gathering"), 0);
     make_target_info(r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's own numbers as series of the main metric set. Private to cmd/admin*.c. Main thread. */
+/* The daemon's own numbers as series of the main metric set. Private to cmd/admin*.c. Main thread.
+ */
 #ifndef TAILRACE_CMD_ADMIN_ROWS_H
 #define TAILRACE_CMD_ADMIN_ROWS_H
 

@@ -6,10 +6,10 @@
  *   first SIGINT or SIGTERM -> graph_drain -> done -> everything freed in the opposite order
  *   second one -> the end, at once
  *
- * The main thread owns the control loop: signals, admin pages, extensions, the conduct of the drain.
- * Data never passes through it. Whatever cannot be started ends the process before anything has
- * been accepted. Signals are caught from before the first component starts, so that one that comes
- * early stops the daemon as soon as it runs.
+ * The main thread owns the control loop: signals, admin pages, extensions, the conduct of the
+ * drain. Data never passes through it. Whatever cannot be started ends the process before anything
+ * has been accepted. Signals are caught from before the first component starts, so that one that
+ * comes early stops the daemon as soon as it runs.
  */
 #include "cmd/daemon.h"
 
@@ -66,7 +66,8 @@ static void log_ledger(void *ctx, const struct graph_scrape *s)
         put_drops(&drops, l);
         log_info(&d->log, "Span ledger", LOG_STR("pipeline", d->plan->pipelines[i].id),
                  LOG_UINT("accepted", l->accepted), LOG_UINT("exported", l->fate[FATE_EXPORTED]),
-                 LOG_UINT("sampled_out", l->fate[FATE_SAMPLED_OUT]), LOG_UINT("filtered", l->fate[FATE_FILTERED]),
+                 LOG_UINT("sampled_out", l->fate[FATE_SAMPLED_OUT]),
+                 LOG_UINT("filtered", l->fate[FATE_FILTERED]),
                  LOG_UINT("dropped", l->fate[FATE_DROPPED]), LOG_INT("held", ledger_held(l)),
                  LOG_STR("dropped_by_reason", (const char *)drops.p));
     }
@@ -102,7 +103,8 @@ static void on_stop_signal(void *ctx, int signum)
     struct daemon *d = ctx;
 
     if (d->stopping) {
-        log_warn(&d->log, "Second signal, not waiting any longer", LOG_STR("signal", signal_name(signum)));
+        log_warn(&d->log, "Second signal, not waiting any longer",
+                 LOG_STR("signal", signal_name(signum)));
         _exit(1);
     }
     d->stopping = true;
@@ -115,8 +117,10 @@ static void on_hangup(void *ctx, int signum)
 {
     struct daemon *d = ctx;
 
-    log_warn(&d->log, "The configuration cannot be changed while running; nothing changed, restart to apply it",
-             LOG_STR("signal", signal_name(signum)));
+    log_warn(
+        &d->log,
+        "The configuration cannot be changed while running; nothing changed, restart to apply it",
+        LOG_STR("signal", signal_name(signum)));
 }
 
 /* ---- start ---- */
@@ -157,8 +161,8 @@ static int start(struct daemon *d, struct err *err)
 {
     if (open_log(d, err) < 0)
         return -1;
-    log_info(&d->log, "Starting tailrace...", LOG_STR("Version", TAILRACE_VERSION), LOG_UINT("NumCPU", cpu_count()),
-             LOG_UINT("Workers", d->o.workers));
+    log_info(&d->log, "Starting tailrace...", LOG_STR("Version", TAILRACE_VERSION),
+             LOG_UINT("NumCPU", cpu_count()), LOG_UINT("Workers", d->o.workers));
     if (build(d, err) < 0)
         return -1;
     d->admin = admin_new(d->graph, d->plan, d->loop, d->metrics, d->budget, d->log, err);

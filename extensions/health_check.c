@@ -29,11 +29,13 @@ static const struct key response_body_keys[] = {
 };
 
 static const struct key health_keys[] = {
-    KEY_STR(struct health_settings, endpoint, "localhost:13133", "Address to listen on, host:port."),
+    KEY_STR(struct health_settings, endpoint, "localhost:13133",
+            "Address to listen on, host:port."),
     KEY_STR(struct health_settings, path, "/", "Path of the page; all others are 404."),
     KEY_OPTIONAL(struct health_settings, response_body, SECTION_DEFAULT_OFF, response_body_keys,
                  "Bodies to send instead of the JSON default."),
-    KEY_IGNORED("check_collector_pipeline", true, "Broken in the Collector, too; the status follows the pipelines."),
+    KEY_IGNORED("check_collector_pipeline", true,
+                "Broken in the Collector, too; the status follows the pipelines."),
     KEY_IGNORED("cors", true, "Probes are not browsers."),
     KEY_IGNORED("include_metadata", false, "Of no meaning for this page."),
     KEY_IGNORED("max_request_body_size", false, "Requests with a body are refused."),
@@ -119,7 +121,8 @@ static void put_default(struct buf *out, bool ready, uint64_t since_ns)
     uint64_t now = clock_wall_ns();
 
     if (!ready) {
-        buf_puts(out, "{\"status\":\"Server not available\",\"upSince\":\"0001-01-01T00:00:00Z\",\"uptime\":\"\"}");
+        buf_puts(out, "{\"status\":\"Server not "
+                      "available\",\"upSince\":\"0001-01-01T00:00:00Z\",\"uptime\":\"\"}");
         return;
     }
     buf_puts(out, "{\"status\":\"Server available\",\"upSince\":\"");

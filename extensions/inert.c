@@ -9,7 +9,8 @@
 #include "extensions/extensions.h"
 
 static const struct key zpages_keys[] = {
-    KEY_IGNORED("endpoint", true, "Pages of this kind are not served; the metrics address has /debug pages instead."),
+    KEY_IGNORED("endpoint", true,
+                "Pages of this kind are not served; the metrics address has /debug pages instead."),
     KEY_IGNORED("expvar", true, "There are no expvars."),
     KEY_IGNORED("tls", true, "Pages of this kind are not served."),
     KEY_IGNORED("auth", true, "Pages of this kind are not served."),

@@ -18,7 +18,13 @@
 #include "platform/list.h"
 #include "platform/mem.h"
 
-enum { MAX_CONNS = 128, MAX_HEADER_BYTES = 16384, IDLE_MS = 60000, SWEEP_MS = 5000, GZIP_FROM_BYTES = 1024 };
+enum {
+    MAX_CONNS = 128,
+    MAX_HEADER_BYTES = 16384,
+    IDLE_MS = 60000,
+    SWEEP_MS = 5000,
+    GZIP_FROM_BYTES = 1024
+};
 
 struct pages {
     struct loop *loop;
@@ -38,7 +44,7 @@ struct page_conn {
     struct conn *conn;
     struct http1 *http;
     struct page_request *request; /* being read, or unanswered */
-    uint64_t active_ns; /* accepted, or answered: bytes alone keep no connection open */
+    uint64_t active_ns;           /* accepted, or answered: bytes alone keep no connection open */
     bool feeding, shut;
 };
 
@@ -74,7 +80,8 @@ static void on_header(void *ctx, struct slice name, struct slice value)
 
     if (!pc->request)
         (void)request_new(pc);
-    if (slice_eq(name, slice_str("accept-encoding")) && mentions(value, "gzip") && !mentions(value, "gzip;q=0"))
+    if (slice_eq(name, slice_str("accept-encoding")) && mentions(value, "gzip") &&
+        !mentions(value, "gzip;q=0"))
         pc->request->gzip = true;
 }
 
@@ -84,13 +91,14 @@ static void refuse(struct page_conn *pc, int status, const char *text)
 
     if (pc->request)
         request_free(pc->request);
-    http1_respond(pc->http, status, "text/plain; charset=utf-8", status == 405 ? &allow : NULL, status == 405,
-                  slice_str(text), status != 405);
+    http1_respond(pc->http, status, "text/plain; charset=utf-8", status == 405 ? &allow : NULL,
+                  status == 405, slice_str(text), status != 405);
 }
 
 static bool is_loopback(const char *ip)
 {
-    return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0 || strncmp(ip, "::ffff:127.", 11) == 0;
+    return strncmp(ip, "127.", 4) == 0 || strcmp(ip, "::1") == 0 ||
+           strncmp(ip, "::ffff:127.", 11) == 0;
 }
 
 static void on_request(void *ctx, const struct http1_head *head)
@@ -131,8 +139,11 @@ static void on_bad(void *ctx, int status, const char *text)
     refuse(ctx, status, text);
 }
 
-static const struct http1_ops http_ops = {
-    .on_header = on_header, .on_request = on_request, .on_body = on_body, .on_end = on_end, .on_bad = on_bad};
+static const struct http1_ops http_ops = {.on_header = on_header,
+                                          .on_request = on_request,
+                                          .on_body = on_body,
+                                          .on_end = on_end,
+                                          .on_bad = on_bad};
 
 /* ---- connections ---- */
 
@@ -245,8 +256,8 @@ static void on_sweep(void *ctx)
 
 /* ---- public ---- */
 
-struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 64], pages_handler *handler,
-                        void *ctx, struct err *err)
+struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 64],
+                        pages_handler *handler, void *ctx, struct err *err)
 {
     struct pages *s = mem_alloc(sizeof(*s));
 
@@ -291,7 +302,8 @@ static bool compressed(struct pages *s, struct slice body, struct buf *out)
 
 void page_respond(struct page_request **rp, int status, const char *content_type, struct slice body)
 {
-    static const struct http1_field encoding[] = {{"Content-Encoding", "gzip"}, {"Vary", "Accept-Encoding"}};
+    static const struct http1_field encoding[] = {{"Content-Encoding", "gzip"},
+                                                  {"Vary", "Accept-Encoding"}};
     struct page_request *r = *rp;
     struct page_conn *pc = r->conn;
     struct buf small = {0};

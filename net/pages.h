@@ -30,8 +30,8 @@ struct page_request {
 typedef void pages_handler(void *ctx, struct page_request *r);
 
 /* bound: see listener_new(). NULL with err when the endpoint cannot be had. */
-struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 64], pages_handler *handler,
-                        void *ctx, struct err *err) MUST_USE;
+struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 64],
+                        pages_handler *handler, void *ctx, struct err *err) MUST_USE;
 void pages_free(struct pages **p); /* fine on NULL */
 
 /* Takes the request. */

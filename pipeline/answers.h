@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Several answers made into one: the worst wins, its code and text with it, the longest pause.
- * Order of badness: OK, RETRY, EXHAUSTED, REJECTED: when one branch can never take the data, sending
- * it again to all of them is of no use. Threads: one worker.
+ * Order of badness: OK, RETRY, EXHAUSTED, REJECTED: when one branch can never take the data,
+ * sending it again to all of them is of no use. Threads: one worker.
  */
 #ifndef TAILRACE_PIPELINE_ANSWERS_H
 #define TAILRACE_PIPELINE_ANSWERS_H
@@ -11,8 +11,8 @@
 
 struct answers {
     unsigned outstanding;
-    struct answer_detail worst; /* text points to text below */
-    char text[512];             /* different texts, joined by "; " */
+    struct answer_detail worst;      /* text points to text below */
+    char text[512];                  /* different texts, joined by "; " */
     void (*done)(struct answers *a); /* all have answered; may free a */
 };
 

@@ -17,7 +17,8 @@
 
 /* ---- nodes ---- */
 
-static struct node *find_node(struct graph *g, const struct plan_component *pc, const struct plan_pipeline *p)
+static struct node *find_node(struct graph *g, const struct plan_component *pc,
+                              const struct plan_pipeline *p)
 {
     const struct plan_pipeline *key = pc->type->kind == PROCESSOR ? p : NULL;
 
@@ -37,7 +38,8 @@ static void add_nodes(struct graph *g, const struct plan_component **pcs, size_t
     const struct plan_pipeline *p = &g->plan->pipelines[pipeline];
 
     for (size_t i = 0; i < n; i++) {
-        CHECK(pcs[i] >= g->plan->components && pcs[i] < g->plan->components + g->plan->n_components);
+        CHECK(pcs[i] >= g->plan->components &&
+              pcs[i] < g->plan->components + g->plan->n_components);
         if (find_node(g, pcs[i], p))
             continue;
         g->nodes[g->n_nodes++] = (struct node){
@@ -83,7 +85,8 @@ static void build_extension_nodes(struct graph *g)
 
 /* ---- stages ---- */
 
-/* The node after step k of a pipeline is later than the node at it. Returns whether anything moved. */
+/* The node after step k of a pipeline is later than the node at it. Returns whether anything moved.
+ */
 static bool order(struct node *before, struct node *after)
 {
     if (after->stage > before->stage)
@@ -212,7 +215,8 @@ static int create_instances(struct worker *w, struct node *nodes, struct err *er
 
 /* ---- connections, on one worker ---- */
 
-static struct component *on_worker(struct worker *w, const struct plan_component *pc, const struct plan_pipeline *p)
+static struct component *on_worker(struct worker *w, const struct plan_component *pc,
+                                   const struct plan_pipeline *p)
 {
     return w->instances[find_node(w->g, pc, p) - w->g->nodes].c;
 }

@@ -16,7 +16,7 @@ struct graph;
 
 struct graph_options {
     unsigned n_workers;
-    struct loop *main_loop;         /* runs the extensions; theirs and the graph's posts */
+    struct loop *main_loop;          /* runs the extensions; theirs and the graph's posts */
     struct metric_set *main_metrics; /* the extensions' */
     struct budget *budget;
     struct log_sink *sink; /* NULL: silent */
@@ -26,7 +26,8 @@ struct graph_options {
 /* Creates every instance and connects them; nothing is opened. The plan must outlive the graph.
  * CHECKs what the configuration has to guarantee: no pipeline without ends, no cycle. NULL with err
  * when a component cannot be created. */
-struct graph *graph_new(const struct plan *plan, const struct graph_options *o, struct err *err) MUST_USE;
+struct graph *graph_new(const struct plan *plan, const struct graph_options *o,
+                        struct err *err) MUST_USE;
 
 /* Extensions, exporters, connectors, processors (last ones first), receivers. The first error stops
  * it: -1. No worker runs yet, so nothing has been accepted by then. */
@@ -37,13 +38,14 @@ int graph_start(struct graph *g, struct err *err) MUST_USE;
 int graph_run(struct graph *g, struct err *err) MUST_USE;
 
 /*
- * Stops in topological order: every worker drains a stage before any worker drains the next, so what
- * a component flushes finds its successors alive. When timeout_ms has passed hosts say
+ * Stops in topological order: every worker drains a stage before any worker drains the next, so
+ * what a component flushes finds its successors alive. When timeout_ms has passed hosts say
  * host_deadline_passed(), and instances that have not finished are asked to drain once more, now
  * without hope. done() comes once, on the main loop; clean is false when a component did not finish
  * even then (each logged). After clean only, graph_free may follow.
  */
-void graph_drain(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, bool clean), void *ctx);
+void graph_drain(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, bool clean),
+                 void *ctx);
 
 /* Stops the workers and destroys everything, extensions last. Returns the number of loop handles
  * that were left open (a bug). */
@@ -60,9 +62,11 @@ struct graph_scrape {
 /* Asks every worker; done() comes later on the main loop and owns nothing: s is freed afterwards.
  * Any number of scrapes may be under way. With TAILRACE_AUDIT=1 in the environment each worker also
  * compares its books with what its components say they hold, and aborts on a difference. */
-void graph_scrape(struct graph *g, void (*done)(void *ctx, const struct graph_scrape *s), void *ctx);
+void graph_scrape(struct graph *g, void (*done)(void *ctx, const struct graph_scrape *s),
+                  void *ctx);
 /* The same after the workers have ended, at once. */
-void graph_scrape_now(struct graph *g, void (*done)(void *ctx, const struct graph_scrape *s), void *ctx);
+void graph_scrape_now(struct graph *g, void (*done)(void *ctx, const struct graph_scrape *s),
+                      void *ctx);
 
 /* Held spans of a summed ledger, those travelling between workers included. */
 int64_t ledger_held(const struct ledger *l);

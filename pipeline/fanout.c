@@ -9,8 +9,9 @@
  * A branch's books tell the join when nothing of the branch is held any more: the ends of its
  * spans, however split or merged on the way, have all been booked there. The ledger of a branch's
  * batches is the branch's for good, so an exporter may merge what comes from one pipeline. When
- * every branch of a whole is empty, the whole is booked in the pipeline's ledger by the branch that lost most, so each span
- * counts once. Answers join separately, and mostly earlier: a queue answers when it takes a batch.
+ * every branch of a whole is empty, the whole is booked in the pipeline's ledger by the branch that
+ * lost most, so each span counts once. Answers join separately, and mostly earlier: a queue answers
+ * when it takes a batch.
  *
  * Memory: one small block per fanned-out batch. The whole keeps its payloads until the slowest
  * branch has ended, which that branch does anyway.
@@ -145,7 +146,8 @@ void outlet_push(struct outlet *o, struct batch **take)
     if (LIKELY(o->n == 1))
         push_to(o->to[0], take);
     else if ((*take)->n_spans == 0)
-        batch_exported(take); /* nothing to book: the branches would never be told that they are empty */
+        batch_exported(
+            take); /* nothing to book: the branches would never be told that they are empty */
     else
         fan_out(o, take);
 }
@@ -166,8 +168,8 @@ static void request_answered(struct answers *a)
     free(j);
 }
 
-static void enter(const struct head *h, struct payload **p, struct request_info *info, struct waiter w,
-                  uint64_t received_ns)
+static void enter(const struct head *h, struct payload **p, struct request_info *info,
+                  struct waiter w, uint64_t received_ns)
 {
     struct batch *b = batch_new(p, h->ledger);
 
@@ -246,7 +248,8 @@ void inlet_push(struct inlet *in, struct batch **take)
     if (x)
         answers_add(&x->answers, NULL);
     else
-        batch_exported(&from); /* nobody waits: what becomes of it is the next pipelines' to count */
+        batch_exported(
+            &from); /* nobody waits: what becomes of it is the next pipelines' to count */
 }
 
 /* ---- audit ---- */

@@ -3,7 +3,8 @@
  * Fan-out, both kinds, on one worker.
  *
  *   outlet   the end of a pipeline: its exporters (and connectors). Books stay the pipeline's.
- *   inlet    the exit of a receiver or connector: the pipelines it feeds, each with books of its own.
+ *   inlet    the exit of a receiver or connector: the pipelines it feeds, each with books of its
+ * own.
  *
  * Neither copies a span: branches get views of the same payloads, and a branch that edits derives
  * its own (model/batch.h), so no branch sees what another changes.
@@ -41,8 +42,9 @@ struct inlet {
 /* See host_accept(). received_ns: now, monotonic. */
 void inlet_accept(struct inlet *in, struct payload **p, struct request_info *info, struct waiter w,
                   uint64_t received_ns);
-/* A connector's batch: it ends as exported in its own pipeline when every next pipeline has answered
- * for it; a bad answer goes back to whoever waits, or is a drop when nobody does. Takes the batch. */
+/* A connector's batch: it ends as exported in its own pipeline when every next pipeline has
+ * answered for it; a bad answer goes back to whoever waits, or is a drop when nobody does. Takes
+ * the batch. */
 void inlet_push(struct inlet *in, struct batch **take);
 
 /* For the audit. What the pipelines' books hold on behalf of joins, and what the joins' branches

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The running graph's parts, private to pipeline/. Reading order: build.c makes it, route.c moves
- * data through it, messages.c carries messages between workers, stop.c ends it, scrape.c looks at it.
+ * data through it, messages.c carries messages between workers, stop.c ends it, scrape.c looks at
+ * it.
  *
- *   node       a component in the plan's graph: one per id (receivers, exporters, connectors) or per
- *              id and pipeline (processors). Immutable after the build; shared by all workers.
- *   instance   a node on one worker: host, component.
- *   worker     a thread with its loop, its instances, its ledgers (one per pipeline) and metrics.
- * Extensions are instances of a worker of their own that is the main thread.
+ *   node       a component in the plan's graph: one per id (receivers, exporters, connectors) or
+ * per id and pipeline (processors). Immutable after the build; shared by all workers. instance   a
+ * node on one worker: host, component. worker     a thread with its loop, its instances, its
+ * ledgers (one per pipeline) and metrics. Extensions are instances of a worker of their own that is
+ * the main thread.
  */
 #ifndef TAILRACE_PIPELINE_GRAPH_H
 #define TAILRACE_PIPELINE_GRAPH_H
@@ -100,7 +101,8 @@ void route_bind(struct instance *i);
 /* messages.c */
 void messages_build(struct graph *g);
 void messages_bind(struct instance *i);
-/* On the worker: how many messages have been handled since the last call; whether some are unsent. */
+/* On the worker: how many messages have been handled since the last call; whether some are unsent.
+ */
 unsigned messages_settle(struct worker *w, unsigned stage, bool *unsent);
 void messages_free(struct graph *g);
 /* stop.c */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages between the instances of one node: a ring per ordered pair of workers, for the types that
- * have message(). Memory: n * (n - 1) rings per such node, fixed by the number of workers.
+ * Messages between the instances of one node: a ring per ordered pair of workers, for the types
+ * that have message(). Memory: n * (n - 1) rings per such node, fixed by the number of workers.
  * Threads: the sender's worker pushes and wakes, the receiver's handles; made and freed on main
  * while no worker runs.
  */

@@ -36,11 +36,13 @@ const struct component_type *const registry[] = {
 };
 const size_t registry_len = ARRAY_LEN(registry);
 
-static const char *const kind_names[COMPONENT_KINDS] = {"receiver", "processor", "exporter", "connector", "extension"};
-static const char *const kind_sections[COMPONENT_KINDS] = {"receivers", "processors", "exporters", "connectors",
-                                                           "extensions"};
+static const char *const kind_names[COMPONENT_KINDS] = {"receiver", "processor", "exporter",
+                                                        "connector", "extension"};
+static const char *const kind_sections[COMPONENT_KINDS] = {"receivers", "processors", "exporters",
+                                                           "connectors", "extensions"};
 
-const struct component_type *registry_find(enum component_kind kind, const char *name, bool *was_old)
+const struct component_type *registry_find(enum component_kind kind, const char *name,
+                                           bool *was_old)
 {
     *was_old = false;
     for (size_t i = 0; i < registry_len; i++) {

@@ -6,8 +6,8 @@
  *   processor --emit--> the next processor, or the pipeline's outlet
  *   connector --emit--> inlet --> head of each next pipeline
  *
- * After its stage is over (stop.c) an instance can bring nothing in any more: a batch is dropped and
- * counted, a request is refused. Threads: the instance's worker; host_failed sets one atomic.
+ * After its stage is over (stop.c) an instance can bring nothing in any more: a batch is dropped
+ * and counted, a request is refused. Threads: the instance's worker; host_failed sets one atomic.
  */
 #include "pipeline/graph.h"
 
@@ -19,7 +19,8 @@ static void refuse_request(struct payload **p, struct request_info *info, struct
         w.fn(w.ctx, &(struct answer_detail){.answer = ANSWER_RETRY, .text = "shutting down"});
 }
 
-static int route_accept(struct host *h, struct payload **p, struct request_info *info, struct waiter w)
+static int route_accept(struct host *h, struct payload **p, struct request_info *info,
+                        struct waiter w)
 {
     struct instance *i = instance_of(h);
 

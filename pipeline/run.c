@@ -21,7 +21,8 @@ static int start_instance(struct instance *i, struct err *err)
 
     if (!t->start || t->start(i->c, err) == 0)
         return 0;
-    return err_wrap(err, "failed to start \"%s\" %s", i->node->pc->id, component_kind_name(t->kind));
+    return err_wrap(err, "failed to start \"%s\" %s", i->node->pc->id,
+                    component_kind_name(t->kind));
 }
 
 static int start_node(struct graph *g, size_t node, struct err *err)
@@ -37,7 +38,8 @@ static int start_kind(struct graph *g, enum component_kind kind, struct err *err
 {
     for (unsigned stage = g->n_stages; stage-- > 0;)
         for (size_t i = 0; i < g->n_nodes; i++)
-            if (g->nodes[i].stage == stage && g->nodes[i].pc->type->kind == kind && start_node(g, i, err) < 0)
+            if (g->nodes[i].stage == stage && g->nodes[i].pc->type->kind == kind &&
+                start_node(g, i, err) < 0)
                 return -1;
     return 0;
 }
@@ -84,8 +86,8 @@ static void on_stall(void *ctx, const char *site, uint64_t ms)
 {
     struct worker *w = ctx;
 
-    log_warn(&w->g->log, "Event loop was held up", LOG_UINT("worker", w->index), LOG_STR("callback", site),
-             LOG_UINT("ms", ms));
+    log_warn(&w->g->log, "Event loop was held up", LOG_UINT("worker", w->index),
+             LOG_STR("callback", site), LOG_UINT("ms", ms));
 }
 
 static int start_worker(struct worker *w, struct err *err)

@@ -4,8 +4,8 @@
  * hands the sums to the main loop. Nobody waits for anybody: a worker that is slow delays the page,
  * not the data.
  *
- * Why sums are exact although workers are copied at different instants: every worker's books balance
- * by themselves, spans on their way between two workers included (moved_out - moved_in).
+ * Why sums are exact although workers are copied at different instants: every worker's books
+ * balance by themselves, spans on their way between two workers included (moved_out - moved_in).
  *
  * The audit (TAILRACE_AUDIT=1) holds the books against what the components say they hold.
  */
@@ -23,7 +23,7 @@ struct scrape {
     struct task {
         struct scrape *s;
         struct worker *w;
-    } *tasks;
+    } * tasks;
     void (*done)(void *ctx, const struct graph_scrape *s);
     void *ctx;
 };
@@ -39,17 +39,19 @@ static void report_instance(const struct instance *i)
 {
     const struct component_type *t = i->node->pc->type;
 
-    fprintf(stderr, "  %s %s%s%s: %llu\n", i->host.log.kind, i->host.id, i->host.pipeline ? " in " : "",
-            i->host.pipeline ? i->host.pipeline : "", t->held ? (unsigned long long)t->held(i->c) : 0ULL);
+    fprintf(stderr, "  %s %s%s%s: %llu\n", i->host.log.kind, i->host.id,
+            i->host.pipeline ? " in " : "", i->host.pipeline ? i->host.pipeline : "",
+            t->held ? (unsigned long long)t->held(i->c) : 0ULL);
 }
 
 static void audit_failed(struct worker *w, int64_t books, uint64_t held)
 {
-    fprintf(stderr, "audit: worker %u: the books say %lld spans held, its components say %llu\n", w->index,
-            (long long)books, (unsigned long long)held);
+    fprintf(stderr, "audit: worker %u: the books say %lld spans held, its components say %llu\n",
+            w->index, (long long)books, (unsigned long long)held);
     for (size_t i = 0; i < w->g->plan->n_pipelines; i++)
-        fprintf(stderr, "  books of %s: %lld, in joins %llu, in branches %llu\n", w->g->plan->pipelines[i].id,
-                (long long)w->ledgers[i].held, (unsigned long long)outlet_joined_spans(&w->outlets[i]),
+        fprintf(stderr, "  books of %s: %lld, in joins %llu, in branches %llu\n",
+                w->g->plan->pipelines[i].id, (long long)w->ledgers[i].held,
+                (unsigned long long)outlet_joined_spans(&w->outlets[i]),
                 (unsigned long long)outlet_branch_spans(&w->outlets[i]));
     for (size_t i = 0; i < w->g->n_nodes; i++)
         report_instance(&w->instances[i]);
@@ -84,7 +86,8 @@ static void copy_worker(struct scrape *s, struct worker *w)
     if (w->g->audit)
         audit(w);
     s->pub.snaps[w->index] = metric_snapshot_take(w->metrics);
-    memcpy(&s->books[w->index * s->pub.n_ledgers], w->ledgers, s->pub.n_ledgers * sizeof(struct ledger));
+    memcpy(&s->books[w->index * s->pub.n_ledgers], w->ledgers,
+           s->pub.n_ledgers * sizeof(struct ledger));
     s->stalls[w->index] = loop_stalls(w->loop);
 }
 
@@ -118,7 +121,8 @@ static void on_worker(void *ctx)
         loop_post(s->main_loop, deliver, s); /* it may outlive the graph: touches it no more */
 }
 
-static struct scrape *scrape_new(struct graph *g, void (*done)(void *ctx, const struct graph_scrape *s), void *ctx)
+static struct scrape *scrape_new(struct graph *g,
+                                 void (*done)(void *ctx, const struct graph_scrape *s), void *ctx)
 {
     struct scrape *s = mem_alloc(sizeof(*s));
     unsigned n = g->o.n_workers;
@@ -149,7 +153,8 @@ void graph_scrape(struct graph *g, void (*done)(void *ctx, const struct graph_sc
     }
 }
 
-void graph_scrape_now(struct graph *g, void (*done)(void *ctx, const struct graph_scrape *s), void *ctx)
+void graph_scrape_now(struct graph *g, void (*done)(void *ctx, const struct graph_scrape *s),
+                      void *ctx)
 {
     struct scrape *s = scrape_new(g, done, ctx);
 

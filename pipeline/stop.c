@@ -207,7 +207,8 @@ static bool unsettled(struct stop *s)
     if (s->messages)
         settle_on(s);
     else if (s->unsent && !atomic_load(&s->g->deadline_passed))
-        timer_start(s->pause, UNSENT_PAUSE_MS, 0); /* a full ring: its receiver and a retry must come round */
+        timer_start(s->pause, UNSENT_PAUSE_MS,
+                    0); /* a full ring: its receiver and a retry must come round */
     else
         return false;
     return true;
@@ -243,7 +244,8 @@ static void log_unfinished(struct worker *w)
         const struct instance *in = &w->instances[i];
 
         if (!in->drained)
-            log_error(&in->host.log, "Component did not stop in time", LOG_UINT("worker", w->index));
+            log_error(&in->host.log, "Component did not stop in time",
+                      LOG_UINT("worker", w->index));
     }
 }
 
@@ -272,7 +274,8 @@ static void on_deadline(void *ctx)
     timer_start(s->timer, GRACE_MS, 0);
 }
 
-void graph_drain(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, bool clean), void *ctx)
+void graph_drain(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, bool clean),
+                 void *ctx)
 {
     struct stop *s = mem_alloc(sizeof(*s));
     unsigned n = g->o.n_workers;
