@@ -42,6 +42,22 @@ class FanOut(unittest.TestCase):
                 self.assertEqual(books["dropped"], {"not_retryable": 7})
                 self.assertEqual(d.stop(), 0, d.log())
 
+    def test_queues_behind_a_fan_out_merge(self):
+        batching = ", sending_queue: {batch: {flush_timeout: 100s, min_size: 60, sizer: items}}"
+        with Backend() as a, Backend() as b:
+            plan = config([exporter("otlp_http/a", a, batching), exporter("otlp_http/b", b)],
+                          "traces: {receivers: [otlp], exporters: [otlp_http/a, otlp_http/b]}")
+            with Daemon(plan, ["--workers", "1"]) as d:
+                d.wait_ready()
+                port = http_port(d)
+                for i in range(20):
+                    self.assertEqual(send(port, 1 + 3 * i, 3), 200)
+                wait_for(lambda: a.count() == 60 and b.count() == 60, "both backends")
+                self.assertEqual((a.requests, b.requests), (1, 20))
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces"}', 60)
+                self.assertEqual(d.ledger()["held"], 0)
+                self.assertEqual(d.stop(), 0, d.log())
+
     def test_without_queue_the_client_learns_of_a_failing_branch(self):
         no_queue = ", sending_queue: {enabled: false}, retry_on_failure: {enabled: false}"
         with Backend() as good, Backend(lambda n: 503) as bad:
