@@ -417,6 +417,13 @@ static void tick_h1(struct otlp_conn *c, uint64_t now)
         start_close(c);
 }
 
+static uint64_t write_limit(const struct otlp_server *s)
+{
+    if (s->draining)
+        return CLOSE_LINGER_NS;
+    return s->limits.write_ns ? s->limits.write_ns : WRITE_STALL_NS;
+}
+
 static void tick_conn(struct otlp_conn *c, uint64_t now)
 {
     const struct otlp_conn_limits *lim = &c->server->limits;
@@ -426,7 +433,7 @@ static void tick_conn(struct otlp_conn *c, uint64_t now)
             conn_close(c->conn, "");
         return;
     }
-    if (c->writing && older(now, c->write_ns, lim->write_ns ? lim->write_ns : WRITE_STALL_NS)) {
+    if (c->writing && older(now, c->write_ns, write_limit(c->server))) {
         conn_close(c->conn, "the client does not read its answers");
         return;
     }

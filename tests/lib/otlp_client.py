@@ -134,17 +134,26 @@ class Reply:
         return self.data[5:]
 
 
+class PatientConnection(h2.connection.H2Connection):
+    """Goes on with its streams after a GOAWAY, as real clients do and python3-h2 does not."""
+
+    def _receive_goaway_frame(self, received):
+        result = super()._receive_goaway_frame(received)
+        self.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
+        return result
+
+
 class GrpcClient:
     def __init__(self, port, source=None):
         self.sock = socket.create_connection(("127.0.0.1", port), DEADLINE_S, source)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.h2 = h2.connection.H2Connection(config=h2.config.H2Configuration(
+        self.h2 = PatientConnection(config=h2.config.H2Configuration(
             client_side=True, header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False))
         self.h2.initiate_connection()
         self.replies = {}
         self.goaway = None
         self.closed = False
-        self.acked = 0
+        self.acked = self.pinged = 0
         self.flush()
 
     def flush(self):
@@ -216,6 +225,8 @@ class GrpcClient:
             self.goaway = e
         elif isinstance(e, h2.events.PingAckReceived):
             self.acked += 1
+        elif isinstance(e, h2.events.PingReceived):
+            self.pinged += 1
 
     def wait(self, sid, timeout=DEADLINE_S):
         """Until the stream has its answer (or is reset)."""
