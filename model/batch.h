@@ -87,7 +87,9 @@ void batch_end(struct batch **b, enum ledger_fate fate, const struct answer_deta
 /* Shorthands. reason: see ledger.h. */
 void batch_exported(struct batch **b);
 void batch_drop(struct batch **b, enum drop_reason reason, const char *text); /* permanent */
-void batch_refuse(struct batch **b, const struct answer_detail *d); /* back to the sender: DROP_RETURNED */
+/* Back to the sender: DROP_RETURNED. When nobody waits any more they are lost: DROP_ERROR. batch_end
+ * with FATE_DROPPED books alike. */
+void batch_refuse(struct batch **b, const struct answer_detail *d);
 
 /* Tells the waiter now (a queue or a holding processor takes over). The batch lives on. */
 void batch_answer(struct batch *b, const struct answer_detail *d);

@@ -7,6 +7,9 @@
  * What is wrong with a request, and what happens:
  *   not protobuf, wrong wire type of a known field, truncated, groups, deeper than OTLP_MAX_DEPTH
  *   AnyValue levels, an id that is neither empty nor of its length  -> the whole request is refused;
+ *   an attribute with two keys or two values, a value with two members, a span with two statuses:
+ *   no encoder writes that, decoders would merge it, and what a processor sees and what a backend
+ *   reads could differ                                               -> refused as well;
  *   a span whose trace id or span id is empty or all zero            -> that span is left out, counted;
  *   a string that is not UTF-8                                       -> repaired with U+FFFD, counted.
  * Unknown fields are accepted and kept while the record they stand in is emitted whole.

@@ -9,7 +9,9 @@
  * its own (payload_derive): its tables are copied, its bytes are not; rewritten spans live in its
  * arena, and it keeps the payloads alive whose bytes its slices point into.
  *
- * Memory: everything is charged to the budget it was created with, until the last reference goes.
+ * Memory: everything is charged to the budget it was created with, until the last reference goes. Only
+ * the payload itself (some 500 bytes, which includes an allowance for a batch around it) is
+ * charged without asking.
  * Threads: reference counts are atomic, the last release may happen on any thread; a payload is
  * edited only by the thread that holds its only reference.
  * Limits: 2^32-1 bytes and spans; the walk refuses deeper nesting than OTLP_MAX_DEPTH.
@@ -121,7 +123,9 @@ void payload_room_trim(struct payload *p, const uint8_t *room, size_t used);
 /* p keeps other alive (once is enough; twice is harmless). */
 void payload_hold(struct payload *p, struct payload *other);
 
-/* Edits. All clear `intact` up the tree. rec is a whole record (tag 0x12, length, body). */
+/* Edits. All clear `intact` up the tree. rec is a whole record (tag 0x12, length, body). The span's
+ * facts stay as they were: an edit that changes ids, times, kind, status, trace state, or whether
+ * there are events or links, also calls otlp_span_facts(). */
 void payload_set_span(struct payload *p, uint32_t span, const uint8_t *rec, uint32_t rec_len, uint8_t hdr_len);
 void payload_set_scope(struct payload *p, uint32_t scope, struct slice scope_body);
 void payload_set_resource(struct payload *p, uint32_t resource, struct slice resource_body);

@@ -527,6 +527,7 @@ int main(void)
     int failed;
 
     suite_add_tcase(s, t);
+    tcase_set_timeout(t, 120);
     tcase_add_test(t, plain_requests_are_read_alike);
     tcase_add_test(t, odd_requests_are_read_alike);
     tcase_add_loop_test(t, damaged_requests_are_judged_alike, 0, 2);
