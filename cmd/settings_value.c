@@ -82,8 +82,12 @@ static struct value list_value(struct arena *a, const struct key *k, const struc
 
 static struct value section_value(struct arena *a, const struct key *k, const char *base, bool redact)
 {
-    if (k->mode != SECTION_PLAIN && !*(const bool *)(base + k->enabled_offset))
-        return (struct value){.type = VALUE_NULL};
+    /* what is off must be off again when the output is read: a null would turn some sections on */
+    if (k->mode != SECTION_PLAIN && !*(const bool *)(base + k->enabled_offset)) {
+        struct value_map off = value_map_new(a, 1);
+        value_map_add(&off, "enabled", (struct value){.type = VALUE_BOOL});
+        return k->mode == SECTION_OFF ? (struct value){.type = VALUE_NULL} : value_map_done(&off);
+    }
     return settings_value(a, k->sub, base + k->offset, redact);
 }
 

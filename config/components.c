@@ -215,17 +215,17 @@ static void look_for_open(struct check *c, const struct key *keys, const char *b
     }
 }
 
-void load_warnings(struct loader *l)
+void load_warnings(struct loader *l, bool unused)
 {
     for (size_t i = 0; i < l->plan->n_components; i++) {
         const struct plan_component *c = &l->components[i];
         const struct origin *o = &l->origins[i];
         const char *section = component_kind_section(c->type->kind);
         const char *prefix = arena_printf(l->scratch, "%s.%s", section, c->id);
-        if (!c->used) {
+        if (!c->used && unused) {
             diag_warn(l->diags, o->at, prefix, NULL, "no %s uses this %s",
                       c->type->kind == EXTENSION ? "entry of service.extensions" : "pipeline", component_kind_name(c->type->kind));
-        } else if ((c->type->kind == RECEIVER || c->type->kind == EXTENSION) && c->type->keys) {
+        } else if (c->used && (c->type->kind == RECEIVER || c->type->kind == EXTENSION) && c->type->keys) {
             struct check check = {l->diags, o->node, o->at, prefix, c->type->keys};
             look_for_open(&check, c->type->keys, c->settings, "", l->scratch);
         }

@@ -118,8 +118,9 @@ static void load_all(struct loader *l, uint64_t total)
     load_components(l);
     settle_components(l);
     need_sections(l);
+    size_t errors = l->diags->n_errors;
     load_service(l);
-    load_warnings(l);
+    load_warnings(l, errors == l->diags->n_errors);
     set_memory_limits(l->plan, total);
 }
 

@@ -36,8 +36,9 @@ void load_components(struct loader *l);
 struct plan_component *loader_find(struct loader *l, enum component_kind kind, const char *id);
 const char *kind_with_article(enum component_kind kind); /* "an exporter" */
 struct origin *loader_origin(struct loader *l, const struct plan_component *c);
-/* After the pipelines are known: unused components, listeners in the open. */
-void load_warnings(struct loader *l);
+/* After the pipelines are known: listeners in the open; unused components, unless a faulty pipeline
+ * may be why. */
+void load_warnings(struct loader *l, bool unused);
 
 /* service.extensions and service.pipelines. */
 void load_extensions(struct loader *l, const struct node *list);

@@ -412,8 +412,20 @@ static void add_listed(struct loader *l, struct check *c, const struct reader *r
     }
 }
 
-static void set_metrics(struct loader *l, struct check *c, const struct metrics *s)
+/* What is there when the file says nothing, written as if it had. */
+static void add_default_reader(struct loader *l, struct metrics *s)
 {
+    struct reader *r = arena_alloc(l->plan->arena, sizeof(*r));
+    *r = (struct reader){.pull_given = true, .prometheus_given = true,
+                         .prometheus = {.host = "localhost", .port = 8888, .without_scope_info = true, .without_units = true,
+                                        .without_type_suffix = true}};
+    s->readers = (struct item_list){r, 1};
+}
+
+static void set_metrics(struct loader *l, struct check *c, struct metrics *s)
+{
+    if (!s->readers_given && !s->address)
+        add_default_reader(l, s);
     const struct reader *listed = s->readers.v;
     l->plan->readers = arena_alloc(l->plan->arena, (s->readers.n + 2) * sizeof(*l->plan->readers));
     set_level(l->plan, s->level);
@@ -425,9 +437,6 @@ static void set_metrics(struct loader *l, struct check *c, const struct metrics 
         add_listed(l, c, &listed[i], i);
     if (s->address && s->address[0])
         add_address(l, c, s->address);
-    else if (!s->readers_given)
-        add_reader(l, &(struct prometheus){.host = "localhost", .port = 8888, .without_scope_info = true, .without_units = true,
-                                           .without_type_suffix = true});
     if (l->plan->metrics_off)
         l->plan->n_readers = 0;
 }
