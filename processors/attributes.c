@@ -15,9 +15,12 @@
 #include "processors/edit.h"
 #include "processors/items.h"
 #include "processors/processors.h"
+#include "processors/span_match.h"
 
 struct attributes_settings {
     struct item_list actions;
+    bool include_enabled, exclude_enabled;
+    struct match_settings include, exclude;
 };
 
 struct resource_settings {
@@ -27,8 +30,10 @@ struct resource_settings {
 static const struct key attributes_keys[] = {
     KEY_LIST(struct attributes_settings, actions, struct action_settings, action_keys,
              "What to do with the attributes of each span, in this order; at least one."),
-    KEY_NOT_YET("include", "Only spans that match."),
-    KEY_NOT_YET("exclude", "Only spans that do not match."),
+    KEY_OPTIONAL(struct attributes_settings, include, SECTION_OFF, match_keys,
+                 "Only spans that match; at least one of its lists."),
+    KEY_OPTIONAL(struct attributes_settings, exclude, SECTION_OFF, match_keys,
+                 "No spans that match, even if included; at least one of its lists."),
     KEY_END,
 };
 
@@ -40,9 +45,15 @@ static const struct key resource_keys[] = {
 
 static const struct metric_row attributes_rows[] = {ITEMS_ROW_INCOMING, ITEMS_ROW_OUTGOING, {.name = NULL}};
 
+/* Compiled settings, shared by all workers. */
+struct compiled {
+    struct actions *actions;
+    struct match *include, *exclude; /* NULL: none */
+};
+
 struct attributes {
     struct component c;
-    const struct actions *actions;
+    const struct compiled *compiled;
     struct attr_map map;
     struct items items;
     bool drained;
@@ -56,7 +67,13 @@ static struct attributes *attributes_of(struct component *c)
 
 static void attributes_check(const void *settings, struct check *c)
 {
-    actions_check(&((const struct attributes_settings *)settings)->actions, "actions", c);
+    const struct attributes_settings *s = settings;
+
+    actions_check(&s->actions, "actions", c);
+    if (s->include_enabled)
+        match_check(&s->include, "include", c);
+    if (s->exclude_enabled)
+        match_check(&s->exclude, "exclude", c);
 }
 
 static void resource_check(const void *settings, struct check *c)
@@ -66,11 +83,38 @@ static void resource_check(const void *settings, struct check *c)
 
 /* ---- work ---- */
 
+/* What include and exclude say of the scope of the latest span. */
+struct scope_look {
+    uint32_t scope;
+    bool known, include, exclude;
+};
+
+static bool selected(const struct compiled *c, struct editor *ed, uint32_t i, struct scope_look *look)
+{
+    const struct span *s = editor_span(ed, i);
+    uint32_t scope;
+
+    if (!c->include && !c->exclude)
+        return true;
+    scope = editor_scope_of(ed, s);
+    if (!look->known || look->scope != scope) {
+        struct slice of_resource = editor_resource(ed, editor_resource_of(ed, s)), of_scope = editor_scope(ed, scope);
+
+        *look = (struct scope_look){scope, true, !c->include || match_scope(c->include, of_resource, of_scope),
+                                    c->exclude && match_scope(c->exclude, of_resource, of_scope)};
+    }
+    return look->include && (!c->include || match_span(c->include, s)) && !(look->exclude && match_span(c->exclude, s));
+}
+
 static bool edit_spans(struct attributes *m, struct editor *ed, const struct request_info *info)
 {
+    struct scope_look look = {0};
+
     for (uint32_t i = 0; i < ed->n_spans; i++) {
+        if (!selected(m->compiled, ed, i, &look))
+            continue;
         if (!attr_map_load(&m->map, span_body(editor_span(ed, i)), SPAN_ATTRIBUTES) ||
-            !actions_run(m->actions, &m->map, info))
+            !actions_run(m->compiled->actions, &m->map, info))
             return false;
         if (m->map.changed && !editor_write_span(ed, i, &m->map))
             return false;
@@ -82,7 +126,7 @@ static bool edit_resources(struct attributes *m, struct editor *ed, const struct
 {
     for (uint32_t r = editor_first_resource(ed); r < editor_end_resource(ed); r++) {
         if (!attr_map_load(&m->map, editor_resource(ed, r), RESOURCE_ATTRIBUTES) ||
-            !actions_run(m->actions, &m->map, info))
+            !actions_run(m->compiled->actions, &m->map, info))
             return false;
         if (m->map.changed && !editor_write_resource(ed, r, &m->map))
             return false;
@@ -125,30 +169,41 @@ static void attributes_push(struct component *c, struct batch **take)
 
 /* ---- life ---- */
 
-static int shared_new(const struct item_list *items, void **shared, struct err *err)
+static void attributes_shared_destroy(void **shared)
 {
-    *shared = actions_new(items, err);
-    return *shared ? 0 : -1;
+    struct compiled *c = *shared;
+
+    actions_free(&c->actions);
+    match_free(&c->include);
+    match_free(&c->exclude);
+    free(c);
+    *shared = NULL;
 }
 
 static int attributes_shared_create(const void *settings, struct host *host, void **shared, struct err *err)
 {
+    const struct attributes_settings *s = settings;
+    struct compiled *c = mem_alloc(sizeof(*c));
+
     (void)host;
-    return shared_new(&((const struct attributes_settings *)settings)->actions, shared, err);
+    *shared = c;
+    c->actions = actions_new(&s->actions, err);
+    if (c->actions && s->include_enabled)
+        c->include = match_new(&s->include, err);
+    if (c->actions && s->exclude_enabled)
+        c->exclude = match_new(&s->exclude, err);
+    if (c->actions && !c->include == !s->include_enabled && !c->exclude == !s->exclude_enabled)
+        return 0;
+    attributes_shared_destroy(shared);
+    return -1;
 }
 
 static int resource_shared_create(const void *settings, struct host *host, void **shared, struct err *err)
 {
-    (void)host;
-    return shared_new(&((const struct resource_settings *)settings)->attributes, shared, err);
-}
+    const struct resource_settings *s = settings;
+    struct attributes_settings same = {.actions = s->attributes};
 
-static void attributes_shared_destroy(void **shared)
-{
-    struct actions *a = *shared;
-
-    actions_free(&a);
-    *shared = NULL;
+    return attributes_shared_create(&same, host, shared, err);
 }
 
 static struct component *new_instance(const struct component_type *type, struct host *h)
@@ -156,7 +211,7 @@ static struct component *new_instance(const struct component_type *type, struct 
     struct attributes *m = mem_alloc(sizeof(*m));
 
     m->c = (struct component){type, h};
-    m->actions = h->shared;
+    m->compiled = h->shared;
     m->items = items_new(h);
     attr_map_init(&m->map, h->budget);
     return &m->c;

@@ -34,6 +34,16 @@ struct slice editor_scope(const struct editor *ed, uint32_t scope)
     return ed->to ? ed->to->scopes[scope - ed->first_scope].scope : ed->from->scopes[scope].scope;
 }
 
+uint32_t editor_scope_of(const struct editor *ed, const struct span *s)
+{
+    return ed->to ? s->scope + ed->first_scope : s->scope;
+}
+
+uint32_t editor_resource_of(const struct editor *ed, const struct span *s)
+{
+    return ed->to ? ed->to->scopes[s->scope].resource + ed->first_resource : ed->from->scopes[s->scope].resource;
+}
+
 static struct payload *editable(struct editor *ed)
 {
     if (!ed->to) {

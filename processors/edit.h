@@ -45,11 +45,15 @@ static inline uint32_t editor_end_scope(const struct editor *ed)
 struct slice editor_resource(const struct editor *ed, uint32_t resource); /* Resource body */
 struct slice editor_scope(const struct editor *ed, uint32_t scope);       /* InstrumentationScope body */
 
+/* Numbers for these of a span that editor_span gave. */
+uint32_t editor_scope_of(const struct editor *ed, const struct span *s);
+uint32_t editor_resource_of(const struct editor *ed, const struct span *s);
+
 /* Writes the message as the map has it now. False when the budget refused room. */
 bool editor_write_span(struct editor *ed, uint32_t i, const struct attr_map *m) MUST_USE;
 bool editor_write_resource(struct editor *ed, uint32_t resource, const struct attr_map *m) MUST_USE;
 bool editor_write_scope(struct editor *ed, uint32_t scope, const struct attr_map *m) MUST_USE;
-/* Room for a span's new body of body_len bytes: fill it, then editor_put_span. NULL: refused. */
+/* The span's new body, of body_len bytes, for the caller to fill. NULL: refused. */
 uint8_t *editor_span_room(struct editor *ed, uint32_t i, size_t body_len) MUST_USE;
 
 #endif

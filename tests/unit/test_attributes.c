@@ -160,12 +160,91 @@ START_TEST(refusals)
 }
 END_TEST
 
-START_TEST(what_is_not_there_yet_says_so)
-{
-    struct test_settings s = ts_new(&attributes_type, "{actions: [{key: a, action: delete}], include: {match_type: strict}}");
+/* ---- include and exclude: does the action reach span 0 of `before`, in shop, scope sc 1.2? ---- */
 
-    ck_assert_msg(strstr(ts_problems(&s), "include") && strstr(ts_problems(&s), "not supported yet"), "%s", ts_problems(&s));
+static const struct {
+    const char *match;
+    bool reached;
+} selections[] = {
+    {"include: {match_type: strict, services: [other, shop]}", true},
+    {"include: {match_type: strict, services: [sho]}", false},
+    {"include: {match_type: regexp, services: [sho]}", true},
+    {"include: {match_type: strict, span_names: [op]}", true},
+    {"include: {match_type: regexp, span_names: ['^o$']}", false},
+    {"include: {match_type: strict, span_kinds: [SPAN_KIND_CLIENT, SPAN_KIND_SERVER]}", true},
+    {"include: {match_type: strict, span_kinds: [SPAN_KIND_CLIENT]}", false},
+    {"include: {match_type: regexp, span_kinds: [SERV]}", true},
+    {"include: {match_type: strict, attributes: [{key: a}]}", true},
+    {"include: {match_type: strict, attributes: [{key: none}]}", false},
+    {"include: {match_type: strict, attributes: [{key: a, value: abc}, {key: i, value: 7}, {key: b, value: true}, {key: d, value: 1.5}]}", true},
+    {"include: {match_type: strict, attributes: [{key: a, value: abc}, {key: i, value: 8}]}", false},
+    {"include: {match_type: strict, attributes: [{key: i, value: '7'}]}", false},
+    {"include: {match_type: strict, attributes: [{key: i, value: 7.0}]}", false},
+    {"include: {match_type: regexp, attributes: [{key: i, value: '^7$'}, {key: d, value: '1[.]5'}, {key: b, value: tr}]}", true},
+    {"include: {match_type: regexp, attributes: [{key: y, value: '.*'}]}", false},
+    {"include: {match_type: strict, resources: [{key: service.name, value: shop}]}", true},
+    {"include: {match_type: strict, resources: [{key: service.name, value: shop}, {key: n}]}", false},
+    {"include: {match_type: strict, libraries: [{name: sc}]}", true},
+    {"include: {match_type: strict, libraries: [{name: sc, version: '1.2'}]}", true},
+    {"include: {match_type: strict, libraries: [{name: sc, version: ''}]}", false},
+    {"include: {match_type: regexp, libraries: [{name: '^s', version: '^1'}]}", true},
+    {"include: {match_type: strict, libraries: [{name: sc}, {name: other}]}", false},
+    {"include: {match_type: strict, services: [shop], span_names: [other]}", false},
+    {"exclude: {match_type: strict, services: [shop]}", false},
+    {"exclude: {match_type: strict, services: [other]}", true},
+    {"include: {match_type: strict, services: [shop]}, exclude: {match_type: strict, span_names: [op]}", false},
+    {"include: {match_type: strict, services: [shop]}, exclude: {match_type: strict, services: [shop], span_names: [other]}", true},
+    {"include: null", true},
+};
+
+START_TEST(selected_spans)
+{
+    char *yaml = mem_printf("{actions: [{key: hit, action: insert, value: 1}], %s}", selections[_i].match);
+    struct test_settings s = ts_new(&attributes_type, yaml);
+    struct test_host *t = th_new();
+    struct component *c;
+    struct test_span one = before;
+    struct test_group g[2] = {{.resource = {TH_STR("service.name", "shop")}, .scope = "sc", .scope_version = "1.2", .spans = &one, .n_spans = 1},
+                              {.resource = {TH_STR("service.name", "bank")}, .scope = "sb", .spans = &one, .n_spans = 1}};
+
+    ck_assert_str_eq(ts_problems(&s), "");
+    one.kind = 2;
+    c = th_component(t, &attributes_type, s.settings);
+    th_push(c, th_batch(t, th_payload_groups(t, g, 2)));
+    ck_assert_int_eq(th_span_attr(th_span(t->out[0], 0), "hit") != NULL, selections[_i].reached);
+    if (strstr(selections[_i].match, "include: {match_type: strict, services: [shop]}"))
+        ck_assert_ptr_null(th_span_attr(th_span(t->out[0], 1), "hit"));
+    th_component_free(t, &c);
+    th_free(&t);
     ts_free(&s);
+    free(yaml);
+}
+END_TEST
+
+static const struct {
+    const char *match, *text;
+} wrong_selections[] = {
+    {"include: {}", "at least one of \"attributes\", \"libraries\",  or \"resources\" field must be specified"},
+    {"exclude: {match_type: strict, services: []}", "at least one of"},
+    {"include: {services: [a]}", "unrecognized match_type: '', valid types are: [regexp strict]"},
+    {"include: {match_type: regexp, services: [a, '(']}", "error creating service name filters: error parsing regexp"},
+    {"include: {match_type: regexp, span_names: ['(']}", "error creating span name filters"},
+    {"include: {match_type: strict, span_kinds: [SERVER]}", "span_kinds string must match one of the standard span kinds"},
+    {"include: {match_type: strict, attributes: [{value: x}]}", "error creating attribute filters: can't have empty key in the list of attributes"},
+    {"include: {match_type: strict, resources: [{value: x}]}", "error creating resource filters: can't have empty key"},
+    {"include: {match_type: regexp, attributes: [{key: a, value: 5}]}", "match_type=regexp for \"a\" only supports Str, but found Int"},
+    {"include: {match_type: regexp, libraries: [{name: '('}]}", "error creating library name filters"},
+    {"include: {match_type: strict, service: [a]}", "service"},
+};
+
+START_TEST(refused_selections)
+{
+    char *yaml = mem_printf("{actions: [{key: a, action: delete}], %s}", wrong_selections[_i].match);
+    struct test_settings s = ts_new(&attributes_type, yaml);
+
+    ck_assert_msg(strstr(ts_problems(&s), wrong_selections[_i].text) != NULL, "%s", ts_problems(&s));
+    ts_free(&s);
+    free(yaml);
 }
 END_TEST
 
@@ -414,7 +493,8 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, actions, 0, (int)ARRAY_LEN(cases));
     tcase_add_loop_test(t, refusals, 0, (int)ARRAY_LEN(wrong));
-    tcase_add_test(t, what_is_not_there_yet_says_so);
+    tcase_add_loop_test(t, selected_spans, 0, (int)ARRAY_LEN(selections));
+    tcase_add_loop_test(t, refused_selections, 0, (int)ARRAY_LEN(wrong_selections));
     tcase_add_test(t, untouched_spans_keep_their_bytes);
     tcase_add_test(t, a_batch_no_action_changes_is_not_edited);
     tcase_add_test(t, others_never_see_the_edit);
