@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tail_sampling beside a real Collector: random traces go to both, what they keep must be equal.
+
+One process of each runs a pipeline per policy set; the same requests (OTLP/JSON) reach all of them.
+Compared are the multisets of (trace id, span id) that the file exporters wrote. PEERS=DIR holds otelcol.
+
+  sets   nothing is decided before the shutdown, which decides every trace whole
+  late   decided after a second; then late spans come, with and without decision caches
+  roots  decision_wait_after_root_received, late spans tell when each trace was decided
+"""
+import collections
+import http.client
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from peers import free_ports, peer, start_otelcol, start_tailrace, wait_for  # noqa: E402
+
+SEED = int(os.environ.get("SEED", "1"))
+TRACES = int(os.environ.get("TRACES", "3000"))
+
+POLICIES = {
+    "always": [{"type": "always_sample"}],
+    "none": [],
+    "error": [{"type": "status_code", "status_code": {"status_codes": ["ERROR"]}}],
+    "unset_ok": [{"type": "status_code", "status_code": {"status_codes": ["UNSET", "OK"]}}],
+    "slow": [{"type": "latency", "latency": {"threshold_ms": 500}}],
+    "slow0": [{"type": "latency", "latency": {"threshold_ms": 0}}],
+    "window": [{"type": "latency", "latency": {"threshold_ms": 300, "upper_threshold_ms": 900}}],
+    "percent": [{"type": "probabilistic", "probabilistic": {"sampling_percentage": 33.333}}],
+    "percent_salt": [{"type": "probabilistic", "probabilistic": {"hash_salt": "pepper", "sampling_percentage": 10}}],
+    "percent_all": [{"type": "probabilistic", "probabilistic": {"sampling_percentage": 150}}],
+    "exact": [{"type": "string_attribute", "string_attribute": {"key": "s", "values": ["alpha", "", "5"]}}],
+    "exact_not": [{"type": "string_attribute", "string_attribute": {"key": "s", "values": ["alpha", "beta"], "invert_match": True}}],
+    "regex": [{"type": "string_attribute", "string_attribute": {"key": "s", "values": ["^be", "m+a$"], "enabled_regex_matching": True, "cache_max_size": 10}}],
+    "regex_empty": [{"type": "string_attribute", "string_attribute": {"key": "n", "values": [".*"], "enabled_regex_matching": True}}],
+    "regex_not": [{"type": "string_attribute", "string_attribute": {"key": "s", "values": ["a"], "enabled_regex_matching": True, "invert_match": True}}],
+    "numeric": [{"type": "numeric_attribute", "numeric_attribute": {"key": "n", "min_value": 3, "max_value": 5}}],
+    "numeric_max": [{"type": "numeric_attribute", "numeric_attribute": {"key": "n", "max_value": -1}}],
+    "numeric_not": [{"type": "numeric_attribute", "numeric_attribute": {"key": "n", "min_value": 2, "max_value": 9, "invert_match": True}}],
+    "boolean": [{"type": "boolean_attribute", "boolean_attribute": {"key": "b", "value": True}}],
+    "boolean_false": [{"type": "boolean_attribute", "boolean_attribute": {"key": "b", "value": False}}],
+    "boolean_not": [{"type": "boolean_attribute", "boolean_attribute": {"key": "b", "value": True, "invert_match": True}}],
+    "count": [{"type": "span_count", "span_count": {"min_spans": 3, "max_spans": 6}}],
+    "flags": [{"type": "trace_flags"}],
+    "and": [{"type": "and", "and": {"and_sub_policy": [
+        {"name": "a", "type": "latency", "latency": {"threshold_ms": 200}},
+        {"name": "b", "type": "string_attribute", "string_attribute": {"key": "s", "values": ["alpha"]}},
+        {"name": "c", "type": "not", "not": {"not_sub_policy": {"name": "d", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}}}]}}],
+    "and_empty": [{"type": "and", "and": {"and_sub_policy": []}}],
+    "not": [{"type": "not", "not": {"not_sub_policy": {"name": "a", "type": "latency", "latency": {"threshold_ms": 700}}}}],
+    "drop": [{"type": "always_sample"}, {"type": "drop", "drop": {"drop_sub_policy": [
+        {"name": "a", "type": "numeric_attribute", "numeric_attribute": {"key": "n", "min_value": 4}}]}}],
+    "drop_only": [{"type": "drop", "drop": {"drop_sub_policy": [{"name": "a", "type": "trace_flags"}]}}],
+    "many": [{"type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+             {"type": "latency", "latency": {"threshold_ms": 1500}},
+             {"type": "probabilistic", "probabilistic": {"sampling_percentage": 10}}],
+}
+
+
+def named(policies):
+    return [dict(p, name=f"p{i}") for i, p in enumerate(policies)]
+
+
+class Traffic:
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.n_spans = 0
+
+    def value(self):
+        r = self.random
+        return r.choice([
+            {"stringValue": r.choice(["alpha", "beta", "gamma", "", "5", "abc"])},
+            {"intValue": str(r.choice([-5, 0, 1, 3, 5, 7, 2 ** 62]))},
+            {"doubleValue": r.choice([3.5, 4.0, -1.0])},
+            {"boolValue": r.random() < 0.5},
+            {"arrayValue": {"values": [{"stringValue": "alpha"}]}},
+            {},
+        ])
+
+    def attributes(self, share):
+        r = self.random
+        found = [{"key": k, "value": self.value()} for k in ("s", "n", "b") if r.random() < share]
+        if found and r.random() < 0.1:
+            found.append({"key": r.choice(found)["key"], "value": self.value()})
+        return found + [{"key": "other", "value": {"stringValue": "alpha"}}]
+
+    def span(self, trace_id, share):
+        r = self.random
+        start = 1700000000000000000 + r.randrange(0, 300_000_000) * (r.random() < 0.5)
+        end = start + int(900_000_000 * r.random() ** 3)
+        if r.random() < 0.03:
+            start = r.choice([0, end + 5_000_000])
+        self.n_spans += 1
+        span = {"traceId": trace_id, "spanId": f"{self.n_spans:016x}", "name": "n",
+                "startTimeUnixNano": str(start), "endTimeUnixNano": str(end),
+                "attributes": self.attributes(share)}
+        if r.random() < 0.7:
+            span["parentSpanId"] = "00000000000000ff"
+        if r.random() < 0.3:
+            span["status"] = {"code": r.choice([0, 1, 2])}
+        if r.random() < 0.3:
+            span["flags"] = r.choice([1, 0x101, 0x300, 0x100])
+        return span
+
+    def request(self, spans):
+        """Spread over resources and scopes at random, order kept."""
+        r = self.random
+        groups = []
+        while spans:
+            n = r.randrange(1, len(spans) + 1)
+            scopes = [{"scope": {"name": f"sc{r.randrange(3)}"}, "spans": spans[:n // 2]}, {"spans": spans[n // 2:n]}]
+            groups.append({"resource": {"attributes": self.attributes(0.05)}, "scopeSpans": [s for s in scopes if s["spans"]]})
+            spans = spans[n:]
+        return json.dumps({"resourceSpans": groups}).encode()
+
+    def traces(self, n):
+        """Requests that carry n traces, each spread over some of them."""
+        r = self.random
+        waiting = []
+        for _ in range(n):
+            trace_id = f"{r.getrandbits(128) | 1:032x}"
+            share = r.choice([0, 0.2, 0.8])
+            waiting.append([self.span(trace_id, share) for _ in range(r.choice([1, 1, 2, 3, 5, 8]))])
+        requests = []
+        while waiting:
+            spans = []
+            for t in r.sample(waiting, min(len(waiting), 40)):
+                spans += t[:r.randrange(1, 4)]
+                del t[:len([s for s in spans if s["traceId"] == t[0]["traceId"]])]
+            waiting = [t for t in waiting if t]
+            requests.append(self.request(spans))
+        return requests
+
+
+def yaml_of(config):
+    return json.dumps(config)  # JSON is YAML
+
+
+def config(pipelines, folder, program, http, tail=None):
+    """pipelines: name -> policies, or name -> whole tail_sampling settings."""
+    whole = {"receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{http}"}}}},
+             "processors": {}, "exporters": {}, "service": {"pipelines": {}, "telemetry": {"metrics": {"level": "none"}}}}
+    for name, settings in pipelines.items():
+        whole["processors"][f"tail_sampling/{name}"] = dict({"num_traces": 1000000}, **settings)
+        whole["exporters"][f"file/{name}"] = {"path": out_path(folder, program, name)}
+        whole["service"]["pipelines"][f"traces/{name}"] = {
+            "receivers": ["otlp"], "processors": [f"tail_sampling/{name}"], "exporters": [f"file/{name}"]}
+    return yaml_of(whole)
+
+
+def out_path(folder, program, name):
+    return os.path.join(folder, f"{program}-{name}.json")
+
+
+def kept(folder, program, name):
+    found = collections.Counter()
+    with open(out_path(folder, program, name)) as f:
+        for line in f:
+            for rs in json.loads(line).get("resourceSpans", []):
+                for ss in rs.get("scopeSpans", []):
+                    for s in ss["spans"]:
+                        found[s["traceId"], s["spanId"]] += 1
+    return found
+
+
+def post(address, body):
+    host, port = address.rsplit(":", 1)
+    c = http.client.HTTPConnection(host, int(port), timeout=60)
+    c.request("POST", "/v1/traces", body, {"Content-Type": "application/json"})
+    r = c.getresponse()
+    text = r.read()
+    c.close()
+    if r.status != 200:
+        raise AssertionError(f"{address}: {r.status} {text[:200]}")
+
+
+@unittest.skipUnless(peer("otelcol"), "no otelcol in PEERS")
+class SamplingDiff(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.traffic = Traffic(SEED)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def start(self, pipelines, workers):
+        d = self.folder.name
+        ours, theirs = free_ports(2)
+        self.tailrace, found = start_tailrace(d, config(pipelines, d, "tailrace", ours), args=("--workers", str(workers)))
+        self.otelcol = start_otelcol(d, config(pipelines, d, "otelcol", theirs), theirs)
+        self.addresses = [f"127.0.0.1:{ours}", f"127.0.0.1:{theirs}"]
+
+    def post_both(self, body):
+        for a in self.addresses:
+            post(a, body)
+
+    def stop_and_compare(self, pipelines, all_spans):
+        self.assertEqual(self.tailrace.stop(), 0)
+        self.otelcol.stop()
+        shares = set()
+        for name in pipelines:
+            ours, theirs = kept(self.folder.name, "tailrace", name), kept(self.folder.name, "otelcol", name)
+            missing, extra = theirs - ours, ours - theirs
+            shares.add(sum(theirs.values()))
+            self.assertFalse(missing or extra, f"{name}: {len(missing)} spans missing, {len(extra)} too many of "
+                             f"{sum(theirs.values())}; first {list((missing or extra).keys())[:3]}")
+            print(f"{name}: {sum(ours.values())} of {all_spans} spans, equal")
+        return shares
+
+    def test_policy_sets(self):
+        pipelines = {name: {"decision_wait": "10m", "policies": named(p)} for name, p in POLICIES.items()}
+        pipelines["first_match"] = dict(pipelines["many"], sample_on_first_match=True)
+        pipelines["drop_pending"] = dict(pipelines["always"], drop_pending_traces_on_shutdown=True)
+        self.start(pipelines, 2)
+        for body in self.traffic.traces(TRACES):
+            self.post_both(body)
+        shares = self.stop_and_compare(pipelines, self.traffic.n_spans)
+        self.assertGreater(len(shares), 15, "the sets differ from each other")
+
+    def late(self, settings, between_s):
+        """Traces whole in one request; what comes later follows what was decided."""
+        base = {"decision_wait": "1s", "policies": named(POLICIES["many"])}
+        pipelines = {name: dict(base, **s) for name, s in settings.items()}
+        self.start(pipelines, 2)
+        t = self.traffic
+        ids = [f"{t.random.getrandbits(128) | 1:032x}" for _ in range(300)]
+        for wait_s in between_s:
+            self.post_both(t.request([t.span(i, 0.2) for i in ids for _ in range(2)]))
+            time.sleep(wait_s)
+        self.stop_and_compare(pipelines, t.n_spans)
+
+    def test_late_spans(self):
+        """Waits are whole decisions apart (wait + 2 s), not synchronisation."""
+        self.late({"table": {}, "caches": {"decision_cache": {"sampled_cache_size": 1000, "non_sampled_cache_size": 1000}},
+                   "sampled": {"decision_cache": {"sampled_cache_size": 1000}},
+                   "small": {"decision_cache": {"non_sampled_cache_size": 1000}}}, [4, 0.5, 3])
+
+    def test_roots(self):
+        """Roots come in any request; what a decision saw shows in what is kept."""
+        self.late({"root": {"decision_wait": "9s", "decision_wait_after_root_received": "1s"}}, [4.5, 8, 0])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
