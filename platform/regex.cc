@@ -12,6 +12,7 @@
 #include <re2/set.h>
 
 #include <new>
+#include <vector>
 
 extern "C" {
 #include "platform/regex.h"
@@ -74,6 +75,30 @@ extern "C" bool regex_search(const struct regex *r, struct slice s, size_t from,
         *start = s.len ? static_cast<size_t>(match.data() - reinterpret_cast<const char *>(s.p)) : 0;
     if (end)
         *end = s.len ? static_cast<size_t>(match.data() - reinterpret_cast<const char *>(s.p)) + match.size() : 0;
+    return true;
+}
+
+extern "C" size_t regex_groups(const struct regex *r)
+{
+    return static_cast<size_t>(r->re.NumberOfCapturingGroups());
+}
+
+extern "C" const char *regex_group_name(const struct regex *r, size_t group)
+{
+    auto at = r->re.CapturingGroupNames().find(static_cast<int>(group));
+
+    return at == r->re.CapturingGroupNames().end() ? nullptr : at->second.c_str();
+}
+
+extern "C" bool regex_capture(const struct regex *r, struct slice s, struct slice *groups)
+{
+    size_t n = regex_groups(r);
+    std::vector<re2::StringPiece> found(n + 1);
+
+    if (!r->re.Match(piece(s), 0, s.len, re2::RE2::UNANCHORED, found.data(), static_cast<int>(n + 1)))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        groups[i] = slice{reinterpret_cast<const uint8_t *>(found[i + 1].data()), found[i + 1].size()};
     return true;
 }
 

@@ -21,6 +21,12 @@ void regex_free(struct regex **r);
 /* Unanchored search. start/end (offsets of the leftmost-first match, from `from`) may be NULL. */
 bool regex_search(const struct regex *r, struct slice s, size_t from, size_t *start, size_t *end);
 
+/* Groups, from 1 on. The name of an unnamed one is NULL; names live as long as r. */
+size_t regex_groups(const struct regex *r);
+const char *regex_group_name(const struct regex *r, size_t group);
+/* The leftmost-first match: what its groups took, groups[0] is group 1; p NULL: took no part. */
+bool regex_capture(const struct regex *r, struct slice s, struct slice *groups);
+
 /* Appends s to out with every non-overlapping match replaced by what `replace` appends for it (the
  * rules of Go's ReplaceAll: an empty match right after a match is not taken). Returns the number of
  * matches, or -1 when out is full. */

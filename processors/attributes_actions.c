@@ -163,6 +163,22 @@ static void run_put(const struct action *a, struct attr_map *m, const struct req
         attr_map_set(m, e, value);
 }
 
+static void run_extract(const struct action *a, struct attr_map *m)
+{
+    struct attr_entry *e = attr_map_find(m, a->key);
+    struct slice *groups;
+    struct any v;
+
+    if (!e)
+        return;
+    v = wire_any(e->value);
+    groups = (struct slice *)(void *)attr_map_scratch(m, a->n_groups * sizeof(*groups));
+    if (v.type != ANY_STR || !groups || !regex_capture(a->pattern, v.bytes, groups))
+        return;
+    for (size_t i = 0; i < a->n_groups && !m->out_of_memory; i++)
+        attr_map_put(m, slice_str(regex_group_name(a->pattern, i + 1)), attr_map_str(m, groups[i]));
+}
+
 static void run_convert(const struct action *a, struct attr_map *m)
 {
     struct attr_entry *e = attr_map_find(m, a->key);
@@ -193,6 +209,8 @@ bool actions_run(const struct actions *as, struct attr_map *m, const struct requ
             run_convert(a, m);
             break;
         case ACTION_EXTRACT:
+            run_extract(a, m);
+            break;
         case ACTION_UNKNOWN:
             CHECK(!"refused by actions_check");
         }

@@ -12,15 +12,17 @@
 const struct key action_keys[] = {
     KEY_STR(S, key, "", "The attribute to act on."),
     KEY_STR(S, action, "",
-            "insert (only if absent), update (only if present), upsert, delete, hash (SHA-256 in hex) or "
-            "convert; in any case. extract is not supported yet."),
+            "insert (only if absent), update (only if present), upsert, delete, hash (SHA-256 in hex), "
+            "extract or convert; in any case."),
     KEY_VALUE(S, value, "insert, update, upsert: the value, of any type."),
     KEY_VALUE(S, default_value, "insert, update, upsert: the value when the other source has none."),
     KEY_STR(S, from_attribute, "", "insert, update, upsert: the value is copied from this attribute."),
     KEY_STR(S, from_context, "",
             "insert, update, upsert: the value is the request's: client.address, or metadata.NAME for a "
             "request header (the receiver needs include_metadata)."),
-    KEY_STR(S, pattern, "", "delete, hash: every attribute whose key this regular expression finds."),
+    KEY_STR(S, pattern, "",
+            "delete, hash: every attribute whose key this regular expression finds. extract: the expression "
+            "whose named groups, found in the value, become attributes."),
     KEY_STR(S, converted_type, "", "convert: int, double or string."),
     KEY_END,
 };
@@ -79,6 +81,22 @@ static const char *source_key(const struct action_settings *a)
     return value_given(&a->value) ? "value" : a->from_attribute[0] ? "from_attribute" : "from_context";
 }
 
+static bool all_named(const struct regex *r)
+{
+    for (size_t i = 1; i <= regex_groups(r); i++)
+        if (!regex_group_name(r, i))
+            return false;
+    return true;
+}
+
+static void check_groups(const struct look *l, const struct regex *r)
+{
+    if (regex_groups(r) == 0)
+        bad(l, "pattern", ". Field \"pattern\" contains no named matcher groups");
+    else if (!all_named(r))
+        bad(l, "pattern", ". Field \"pattern\" contains at least one unnamed matcher group");
+}
+
 static void check_pattern(const struct look *l)
 {
     struct err err = {""};
@@ -92,6 +110,8 @@ static void check_pattern(const struct look *l)
         snprintf(text, sizeof(text), ". Field \"pattern\" has invalid pattern: \"%.200s\": %.200s", l->a->pattern,
                  err.text);
         bad(l, "pattern", text);
+    } else if (l->kind == ACTION_EXTRACT) {
+        check_groups(l, r);
     }
     regex_free(&r);
 }
@@ -122,6 +142,19 @@ static void check_pick(const struct look *l)
         bad_use(l, source_key(a), "\"value\" or \"from_attribute\" field. These must not be specified");
     if (a->converted_type[0])
         bad_use(l, "converted_type", "the \"converted_type\" field. This must not be specified");
+    check_pattern(l);
+}
+
+static void check_extract(const struct look *l)
+{
+    const struct action_settings *a = l->a;
+
+    if (sources(a))
+        bad_use(l, source_key(a), "a value source field. These must not be specified");
+    if (a->converted_type[0])
+        bad_use(l, "converted_type", "the \"converted_type\" field. This must not be specified");
+    if (!a->pattern[0])
+        bad(l, "action", " due to missing required field \"pattern\" for action \"extract\"");
     check_pattern(l);
 }
 
@@ -183,7 +216,7 @@ static void check_action(const struct look *l)
         check_convert(l);
         break;
     case ACTION_EXTRACT:
-        bad(l, "action", ". Action \"extract\" is not supported yet");
+        check_extract(l);
         break;
     case ACTION_UNKNOWN:
         snprintf(text, sizeof(text), " due to unsupported action \"%.100s\"", l->a->action);
@@ -311,6 +344,7 @@ struct actions *actions_new(const struct item_list *items, struct err *err)
             actions_free(&as);
             return NULL;
         }
+        a->n_groups = a->kind == ACTION_EXTRACT ? regex_groups(a->pattern) : 0;
     }
     return as;
 }

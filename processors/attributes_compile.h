@@ -29,6 +29,7 @@ struct action {
     bool has_fallback;
     const char *from;      /* name of the attribute or header */
     struct regex *pattern; /* NULL: none */
+    size_t n_groups;       /* extract: of the pattern, all named */
     enum convert_to convert;
 };
 

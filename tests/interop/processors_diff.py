@@ -63,6 +63,7 @@ CONFIGS = [
     ("attributes", "{actions: [{key: hit, action: insert, value: 1}], include: {match_type: regexp, libraries: [{name: s, version: ''}]}}", ""),
     ("attributes", "{actions: [{key: hit, action: insert, value: 1}], include: {match_type: strict, libraries: [{name: s, version: ''}]}}", ""),
     ("attributes", "{actions: [{key: hit, action: insert, value: 1}], include: {match_type: regexp, services: ['.']}, exclude: {match_type: regexp, span_names: ['o.*n']}}", ""),
+    ("attributes", "{actions: [{key: a, action: extract, pattern: '^(?P<first>.)(?P<n>\\d*)(?P<rest>x)?'}, {key: b, action: extract, pattern: '(?P<b>[a-z]+|)'}]}", ""),
     ("resource", "{attributes: [{key: service.name, action: upsert, value: other}, {key: a, action: delete}, {key: n, action: hash}, {key: new, action: insert, from_attribute: b}]}", ""),
 ]
 for i, (kind, both, _) in enumerate(CONFIGS):

@@ -49,6 +49,24 @@ START_TEST(anchors_mean_the_text_not_the_start_of_the_search)
 }
 END_TEST
 
+START_TEST(groups_have_names_and_captures)
+{
+    struct regex *r = compiled("(?P<a>x+)(y)?(?P<b>z*)");
+    struct slice g[3];
+
+    ck_assert_uint_eq(regex_groups(r), 3);
+    ck_assert_str_eq(regex_group_name(r, 1), "a");
+    ck_assert_ptr_null(regex_group_name(r, 2));
+    ck_assert_str_eq(regex_group_name(r, 3), "b");
+    ck_assert(regex_capture(r, slice_str("_xxzz"), g));
+    ck_assert(slice_eq(g[0], slice_str("xx")));
+    ck_assert_ptr_null(g[1].p);
+    ck_assert(slice_eq(g[2], slice_str("zz")));
+    ck_assert(!regex_capture(r, slice_str("yz"), g));
+    regex_free(&r);
+}
+END_TEST
+
 START_TEST(empty_text_and_empty_pattern)
 {
     struct regex *r = compiled("");
@@ -176,6 +194,7 @@ int main(void)
     tcase_add_test(t, search_gives_the_leftmost_first_match);
     tcase_add_test(t, anchors_mean_the_text_not_the_start_of_the_search);
     tcase_add_test(t, empty_text_and_empty_pattern);
+    tcase_add_test(t, groups_have_names_and_captures);
     tcase_add_loop_test(t, bad_patterns_explain_themselves, 0, 6);
     tcase_add_loop_test(t, replacement_follows_go, 0, (int)ARRAY_LEN(replaced));
     tcase_add_test(t, full_output_ends_a_replacement);
