@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -125,6 +126,7 @@ static _Noreturn void become_daemon(const struct demo *d)
         "--set", file, NULL,
     };
 
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* not left alone when somebody interrupts the demo */
     if (log < 0 || dup2(log, STDERR_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0)
         _exit(1);
     execv("/proc/self/exe", (char *const *)argv);
@@ -249,15 +251,18 @@ static unsigned line_of(const char *text)
     return at ? line : 0;
 }
 
-static void show_next_steps(void)
+static void show_next_steps(const struct demo *d)
 {
+    const char *file = d->config_is_ours ? "quickstart.yaml (installed in share/tailrace)" : IN_TREE;
+
     printf("\n  What next\n\n"
-           "    Keep more or less: change sampling_percentage, " IN_TREE " line %u, and run this again.\n"
+           "    Keep more or less: change sampling_percentage, line %u of %s, and run this again.\n"
            "    See the traces in Jaeger: docker run --rm -p 14317:4317 -p 16686:16686 jaegertracing/jaeger\n"
            "      then uncomment otlp_grpc/jaeger (line %u), name it in the pipeline's exporters (line %u), and\n"
-           "      tailrace --config " IN_TREE "     traffic: your SDK on localhost:4317, or tailrace generate\n"
+           "      tailrace --config %s     traffic: your SDK on localhost:4317, or tailrace generate\n"
            "    Coming from a Collector: tailrace validate --config collector.yaml\n\n",
-           line_of("sampling_percentage:"), line_of("# otlp_grpc/jaeger:"), line_of("exporters: [debug, file]"));
+           line_of("sampling_percentage:"), file, line_of("# otlp_grpc/jaeger:"), line_of("exporters: [debug, file]"),
+           d->config_is_ours ? "quickstart.yaml" : IN_TREE);
 }
 
 static int show(struct demo *d, struct err *err)
@@ -284,7 +289,7 @@ static int show(struct demo *d, struct err *err)
     kept = read_file(d->kept);
     demo_show_trace(kept);
     free(kept);
-    show_next_steps();
+    show_next_steps(d);
     return 0;
 }
 

@@ -405,8 +405,8 @@ static void put_exception(struct traffic *t, const struct gen_span *s)
     buf_clear(e);
     CHECK(wire_put_fixed64(e, EVENT_TIME, s->end_ns - (s->end_ns - s->start_ns) / 8) == 0);
     text(e, EVENT_NAME, "exception");
-    attr(e, EVENT_ATTRIBUTES, "exception.type", s->call ? "TimeoutError" : "IllegalStateException");
-    attr(e, EVENT_ATTRIBUTES, "exception.message", s->call ? "no answer within 3s" : "inventory is negative");
+    attr(e, EVENT_ATTRIBUTES, "exception.type", s->call ? "ConnectionError" : "IllegalStateException");
+    attr(e, EVENT_ATTRIBUTES, "exception.message", s->call ? "connection reset by peer" : "inventory is negative");
     attr(e, EVENT_ATTRIBUTES, "exception.stacktrace",
          format(t, "at %s.handle (server:%u)\n  at Dispatcher.run (dispatch:88)\n  at Thread.start", services[s->service].name, below(t, 400)));
     message(&t->span, SPAN_EVENTS, e);
@@ -439,7 +439,7 @@ static void put_status(struct traffic *t, const struct gen_span *s)
     buf_clear(&t->part);
     if (s->failed) {
         if (s->origin)
-            text(&t->part, STATUS_MESSAGE, s->call ? "no answer within 3s" : "inventory is negative");
+            text(&t->part, STATUS_MESSAGE, s->call ? "connection reset by peer" : "inventory is negative");
         CHECK(wire_put_uint(&t->part, STATUS_CODE, 2) == 0);
     }
     if (t->part.len)
