@@ -335,14 +335,15 @@ void h2_respond(struct h2_stream *s, int status, const struct h2_field *fields, 
                 struct slice body, const struct h2_field *trailers, size_t n_trailers)
 {
     nghttp2_nv nv[MAX_FIELDS + 1];
-    char code[8];
+    char code[8] = "";
 
     CHECK(s->server && !s->answered && n_fields <= MAX_FIELDS && n_trailers <= MAX_FIELDS);
     s->answered = true;
     s->body = body;
     s->trailers = trailers;
     s->n_trailers = n_trailers;
-    snprintf(code, sizeof code, "%03d", status);
+    if (status != 200)
+        snprintf(code, sizeof code, "%03d", status);
     struct h2_field first = {slice_str(":status"), status == 200 ? slice_str("200") : slice_str(code)};
     make_nv(&nv[0], &first);
     if (status != 200)

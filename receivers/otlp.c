@@ -366,6 +366,8 @@ static void otlp_destroy(struct component **c)
     *c = NULL;
     otlp_server_close(&o->grpc);
     otlp_server_close(&o->http);
+    ingest_close(&o->grpc_in);
+    ingest_close(&o->http_in);
     decompressor_free(&o->decompressor);
     body_pool_free(&o->pool);
     free(o);

@@ -89,7 +89,7 @@ static void release_if_over(struct grpc_call *k)
     otlp_meta_free(&k->meta);
     free(k->path);
     free(k->encoding);
-    free(k);
+    ingest_give_memory(k->ing.in, k);
 }
 
 static void on_done(struct ingest_request *r, const struct ingest_result *res);
@@ -103,7 +103,7 @@ static struct h2_stream *on_stream(void *ctx)
         ingest_count_refused(c->server->in, REFUSED_MEMORY, 0);
         return NULL;
     }
-    struct grpc_call *k = mem_alloc(sizeof *k);
+    struct grpc_call *k = ingest_take_memory(c->server->in, sizeof *k);
     k->conn = c;
     k->ing.done = on_done;
     k->ing.evict = on_evict;

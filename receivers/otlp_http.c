@@ -63,7 +63,7 @@ static struct exchange *exchange_new(struct otlp_conn *c, bool on_h1)
         ingest_count_refused(c->server->in, REFUSED_MEMORY, 0);
         return NULL;
     }
-    x = mem_alloc(sizeof *x);
+    x = ingest_take_memory(c->server->in, sizeof *x);
     x->conn = c;
     x->on_h1 = on_h1;
     x->counted = true;
@@ -84,7 +84,7 @@ static void release_if_over(struct exchange *x)
     free(x->origin);
     free(x->cors_method);
     free(x->cors_headers);
-    free(x);
+    ingest_give_memory(x->ing.in, x);
 }
 
 /* No longer a request under way. */

@@ -99,6 +99,32 @@ static void count_spans(struct ingest *in, uint64_t accepted, uint64_t refused)
     series_add(in->failed, 0);
 }
 
+/* ---- memory of requests ---- */
+
+void *ingest_take_memory(struct ingest *in, size_t size)
+{
+    return in->n_spare ? memset(in->spare[--in->n_spare], 0, size) : mem_alloc(size);
+}
+
+void ingest_give_memory(struct ingest *in, void *request)
+{
+#ifdef TAILRACE_SANITIZED
+    (void)in;
+    free(request); /* reuse would hide use after free */
+#else
+    if (in->n_spare < INGEST_SPARES)
+        in->spare[in->n_spare++] = request;
+    else
+        free(request);
+#endif
+}
+
+void ingest_close(struct ingest *in)
+{
+    while (in->n_spare)
+        free(in->spare[--in->n_spare]);
+}
+
 /* ---- bodies ---- */
 
 static bool is_slow(const struct ingest_request *r, uint64_t now, uint64_t idle_ns, uint64_t floor_bytes_per_s)

@@ -19,6 +19,8 @@
 #define OTLP_TEXT_MEMORY "data refused due to high memory usage"
 #define OTLP_RETRY_MS    1000u
 
+#define INGEST_SPARES 64u
+
 /* Why requests were turned away at the door; the reason label. */
 enum refusal {
     REFUSED_MEMORY, REFUSED_TOO_LARGE, REFUSED_MALFORMED, REFUSED_COMPRESSION, REFUSED_SLOW,
@@ -33,6 +35,8 @@ struct ingest {
     struct list reading; /* bodies that are coming in, the one that waited longest first */
     bool evicting;
     struct ingest_request *growing;
+    void *spare[INGEST_SPARES]; /* memory of requests that are over, for the next ones */
+    unsigned n_spare;
     /* series */
     struct series *accepted, *refused_spans, *failed, *connections;
     struct series *refused[REFUSALS], *refused_bytes[REFUSALS];
@@ -72,6 +76,12 @@ struct ingest_request {
 /* transport: "grpc", "http". */
 void ingest_init(struct ingest *in, struct host *host, struct body_pool *pool, struct decompressor *d,
                  const char *transport, uint64_t max_bytes);
+
+/* Memory for a transport's requests, zeroed; all of one size. calloc() and free() would be a tenth of
+ * the cost of a small request. */
+void *ingest_take_memory(struct ingest *in, size_t size) MUST_USE;
+void ingest_give_memory(struct ingest *in, void *request);
+void ingest_close(struct ingest *in);
 
 /* A request begins (its header is there). r is zeroed; evict must be set. */
 void ingest_request_init(struct ingest_request *r, struct ingest *in);
