@@ -176,7 +176,7 @@ int main(int argc, char **argv)
     struct budget *budget = budget_new(0, 0);
     struct redaction_settings scan = {.allow_all_keys = true, .link_attributes = true, .blocked_key_patterns = {keys, 2}, .blocked_values = {values, 2}, .summary = ""};
     struct redaction_settings blind = scan, keyed = scan;
-    struct item_list three = {busy, 3}, none = {quiet, 3};
+    struct attributes_settings three = {.actions = {busy, 3}}, none = {.actions = {quiet, 3}};
     struct stage r_scan = {0}, r_blind = {0}, r_keyed = {0}, a_busy = {0}, a_quiet = {0};
     uint64_t rng = 7, bytes = 0;
 

@@ -67,6 +67,7 @@ static bool grow(struct attr_map *m, void **table, size_t *cap, size_t element)
     size_t more = *cap * element;
     void *p;
 
+    CHECK(more > 0);
     if (!budget_charge(m->budget, MEM_INDEX, more)) {
         m->out_of_memory = true;
         return false;

@@ -15,13 +15,6 @@
 #include "processors/edit.h"
 #include "processors/items.h"
 #include "processors/processors.h"
-#include "processors/span_match.h"
-
-struct attributes_settings {
-    struct item_list actions;
-    bool include_enabled, exclude_enabled;
-    struct match_settings include, exclude;
-};
 
 struct resource_settings {
     struct item_list attributes;

@@ -8,6 +8,7 @@
 
 #include "component/component.h"
 #include "processors/attr_map.h"
+#include "processors/span_match.h"
 
 struct action_settings {
     const char *key, *action;
@@ -15,6 +16,13 @@ struct action_settings {
     const char *from_attribute, *from_context, *pattern, *converted_type;
 };
 extern const struct key action_keys[];
+
+/* Of the `attributes` processor. */
+struct attributes_settings {
+    struct item_list actions;
+    bool include_enabled, exclude_enabled;
+    struct match_settings include, exclude;
+};
 
 /* list_key: the name of the list, for paths and texts ("actions"). items: of struct action_settings. */
 void actions_check(const struct item_list *items, const char *list_key, struct check *c);

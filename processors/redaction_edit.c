@@ -12,7 +12,7 @@
 
 #include "processors/wire.h"
 
-#define KEPT_BYTES (64 * 1024) /* of each scratch buffer, between spans */
+#define KEPT_BYTES ((size_t)64 * 1024) /* of each scratch buffer, between spans */
 
 enum mark { MARK_NONE, MARK_DELETED, MARK_MASKED, MARK_ALLOWED, MARK_IGNORED, MARKS };
 
@@ -274,6 +274,7 @@ static bool put_keys(struct attr_map *m, const char *name, struct slice *keys, s
 {
     struct slice value;
 
+    CHECK(keys);
     if (before.len)
         n += split(before, keys + n);
     qsort(keys, n, sizeof(*keys), by_bytes);

@@ -144,10 +144,15 @@ static struct window rarest(const struct seq *s)
     return best;
 }
 
+static bool same(const struct window *a, const struct window *b)
+{
+    return a->len == b->len && memcmp(a->c, b->c, a->len * sizeof(a->c[0])) == 0;
+}
+
 static bool known(const struct windows *ws, const struct window *w)
 {
     for (size_t i = 0; i < ws->n; i++)
-        if (memcmp(&ws->v[i], w, sizeof(*w)) == 0)
+        if (same(&ws->v[i], w))
             return true;
     return false;
 }
@@ -219,7 +224,7 @@ struct piece piece_either(struct arena *arena, struct piece *a, struct piece *b)
     }
     offer(arena, a, &a->first);
     offer(arena, b, &b->first);
-    if (a->cost < NO_WINDOWS && b->cost < NO_WINDOWS) {
+    if (a->best.n && b->best.n) {
         ws = (struct windows){arena_alloc(arena, (a->best.n + b->best.n) * sizeof(struct window)), 0};
         memcpy(ws.v, a->best.v, a->best.n * sizeof(struct window));
         memcpy(ws.v + a->best.n, b->best.v, b->best.n * sizeof(struct window));

@@ -129,7 +129,7 @@ static inline uint8_t *wire_put_header(uint8_t *dst, uint32_t number, size_t len
 
 static inline uint8_t *wire_put_slice(uint8_t *dst, struct slice s)
 {
-    if (s.len)
+    if (s.len && s.p)
         memcpy(dst, s.p, s.len);
     return dst + s.len;
 }
