@@ -106,6 +106,8 @@ static void item_ref(struct intern *in, uint32_t i)
 static void forget_oldest(struct intern *in)
 {
     uint32_t i = in->oldest_idle;
+
+    CHECK(i && in->items[i]);
     uint32_t resource = in->items[i]->resource;
 
     idle_del(in, i);

@@ -283,6 +283,7 @@ static void assign_keys(struct tail_policies *set, const char *const *keys)
 {
     const char **distinct = mem_alloc_array(set->n_conditions + 1, sizeof(*distinct));
 
+    CHECK(keys || set->n_conditions == 0);
     set->first_of_key = mem_alloc_array(set->n_conditions + 1, sizeof(uint32_t));
     for (uint32_t i = 0; i < set->n_conditions; i++) {
         uint32_t k = 0;
