@@ -27,7 +27,7 @@ enum {
     BLOCK_RESOURCES = 1,
     BLOCK_SCOPES = 2,
     BATCH_ALLOWANCE_BYTES = sizeof(struct batch) + 2 * sizeof(struct part),
-    ROOM_FIRST_BYTES = 4096,
+    ROOM_FIRST_BYTES = 512, /* one edited span of a small request must not cost kilobytes */
     ROOM_MOST_BYTES = 256 * 1024, /* chunks stop doubling here */
     HELD_LOOK_BACK = 4,
 };
