@@ -219,7 +219,7 @@ static int wait_for_decisions(struct demo *d, const struct generate_result *r, s
             break;
         if (!is_running(d) || clock_mono_ns() > limit)
             rc = err_set(err, "%s", is_running(d) ? "the traces were not decided in time" : "the daemon ended");
-        pause_ms(4 * POLL_MS);
+        pause_ms(4ull * POLL_MS);
     }
     post_free(&p);
     return rc;

@@ -209,7 +209,8 @@ static void load(struct kept *k, const char *lines)
         }
         lines = *end ? end + 1 : end;
     }
-    qsort(k->v, k->n, sizeof(*k->v), by_trace_and_start);
+    if (k->n)
+        qsort(k->v, k->n, sizeof(*k->v), by_trace_and_start);
 }
 
 static size_t trace_len(const struct kept *k, size_t from)

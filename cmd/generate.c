@@ -178,7 +178,7 @@ static const struct option flags[] = {
 /* 1: help was asked for. */
 static int parse(int argc, char **argv, struct generate_options *o, struct err *err)
 {
-    uint64_t services;
+    uint64_t services = TRAFFIC_MAX_SERVICES;
     int c;
 
     optind = 1;

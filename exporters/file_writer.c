@@ -183,7 +183,8 @@ static void collect(struct backups *all, DIR *dir, const char *base, size_t base
         memcpy(b->name, e->d_name, strlen(e->d_name) + 1);
         b->written = st.st_mtime;
     }
-    qsort(all->v, all->n, sizeof(*all->v), newest_first);
+    if (all->n)
+        qsort(all->v, all->n, sizeof(*all->v), newest_first);
 }
 
 /* Removes what max_backups and max_days do not want kept. Failing to is not worth stopping for. */

@@ -291,7 +291,7 @@ static int put_fixed32(struct buf *out, uint32_t number, uint64_t v)
 
 static int decode_integer(struct decoder *d, const ProtobufCFieldDescriptor *f)
 {
-    uint64_t v;
+    uint64_t v = 0;
     int rc = f->type == PROTOBUF_C_TYPE_ENUM ? take_enum(d, f, &v) : take_integer(d, f, &v);
 
     if (rc == 1 && f->type == PROTOBUF_C_TYPE_INT64 && in_oneof(f)) /* JS: 1e21 is an integer, too */

@@ -184,7 +184,8 @@ static size_t escape(uint8_t c, char *d)
         d[1] = to[at - from];
         return 2;
     }
-    memcpy(d + 1, "u00", 3);
+    d[1] = 'u';
+    d[2] = d[3] = '0';
     d[4] = hex[c >> 4];
     d[5] = hex[c & 15];
     return 6;

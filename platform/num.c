@@ -90,7 +90,7 @@ static size_t put_text(char *dst, const char *text)
 
 size_t num_metric(char dst[static 32], double v)
 {
-    struct decimal d;
+    struct decimal d = {0};
 
     if (isnan(v))
         return put_text(dst, "NaN");
@@ -104,7 +104,7 @@ size_t num_metric(char dst[static 32], double v)
 
 size_t num_json(char dst[static 32], double v)
 {
-    struct decimal d;
+    struct decimal d = {0};
 
     CHECK(isfinite(v));
     shortest(v, &d);
