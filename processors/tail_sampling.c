@@ -108,6 +108,20 @@ static void after_filing(struct tail *t)
         work_soon(t, RETRY_MS);
 }
 
+/* What the log will hold; the batch's own count leaves the envelopes open. */
+static uint64_t span_bytes(const struct batch *b)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < b->n_parts; i++) {
+        const struct span *sp = b->parts[i].payload->spans + b->parts[i].first;
+
+        for (uint32_t k = 0; k < b->parts[i].n; k++)
+            bytes += sp[k].rec_len;
+    }
+    return bytes;
+}
+
 static void tail_push(struct component *c, struct batch **take)
 {
     struct tail *t = tail_of(c);
@@ -118,7 +132,7 @@ static void tail_push(struct component *c, struct batch **take)
         batch_refuse(&b, &(struct answer_detail){.answer = ANSWER_RETRY, .text = "shutting down"});
         return;
     }
-    if (tail_sampler_prepare(&t->sampler, b->parts, b->n_parts, b->n_bytes, b->n_spans) != 0) {
+    if (tail_sampler_prepare(&t->sampler, b->parts, b->n_parts, span_bytes(b), b->n_spans) != 0) {
         batch_refuse(&b, &(struct answer_detail){.answer = ANSWER_RETRY,
                                                  .text = "tail_sampling: no memory for more spans"});
         return;
