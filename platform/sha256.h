@@ -9,4 +9,7 @@
 
 void sha256(const void *p, size_t len, uint8_t digest[static 32]);
 
+/* The same without the CPU's SHA instructions, whatever the CPU; for tests. */
+void sha256_plain(const void *p, size_t len, uint8_t digest[static 32]);
+
 #endif

@@ -65,6 +65,21 @@ START_TEST(all_short_lengths)
 }
 END_TEST
 
+/* The CPU's instructions and the plain rounds give the same. */
+START_TEST(both_ways)
+{
+    uint8_t bytes[300], a[32], b[32];
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 37 + 11);
+    for (size_t n = 0; n <= sizeof(bytes); n++) {
+        sha256(bytes, n, a);
+        sha256_plain(bytes, n, b);
+        ck_assert_mem_eq(a, b, 32);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("sha256");
@@ -76,6 +91,7 @@ int main(void)
     tcase_add_loop_test(t, known_texts, 0, (int)ARRAY_LEN(vectors));
     tcase_add_test(t, a_million_a);
     tcase_add_test(t, all_short_lengths);
+    tcase_add_test(t, both_ways);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
