@@ -51,6 +51,25 @@ static int check_gates(const struct args *a)
     return rc ? fail(err.text) : 0;
 }
 
+/* Warnings of a start go where the daemon's own lines will go. */
+static void log_warnings(const struct plan *plan, const struct diags *d)
+{
+    struct log_sink *sink = log_sink_new(&plan->log, NULL);
+    struct log log = {.sink = sink};
+    for (size_t i = 0; i < d->n; i++) {
+        const struct diag *g = &d->v[i];
+        struct buf place = {0}, text = {0};
+        diag_put_place(g, &place);
+        diag_print(g, &text);
+        buf_putc(&place, 0);
+        buf_putc(&text, 0);
+        log_warn(&log, "Configuration", LOG_STR("warning", (const char *)text.p), LOG_STR("at", (const char *)place.p));
+        buf_free(&place);
+        buf_free(&text);
+    }
+    log_sink_free(&sink);
+}
+
 /* The plan; NULL after saying why not. Warnings are said as well. */
 static struct plan *load_plan(const struct args *a)
 {
@@ -62,7 +81,10 @@ static struct plan *load_plan(const struct args *a)
     struct diags *d = diags_new();
     struct plan *plan = config_load(&o, d);
     struct buf text = {0};
-    diags_print(d, &text);
+    if (plan && a->command == CMD_RUN)
+        log_warnings(plan, d);
+    else
+        diags_print(d, &text);
     if (!plan)
         buf_putf(&text, "Error: the configuration cannot be used: %zu error%s\n", d->n_errors, d->n_errors == 1 ? "" : "s");
     if (text.len)

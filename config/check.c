@@ -90,6 +90,7 @@ struct pos check_place(const struct check *c, const char *path)
     return find_place(c, path, &row);
 }
 
+PRINTF_LIKE(4, 0)
 static void report(struct check *c, enum severity severity, const char *path, const char *fmt, va_list ap)
 {
     const struct key *row;

@@ -78,12 +78,19 @@ void diag_print(const struct diag *g, struct buf *out)
         buf_putf(out, " (the value comes from %s)", g->at.via);
 }
 
+void diag_put_place(const struct diag *g, struct buf *out)
+{
+    if (g->at.file)
+        buf_puts(out, g->at.file);
+    if (g->at.file && g->at.line)
+        buf_putf(out, ":%u:%u", g->at.line, g->at.col);
+}
+
 static void print_whole(const struct diag *g, struct buf *out)
 {
-    if (g->at.file && g->at.line)
-        buf_putf(out, "%s:%u:%u: ", g->at.file, g->at.line, g->at.col);
-    else if (g->at.file)
-        buf_putf(out, "%s: ", g->at.file);
+    diag_put_place(g, out);
+    if (g->at.file)
+        buf_puts(out, ": ");
     if (g->severity == DIAG_WARNING)
         buf_puts(out, "warning: ");
     diag_print(g, out);

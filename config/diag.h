@@ -35,13 +35,14 @@ void diags_free(struct diags **d);
 void diag_add(struct diags *d, enum severity severity, struct pos at, const char *path, const char *hint,
               const char *fmt, ...) PRINTF_LIKE(6, 7);
 void diag_addv(struct diags *d, enum severity severity, struct pos at, const char *path, const char *hint,
-               const char *fmt, va_list ap);
+               const char *fmt, va_list ap) PRINTF_LIKE(6, 0);
 #define diag_error(d, at, path, hint, ...) diag_add(d, DIAG_ERROR, at, path, hint, __VA_ARGS__)
 #define diag_warn(d, at, path, hint, ...) diag_add(d, DIAG_WARNING, at, path, hint, __VA_ARGS__)
 
 /* All of them, files in the order they were read, each file from top to bottom. */
 void diags_print(struct diags *d, struct buf *out);
-/* The same without the positions of one error and its hint: "path: text", for one-line reports. */
+/* The parts of one: "collector.yaml:41:7", and (diag_print) "path: text". */
+void diag_put_place(const struct diag *g, struct buf *out);
 void diag_print(const struct diag *g, struct buf *out);
 
 /* The candidate most like `word`, or NULL when none is near. next(ctx, i) gives the i-th candidate,

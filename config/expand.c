@@ -175,37 +175,46 @@ static const struct node *whole_value(struct expander *x, const struct node *n, 
     return expand(x, v, rounds + 1);
 }
 
+/* One token of s is replaced by its text. NULL: look at s again; else the value is settled. */
+static const struct node *replace_one(struct expander *x, struct buf *s, struct found f, struct pos *at)
+{
+    const char *token = arena_dup_n(x->arena, (const char *)s->p + f.start, f.len);
+    const struct node *settled = NULL;
+    struct buf by = {0};
+    if (retrieve(x, token, f.len, *at, &by))
+        settled = bad(x, *at);
+    else if (replace_all(s, token, slice_of(by.p, by.len)))
+        settled = give_up(x, *at, "the value is longer than 1 MiB after substitution");
+    else
+        at->via = via_of(x, at, token, f.len);
+    buf_free(&by);
+    return settled;
+}
+
+static const struct node *expand_found(struct expander *x, struct buf *s, struct found f, struct pos *at, unsigned rounds)
+{
+    if (x->given_up)
+        return bad(x, *at);
+    if (rounds >= MAX_ROUNDS)
+        return give_up(x, *at, "too many recursive expansions");
+    if (++x->substitutions > MAX_SUBSTITUTIONS)
+        return give_up(x, *at, "more than 100000 substitutions");
+    if (f.len < s->len - 1)
+        return replace_one(x, s, f, at);
+    struct node *whole = node_new(x->arena, NODE_STR, *at);
+    whole->text = arena_dup_n(x->arena, (const char *)s->p, f.len);
+    return whole_value(x, whole, rounds);
+}
+
 static const struct node *expand_string(struct expander *x, const struct node *n, unsigned rounds)
 {
     struct buf s = {0};
     struct pos at = n->at;
+    struct found f;
     const struct node *result = NULL;
     buf_put(&s, n->text, strlen(n->text) + 1);
-    for (; !result; rounds++) {
-        struct found f = find_uri((const char *)s.p);
-        if (!f.len)
-            break;
-        const char *token = arena_dup_n(x->arena, (const char *)s.p + f.start, f.len);
-        struct node *part = node_new(x->arena, NODE_STR, at);
-        struct buf by = {0};
-        if (x->given_up) {
-            result = bad(x, at);
-        } else if (++x->substitutions > MAX_SUBSTITUTIONS) {
-            result = give_up(x, n->at, "more than 100000 substitutions");
-        } else if (rounds >= MAX_ROUNDS) {
-            result = give_up(x, n->at, "too many recursive expansions");
-        } else if (f.len == s.len - 1) {
-            part->text = token;
-            result = whole_value(x, part, rounds);
-        } else if (retrieve(x, token, f.len, at, &by)) {
-            result = bad(x, at);
-        } else if (replace_all(&s, token, slice_of(by.p, by.len))) {
-            result = give_up(x, n->at, "the value is longer than 1 MiB after substitution");
-        } else {
-            at.via = via_of(x, &at, token, f.len);
-        }
-        buf_free(&by);
-    }
+    while (!result && (f = find_uri((const char *)s.p)).len > 0)
+        result = expand_found(x, &s, f, &at, rounds++);
     if (!result) {
         struct node *done = node_new(x->arena, NODE_STR, at);
         done->text = unescape(x, arena_dup_n(x->arena, (const char *)s.p, s.len - 1));

@@ -219,6 +219,24 @@ class Run(Case):
             self.assertEqual(p.wait(timeout=60), 0)
             p.stderr.close()
 
+    def test_warnings_are_log_lines(self):
+        logs = "yaml:service: {telemetry: {logs: {encoding: json}}}"
+        p = subprocess.Popen([BINARY, "--config", self.NOP, "--config", logs, "--set", "processors.batch.timeout=5"],
+                             stderr=subprocess.PIPE, text=True)
+        seen = []
+        for line in p.stderr:
+            seen.append(json.loads(line))
+            if seen[-1]["msg"] == "Everything is ready. Begin running and processing data.":
+                break
+        p.send_signal(signal.SIGTERM)
+        p.stderr.read()
+        self.assertEqual(p.wait(timeout=60), 0)
+        p.stderr.close()
+        warnings = [(s["warning"], s["at"], s["level"]) for s in seen if s["msg"] == "Configuration"]
+        self.assertIn(("processors.batch.timeout: 5 without a unit means nanoseconds; for seconds write 5s",
+                       "--set processors.batch.timeout=5", "warn"), warnings)
+        self.assertIn(("processors.batch: no pipeline uses this processor", "--set processors.batch.timeout=5", "warn"), warnings)
+
 
 if __name__ == "__main__":
     unittest.main()
