@@ -36,6 +36,10 @@ struct http1 {
     bool in_parser;  /* llhttp is on the stack: it must not be entered again */
     bool failed;     /* llhttp gave up */
 
+    /* line structure of the header, which llhttp reads too kindly */
+    bool after_cr, lines_ended;
+    size_t line_bytes, n_lines;
+
     /* the request being read */
     struct buf target, line; /* line: header name, then value */
     size_t name_len;
@@ -161,8 +165,10 @@ static int on_field_done(llhttp_t *p)
 {
     struct http1 *h = p->data;
     struct slice name = slice_of(h->line.p, h->name_len);
-    struct slice value = slice_of(h->line.p + h->name_len, h->line.len - h->name_len);
 
+    if (h->name_len == 0)
+        return stop(h, 400, "header field without a name");
+    struct slice value = slice_of(h->line.p + h->name_len, h->line.len - h->name_len);
     while (value.len && (value.p[value.len - 1] == ' ' || value.p[value.len - 1] == '\t'))
         value.len--;
     if (!h->headers_done) { /* trailers behind a chunked body are read and forgotten */
@@ -261,8 +267,9 @@ static int on_message_complete(llhttp_t *p)
         if (h->answered)
             h->state = h->last ? HTTP1_DONE : HTTP1_IDLE;
     }
-    /* What follows belongs to the next request: it is parsed after the answer. */
-    return h->state == HTTP1_IDLE ? 0 : HPE_PAUSED;
+    h->after_cr = h->lines_ended = false;
+    h->line_bytes = h->n_lines = 0;
+    return HPE_PAUSED; /* what follows belongs to the next request */
 }
 
 /* llhttp keeps the address. */
@@ -297,13 +304,33 @@ static bool framing_abuse(const struct http1 *h)
     return h->raw_bytes > CHUNK_FREE_BYTES + 8 * h->body_bytes;
 }
 
+/* A CR that is not the end of a line: llhttp ends the line there, others do not, and that is how
+ * requests are smuggled. Looks at the header only. Returns how many bytes are good. */
+static size_t good_lines(struct http1 *h, const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n && !h->lines_ended; i++) {
+        if (h->after_cr && p[i] != '\n')
+            return i;
+        h->after_cr = p[i] == '\r';
+        if (p[i] == '\n') {
+            h->lines_ended = h->line_bytes == 0 && h->n_lines > 0;
+            h->n_lines += h->line_bytes > 0;
+            h->line_bytes = 0;
+        } else {
+            h->line_bytes += p[i] != '\r';
+        }
+    }
+    return n;
+}
+
 /* Runs the parser; returns how many bytes it took. */
 static size_t parse(struct http1 *h, const uint8_t *p, size_t n)
 {
     bool in_body = h->state == HTTP1_BODY;
+    size_t good = good_lines(h, p, n);
 
     h->in_parser = true;
-    llhttp_errno_t e = llhttp_execute(&h->parser, (const char *)p, n);
+    llhttp_errno_t e = llhttp_execute(&h->parser, (const char *)p, good);
     h->in_parser = false;
     if (e == HPE_PAUSED) {
         size_t used = (size_t)((const uint8_t *)llhttp_get_error_pos(&h->parser) - p);
@@ -312,6 +339,8 @@ static size_t parse(struct http1 *h, const uint8_t *p, size_t n)
     }
     if (e != HPE_OK && !h->failed)
         bad(h, status_of(e), llhttp_get_error_reason(&h->parser));
+    else if (good < n && !h->failed)
+        bad(h, 400, "bare CR in the header");
     if (in_body && h->state == HTTP1_BODY) {
         h->raw_bytes += n;
         if (framing_abuse(h))
