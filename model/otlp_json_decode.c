@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * OTLP/JSON to protobuf. The descriptors that protoc-c generates say which member is which field;
- * the bytes are written as they are read, so nothing is held but the output and one string.
+ * the bytes are written as they are read, so nothing is held but the output.
  *
  * A submessage's length is known after its body: one byte is left for it, and a body over 127 bytes
  * moves up. Members that repeat follow protobuf's own rules (arrays append, objects merge, the last
@@ -24,6 +24,7 @@
 #include "model/otlp_json_priv.h"
 #include "model/proto/otlp.pb-c.h"
 
+/* Names of members, ids, numbers; names that are longer are refused. */
 enum { KEY_MAX_BYTES = 4096, NUMBER_MAX_BYTES = 1024 };
 
 struct decoder {
@@ -367,17 +368,43 @@ static int base64_digit(uint8_t c)
     return c == '/' || c == '_' ? 63 : -1;
 }
 
-/* In place: d->text shrinks from base64 (either alphabet, padded or not) to bytes. */
-static int unbase64(struct decoder *d, const char *name)
+/* A length-delimited field begins: tag, and a byte for the length. Returns where its body begins in
+ * *at. */
+static int begin_field(struct decoder *d, const ProtobufCFieldDescriptor *f, size_t *at)
 {
-    size_t in = 0, out = 0, len = d->text.len;
+    if (wire_put_tag(d->out, f->id, 2) || buf_add(d->out, "", 1))
+        return full(d);
+    *at = d->out->len;
+    return 0;
+}
+
+/* Its body is complete: the length goes in front of it. */
+static int end_field(struct decoder *d, size_t at)
+{
+    size_t len = d->out->len - at, size = varint_size(len);
+
+    if (buf_reserve(d->out, size - 1))
+        return full(d);
+    if (size > 1)
+        memmove(d->out->p + at + size - 1, d->out->p + at, len);
+    varint_put(d->out->p + at - 1, len);
+    d->out->len += size - 1;
+    return 0;
+}
+
+/* In place: what the output holds from `at` shrinks from base64 (either alphabet, padded or not) to
+ * bytes. */
+static int unbase64(struct decoder *d, const char *name, size_t at)
+{
+    uint8_t *text = d->out->p + at;
+    size_t in = 0, out = 0, all = d->out->len - at, len = all;
     uint32_t bits = 0;
     int n = 0;
 
-    while (len && d->text.len - len < 2 && d->text.p[len - 1] == '=')
+    while (len && all - len < 2 && text[len - 1] == '=')
         len--;
     for (; in < len; in++) {
-        int digit = base64_digit(d->text.p[in]);
+        int digit = base64_digit(text[in]);
 
         if (digit < 0)
             return jr_error(&d->r, "%s: not base64", name);
@@ -385,16 +412,16 @@ static int unbase64(struct decoder *d, const char *name)
         n += 6;
         if (n >= 8) {
             n -= 8;
-            d->text.p[out++] = (uint8_t)(bits >> n);
+            text[out++] = (uint8_t)(bits >> n);
         }
     }
-    if (len % 4 == 1 || (len % 4 == 0 && len < d->text.len))
+    if (len % 4 == 1 || (len % 4 == 0 && len < all))
         return jr_error(&d->r, "%s: not base64", name);
-    d->text.len = out;
+    d->out->len = at + out;
     return 0;
 }
 
-static int take_byte_array(struct decoder *d, const char *name, struct buf *out)
+static int take_byte_array(struct decoder *d, const char *name)
 {
     struct slice text;
     bool negative;
@@ -411,7 +438,7 @@ static int take_byte_array(struct decoder *d, const char *name, struct buf *out)
         if (integral(text, &negative, &v) || negative || v > 255)
             return jr_error(&d->r, "%s: not a byte", name);
         byte = (uint8_t)v;
-        if (buf_add(out, &byte, 1))
+        if (buf_add(d->out, &byte, 1))
             return full(d);
     }
     return rc;
@@ -426,7 +453,7 @@ static int take_node_buffer(struct decoder *d, const char *name)
         return -1;
     while ((rc = jr_next_member(&d->r, &d->key)) == 1) {
         if (slice_eq(slice_of(d->key.p, d->key.len), slice_str("data")))
-            rc = take_byte_array(d, name, &d->text);
+            rc = take_byte_array(d, name);
         else
             rc = jr_skip(&d->r);
         if (rc)
@@ -437,59 +464,53 @@ static int take_node_buffer(struct decoder *d, const char *name)
 
 static int decode_raw_bytes(struct decoder *d, const ProtobufCFieldDescriptor *f)
 {
+    size_t at;
     int rc;
 
-    buf_clear(&d->text);
+    if (begin_field(d, f, &at))
+        return -1;
     switch (jr_peek(&d->r)) {
     case JR_STRING:
-        rc = jr_take_string(&d->r, &d->text);
-        rc = rc ? rc : unbase64(d, f->name);
+        rc = jr_take_string(&d->r, d->out);
+        rc = rc ? rc : unbase64(d, f->name, at);
         break;
-    case JR_ARRAY: rc = take_byte_array(d, f->name, &d->text); break;
+    case JR_ARRAY: rc = take_byte_array(d, f->name); break;
     case JR_OBJECT: rc = take_node_buffer(d, f->name); break;
     default: rc = jr_error(&d->r, "%s: neither a string nor an array", f->name);
     }
-    if (rc)
-        return -1;
-    return wire_put_bytes(d->out, f->id, slice_of(d->text.p, d->text.len)) ? full(d) : 0;
+    return rc ? -1 : end_field(d, at);
 }
 
 static int decode_text(struct decoder *d, const ProtobufCFieldDescriptor *f)
 {
+    size_t before = d->out->len, at;
+
     if (jr_peek(&d->r) != JR_STRING)
         return jr_error(&d->r, "%s: not a string", f->name);
-    buf_clear(&d->text);
-    if (jr_take_string(&d->r, &d->text))
+    if (begin_field(d, f, &at) || jr_take_string(&d->r, d->out))
         return -1;
-    if (!d->text.len && !in_oneof(f) && f->label != PROTOBUF_C_LABEL_REPEATED)
+    if (d->out->len == at && !in_oneof(f) && f->label != PROTOBUF_C_LABEL_REPEATED) {
+        d->out->len = before;
         return 0;
-    return wire_put_bytes(d->out, f->id, slice_of(d->text.p, d->text.len)) ? full(d) : 0;
+    }
+    return end_field(d, at);
 }
 
 static int decode_members(struct decoder *d, const ProtobufCMessageDescriptor *m);
 
 static int decode_submessage(struct decoder *d, const ProtobufCFieldDescriptor *f)
 {
-    size_t at, len, size;
+    size_t at;
 
-    if (wire_put_tag(d->out, f->id, 2) || buf_add(d->out, "", 1))
-        return full(d);
-    at = d->out->len;
+    if (begin_field(d, f, &at))
+        return -1;
     if (jr_peek(&d->r) == JR_NULL) { /* an element of an array: an empty message */
         if (jr_take_literal(&d->r))
             return -1;
     } else if (decode_members(d, (const ProtobufCMessageDescriptor *)f->descriptor)) {
         return -1;
     }
-    len = d->out->len - at;
-    size = varint_size(len);
-    if (buf_reserve(d->out, size - 1))
-        return full(d);
-    if (size > 1)
-        memmove(d->out->p + at + size - 1, d->out->p + at, len);
-    varint_put(d->out->p + at - 1, len);
-    d->out->len += size - 1;
-    return 0;
+    return end_field(d, at);
 }
 
 static int decode_value(struct decoder *d, const ProtobufCFieldDescriptor *f)
@@ -552,11 +573,10 @@ static int decode_members(struct decoder *d, const ProtobufCMessageDescriptor *m
 
 int otlp_json_decode(struct slice json, struct buf *out, struct err *err)
 {
-    struct decoder d = {.key = {.max = KEY_MAX_BYTES}, .out = out};
+    struct decoder d = {.key = {.max = KEY_MAX_BYTES}, .text = {.max = KEY_MAX_BYTES}, .out = out};
     size_t before = out->len;
     int rc;
 
-    d.text.max = out->max;
     jr_init(&d.r, json, err);
     if (jr_peek(&d.r) == JR_NULL)
         rc = jr_take_literal(&d.r);

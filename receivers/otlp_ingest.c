@@ -22,8 +22,7 @@
 #define PRESSURE_IDLE_NS (200 * NS_PER_MS) /* nobody waits for a body that paused this long */
 #define PRESSURE_FLOOR   (64u * 1024)      /* bytes a second */
 #define FIRST_BYTES      (16u * 1024)      /* of a body whose length is not known */
-#define JSON_NODE_BYTES  160u              /* a value of the tree */
-#define JSON_OPEN_BYTES  400u              /* an object or array */
+#define JSON_SCRATCH     8192u             /* names and numbers while decoding */
 
 const struct ingest_result ingest_memory_result = {
     .code = GRPC_UNAVAILABLE, .text = OTLP_TEXT_MEMORY, .has_retry = true, .retry_after_ms = OTLP_RETRY_MS};
@@ -322,27 +321,22 @@ static bool decompress_body(struct ingest_request *r, uint8_t **bytes, size_t *l
     return false;
 }
 
-/* What jansson's tree of this text can take, from above. */
-static size_t json_tree_bytes(const uint8_t *p, size_t n)
+/* What decoding this much JSON needs at most: the protobuf, which is hardly larger than its text (the
+ * worst is ,"kind":-1), in a buffer that doubles as it grows. */
+static size_t json_decode_bytes(size_t n)
 {
-    size_t values = 1, opens = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        values += p[i] == ',';
-        opens += p[i] == '{' || p[i] == '[';
-    }
-    return 2 * n + values * JSON_NODE_BYTES + opens * JSON_OPEN_BYTES;
+    return n / 2 * 5 + JSON_SCRATCH;
 }
 
 static struct payload *payload_of_json(struct ingest_request *r, struct slice json)
 {
     struct ingest *in = r->in;
-    size_t tree = json_tree_bytes(json.p, json.len);
+    size_t room = json_decode_bytes(json.len);
     struct buf out = {.max = in->max_bytes};
     struct err err = {0};
     struct payload *p = NULL;
 
-    if (!admit(in, tree)) {
+    if (!admit(in, room)) {
         refuse(r, REFUSED_MEMORY, &ingest_memory_result);
         return NULL;
     }
@@ -359,7 +353,7 @@ static struct payload *payload_of_json(struct ingest_request *r, struct slice js
         refuse_bad(r, REFUSED_MALFORMED, err.text);
     }
     free(out.p);
-    budget_release(in->host->budget, MEM_BODY, tree);
+    budget_release(in->host->budget, MEM_BODY, room);
     return p;
 }
 

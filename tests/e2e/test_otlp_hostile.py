@@ -142,12 +142,12 @@ class Hostile(unittest.TestCase):
         self.check_memory()
         self.check_alive()
 
-    def test_json_tree_bomb(self):
+    def test_json_bomb(self):
+        # Six million objects: as a tree of values they would need a gigabyte.
         bomb = b'{"resourceSpans":[' + b"{}," * 6000000 + b"{}]}"
         with HttpClient(self.http) as c:
             r = c.request(body=bomb, content_type="application/json")
-            self.assertEqual(r.status, 503)
-            self.assertEqual(r.headers["retry-after"], "1")
+            self.assertIn(r.status, (200, 503))
         deep = b'{"a":' * 1000000
         with HttpClient(self.http) as c:
             self.assertIn(c.request(body=deep, content_type="application/json").status, (400, 503))
