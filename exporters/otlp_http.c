@@ -142,7 +142,7 @@ static void otlp_http_check(const void *settings, struct check *c)
 {
     const struct otlp_http_settings *set = settings;
     const char *path = is_set(set->traces_endpoint) ? "traces_endpoint" : "endpoint";
-    struct endpoint e;
+    struct endpoint e = {0};
     struct err err = {0};
 
     if (find_endpoint(set, &e, &err) != 0)

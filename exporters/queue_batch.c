@@ -361,7 +361,7 @@ static struct partition *partition_for(struct queue_batcher *bt, const struct ba
     if (p != NULL)
         return p;
     if (bt->n_partitions >= MAX_PARTITIONS) /* the oldest makes room */
-        partition_emit(bt, CONTAINER_OF(bt->partitions.next, struct partition, node));
+        partition_emit(bt, CONTAINER_OF(list_pop(&bt->partitions), struct partition, node));
     p = partition_new(bt, b->ledger, key, hash);
     p->due_ns = now_ns + (uint64_t)bt->q->batch.flush_timeout_ns;
     return p;
@@ -395,7 +395,7 @@ uint64_t queue_batcher_due_ns(const struct queue_batcher *bt)
 void queue_batcher_tick(struct queue_batcher *bt, uint64_t now_ns)
 {
     while (queue_batcher_due_ns(bt) <= now_ns)
-        partition_emit(bt, CONTAINER_OF(bt->partitions.next, struct partition, node));
+        partition_emit(bt, CONTAINER_OF(list_pop(&bt->partitions), struct partition, node));
 }
 
 void queue_batcher_flush(struct queue_batcher *bt)

@@ -317,6 +317,7 @@ static void unblock_what_fits(struct send_queue *q)
             add_units(q, s->units);
         else if (!take_units(q, s->units))
             return;
+        list_pop(&q->blocked);
         unblock(q, s);
     }
 }
@@ -538,7 +539,7 @@ static void drop_ready(struct send_queue *q)
     static const struct send_result r = {.outcome = SEND_RETRY};
 
     while (!list_empty(&q->ready))
-        end_failed(CONTAINER_OF(q->ready.next, struct send, node), DROP_SHUTDOWN,
+        end_failed(CONTAINER_OF(list_pop(&q->ready), struct send, node), DROP_SHUTDOWN,
                    "interrupted due to shutdown: the deadline passed", &r);
 }
 
@@ -594,14 +595,15 @@ static void start_ready(struct send_queue *q)
     while (!list_empty(&q->ready)) {
         struct send *s = CONTAINER_OF(q->ready.next, struct send, node);
 
+        if (s->phase != PHASE_TOO_LARGE && q->n_slots_used >= q->slots)
+            return;
+        list_pop(&q->ready);
         if (s->phase == PHASE_TOO_LARGE) {
             snprintf(text, sizeof(text), "one span size is greater than max size, dropping items: %llu",
                      (unsigned long long)s->batch->n_spans);
             end_failed(s, DROP_TOO_LARGE, text, &r);
-        } else if (q->n_slots_used < q->slots) {
-            begin(s);
         } else {
-            return;
+            begin(s);
         }
     }
 }
@@ -723,7 +725,7 @@ static void drop_list(struct list *l)
     static const struct send_result r = {.outcome = SEND_RETRY};
 
     while (!list_empty(l))
-        end_failed(CONTAINER_OF(l->next, struct send, node), DROP_SHUTDOWN, "the exporter was closed", &r);
+        end_failed(CONTAINER_OF(list_pop(l), struct send, node), DROP_SHUTDOWN, "the exporter was closed", &r);
 }
 
 void send_queue_free(struct send_queue **qp)

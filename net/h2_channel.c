@@ -561,7 +561,7 @@ void h2_channel_close(struct h2_channel **chp, void (*on_closed)(void *ctx), voi
     resolve_cancel(&ch->resolve);
     timer_stop(ch->tick);
     while (!list_empty(&ch->backends))
-        backend_free(CONTAINER_OF(ch->backends.next, struct backend, node));
+        backend_free(CONTAINER_OF(list_pop(&ch->backends), struct backend, node));
     for (struct list *n = ch->links.next; n != &ch->links; n = n->next)
         link_close(CONTAINER_OF(n, struct link, node), "");
     fail_pending(ch, "shutting down", false);

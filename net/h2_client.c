@@ -20,6 +20,7 @@
 
 #define OUT_CTL_BYTES 8192
 #define OUT_IOVS 512       /* where an out is full; one frame may go past it */
+#define OUT_KEEP_IOVS ((size_t)1024)
 #define OUT_BYTES ((size_t)256 << 10)
 #define FRAME_BYTES ((size_t)64 << 10) /* larger frames only delay what comes after them */
 #define MAX_ACTIVE 1000u
@@ -84,7 +85,7 @@ static void request_settle(struct h2_request *r)
 
     if (!r->over || r->refs > 0)
         return;
-    if (r->lingers)
+    if (r->lingers && r->client != NULL)
         r->client->lingering--;
     r->lingers = false;
     fields = r->fields;
@@ -158,14 +159,14 @@ static void out_free(struct h2_out *o)
 
 static void out_add(struct h2_out *o, const uint8_t *p, size_t n)
 {
-    struct iovec *last = o->n > 0 ? &o->iov[o->n - 1] : NULL;
+    struct iovec *last = o->iov != NULL && o->n > 0 ? &o->iov[o->n - 1] : NULL;
 
     o->bytes += n;
     if (last != NULL && (const uint8_t *)last->iov_base + last->iov_len == p) {
         last->iov_len += n;
         return;
     }
-    if (o->n == o->cap) {
+    if (o->iov == NULL || o->n == o->cap) {
         o->cap = o->cap > 0 ? o->cap * 2 : 64;
         o->iov = mem_grow(o->iov, o->cap * sizeof(*o->iov));
     }
@@ -216,7 +217,7 @@ static void on_written(void *ctx, bool ok)
         o->reqs[i]->refs--;
         request_settle(o->reqs[i]);
     }
-    if (c->spare == NULL && o->cap <= 2 * OUT_IOVS)
+    if (c->spare == NULL && o->cap <= OUT_KEEP_IOVS)
         c->spare = o;
     else
         out_free(o);

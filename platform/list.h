@@ -40,4 +40,15 @@ static inline void list_del(struct list *n)
     list_init(n);
 }
 
+/* The first node, off the list, which must not be empty. */
+static inline struct list *list_pop(struct list *l)
+{
+    struct list *n = l->next;
+
+    l->next = n->next;
+    n->next->prev = l;
+    list_init(n);
+    return n;
+}
+
 #endif
