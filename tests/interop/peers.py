@@ -71,14 +71,17 @@ class Program:
         return True
 
     def stop(self, timeout_s=40):
+        """tailrace must end by itself; how long others take to stop is not our business."""
+        ours = self.name.startswith("tailrace")
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
             try:
-                self.proc.wait(timeout_s)
+                self.proc.wait(timeout_s if ours else 5)
             except subprocess.TimeoutExpired:
                 self.proc.kill()
                 self.proc.wait()
-                raise AssertionError(f"{self.name} did not stop on SIGTERM:\n{self.log_text()[-3000:]}")
+                if ours:
+                    raise AssertionError(f"{self.name} did not stop on SIGTERM:\n{self.log_text()[-3000:]}")
         self.log.close()
         return self.proc.returncode
 
