@@ -62,6 +62,8 @@ static int split_endpoint(const char *endpoint, char host[static 256], char port
     memcpy(host, endpoint, n);
     host[n] = '\0';
     strcpy(port, colon[1] ? colon + 1 : "0");
+    if (strspn(port, "0123456789") != strlen(port) || atoi(port) > 65535)
+        return err_set(err, "address %s: invalid port", endpoint);
     return 0;
 }
 
@@ -73,8 +75,6 @@ static int resolve_tcp(const char *host, const char *port, struct sockaddr_stora
     struct addrinfo *pick = NULL;
     int rc = getaddrinfo(host, port, &hints, &found);
 
-    if (rc == EAI_SERVICE)
-        return err_set(err, "address %s:%s: invalid port", host, port);
     if (rc != 0)
         return err_set(err, "lookup %s: %s", host, rc == EAI_NONAME ? "no such host" : gai_strerror(rc));
     for (struct addrinfo *a = found; a && !pick; a = a->ai_next)

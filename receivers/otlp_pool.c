@@ -27,6 +27,7 @@ struct body_pool {
     bool owned;
     struct pooled *idle[CLASSES];
     size_t idle_bytes, max_idle_bytes;
+    bool used; /* since the last trim */
     _Atomic(struct pooled *) returned; /* by other threads */
     _Atomic size_t refs;               /* the owner and each buffer that is out */
     _Atomic bool orphaned;
@@ -122,6 +123,7 @@ uint8_t *body_pool_take(struct body_pool *p, size_t n)
     unsigned class = class_of(n);
     struct pooled *b = p->idle[class];
 
+    p->used = true;
     if (!p->owned) {
         p->owner = pthread_self();
         p->owned = true;
@@ -163,9 +165,13 @@ void body_pool_give(void *ctx, uint8_t *bytes)
 
 void body_pool_trim(struct body_pool *p)
 {
-    size_t goal = p->idle_bytes / 2;
+    bool used = p->used;
 
+    p->used = false;
     collect_returned(p);
+    if (used)
+        return;
+    size_t goal = p->idle_bytes / 2;
     for (unsigned c = CLASSES; c-- > 0 && p->idle_bytes > goal;) {
         while (p->idle[c] && p->idle_bytes > goal) {
             struct pooled *b = p->idle[c];
@@ -174,4 +180,9 @@ void body_pool_trim(struct body_pool *p)
             free(b);
         }
     }
+}
+
+size_t body_pool_idle_bytes(const struct body_pool *p)
+{
+    return p->idle_bytes;
 }

@@ -27,7 +27,8 @@ size_t body_pool_capacity(size_t n);
 uint8_t *body_pool_take(struct body_pool *p, size_t n) MUST_USE;
 /* ctx is the pool: fits payload_new_ext(). */
 void body_pool_give(void *ctx, uint8_t *bytes);
-/* Now and then: gives half of what lies idle back to the system. */
+/* Now and then: gives half of what lies idle back to the system, unless the pool was used since. */
 void body_pool_trim(struct body_pool *p);
+size_t body_pool_idle_bytes(const struct body_pool *p);
 
 #endif
