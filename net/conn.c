@@ -28,7 +28,7 @@
 
 #include "platform/mem.h"
 
-#define READ_BYTES (64u * 1024)
+#define READ_BYTES (64u << 10)
 
 _Static_assert(sizeof(uv_buf_t) == sizeof(struct iovec), "iovecs are handed to libuv as they are");
 _Static_assert(offsetof(uv_buf_t, base) == offsetof(struct iovec, iov_base), "same order");
@@ -200,6 +200,7 @@ static int write_rest(struct conn *c, const struct iovec *iov, size_t n, size_t 
         iov++;
         n--;
     }
+    CHECK(n > 0);
     struct pending_write *w = mem_alloc(sizeof *w);
     uv_buf_t few[16];
     uv_buf_t *bufs = n <= ARRAY_LEN(few) ? few : mem_alloc_array(n, sizeof *bufs);

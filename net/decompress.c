@@ -24,11 +24,11 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#define FIRST_BYTES     (64u * 1024)
+#define FIRST_BYTES     (64u << 10)
 #define FIRST_RATIO     16u
 #define SNAPPY_RATIO    22u /* a copy of 64 bytes takes at least 3 */
 #define SNAPPY_PIECE    65536u
-#define KEPT_SLACK      (64u * 1024) /* unused room worth giving back */
+#define KEPT_SLACK      (64u << 10) /* unused room worth giving back */
 
 struct decompressor {
     struct libdeflate_decompressor *deflate; /* each made at first use */

@@ -21,8 +21,8 @@
 #include "platform/mem.h"
 
 #define MAX_FIELDS       256
-#define DISCARD_BYTES    (256u * 1024) /* of an answered request's body, before we rather close */
-#define CHUNK_FREE_BYTES (64u * 1024)  /* framing overhead that is always fine */
+#define DISCARD_BYTES    (256u << 10) /* of an answered request's body, before we rather close */
+#define CHUNK_FREE_BYTES (64u << 10)  /* framing overhead that is always fine */
 
 struct http1 {
     llhttp_t parser;

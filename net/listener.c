@@ -61,8 +61,8 @@ static int split_endpoint(const char *endpoint, char host[static 256], char port
         return err_set(err, "address %s: too long", endpoint);
     memcpy(host, endpoint, n);
     host[n] = '\0';
-    strcpy(port, colon[1] ? colon + 1 : "0");
-    if (strspn(port, "0123456789") != strlen(port) || atoi(port) > 65535)
+    snprintf(port, 16, "%s", colon[1] ? colon + 1 : "0");
+    if (strspn(port, "0123456789") != strlen(port) || strtol(port, NULL, 10) > 65535)
         return err_set(err, "address %s: invalid port", endpoint);
     return 0;
 }
@@ -82,6 +82,7 @@ static int resolve_tcp(const char *host, const char *port, struct sockaddr_stora
             pick = a;
     if (!pick)
         pick = found;
+    CHECK(pick);
     memcpy(out, pick->ai_addr, pick->ai_addrlen);
     *len = pick->ai_addrlen;
     freeaddrinfo(found);
@@ -101,7 +102,7 @@ static int any_address(const char *port, struct sockaddr_storage *out, socklen_t
 
 static int parse_tcp(const char *endpoint, struct sockaddr_storage *out, socklen_t *len, struct err *err)
 {
-    char host[256], port[16];
+    char host[256] = "", port[16] = "";
 
     if (split_endpoint(endpoint, host, port, err) != 0)
         return -1;
@@ -114,7 +115,7 @@ static int parse_unix(const char *path, struct sockaddr_storage *out, socklen_t 
 
     if (strlen(path) >= sizeof un.sun_path)
         return err_set(err, "path longer than %zu bytes", sizeof un.sun_path - 1);
-    strcpy(un.sun_path, path);
+    memcpy(un.sun_path, path, strlen(path) + 1);
     memcpy(out, &un, sizeof un);
     *len = sizeof un;
     return 0;

@@ -22,9 +22,9 @@
 #include "receivers/otlp_http.h"
 #include "receivers/receivers.h"
 
-#define MIB (1024u * 1024u)
+#define MIB (1ull << 20)
 #define DEFAULT_GRPC_MIB   4
-#define DEFAULT_HTTP_BYTES (20u * MIB)
+#define DEFAULT_HTTP_BYTES (20 * MIB)
 
 /* ---- settings ---- */
 
@@ -169,7 +169,7 @@ static void check_http(struct check *c, const struct otlp_http_settings *s)
     check_path(c, "traces_url_path", s->traces_url_path, "traces");
     check_path(c, "metrics_url_path", s->metrics_url_path, "metrics");
     check_path(c, "logs_url_path", s->logs_url_path, "logs");
-    if (s->max_request_body_size > (int64_t)2047 * MIB)
+    if (s->max_request_body_size > (int64_t)(2047 * MIB))
         check_error(c, "protocols.http.max_request_body_size", "must not be over 2047 MiB");
     for (size_t i = 0; i < s->compression_algorithms.n; i++) {
         bool ok = false;
@@ -207,7 +207,7 @@ static size_t otlp_memory(const void *settings, unsigned n_workers, struct memor
     (void)settings;
     if (max < 1)
         return 0;
-    terms[0].bytes = (uint64_t)n_workers * (OTLP_POOL_BYTES + 64u * 1024);
+    terms[0].bytes = (uint64_t)n_workers * (OTLP_POOL_BYTES + (64u << 10));
     snprintf(terms[0].text, sizeof terms[0].text,
              "%u workers x (4 MiB of body buffers kept for reuse + 64 KiB read buffer)", n_workers);
     return 1;

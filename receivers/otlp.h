@@ -62,10 +62,10 @@ struct otlp_settings {
 /* Limits that the Collector does not have; the reference page lists them. */
 #define OTLP_DEFAULT_STREAMS   250u              /* of one connection */
 #define OTLP_MAX_STREAMS       10000u
-#define OTLP_STREAM_WINDOW     (256u * 1024)     /* what may come before a body is admitted */
-#define OTLP_CONNECTION_WINDOW (16u * 1024 * 1024)
-#define OTLP_MAX_HEADER_BYTES  (64u * 1024)
-#define OTLP_POOL_BYTES        (4u * 1024 * 1024) /* idle body buffers of one worker */
+#define OTLP_STREAM_WINDOW     (256u << 10)     /* what may come before a body is admitted */
+#define OTLP_CONNECTION_WINDOW (16u << 20)
+#define OTLP_MAX_HEADER_BYTES  (64u << 10)
+#define OTLP_POOL_BYTES        (4u << 20) /* idle body buffers of one worker */
 
 extern const struct metric_row otlp_metrics[];
 

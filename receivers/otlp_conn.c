@@ -21,17 +21,18 @@
 #include "platform/clock.h"
 
 #define TICK_MS            250
-#define OUT_BYTES          (64u * 1024)
+#define OUT_BYTES          (64u << 10)
 #define CLOSE_LINGER_NS    (1 * NS_PER_SEC)
 #define SETUP_NS           (20 * NS_PER_SEC) /* first bytes to a known protocol; a header */
 #define WRITE_STALL_NS     (30 * NS_PER_SEC)
 #define BODY_IDLE_NS       (20 * NS_PER_SEC)
 #define BODY_FLOOR         256u /* bytes a second */
 #define DRAIN_IDLE_NS      (1 * NS_PER_SEC)
+#define DRAIN_FLOOR        (16u << 10)
 #define EVICT_IDLE_NS      (1 * NS_PER_SEC)
-#define CONN_BYTES         (8u * 1024)
+#define CONN_BYTES         (8u << 10)
 #define REQUESTS_PER_BLOCK 32u
-#define REQUEST_BYTES      1280u /* ours and nghttp2's of one stream */
+#define BLOCK_BYTES        (40u << 10) /* of so many requests: ours and nghttp2's of each stream */
 #define MAX_PING_STRIKES   2u
 #define PING_WITHOUT_STREAM_NS (7200 * NS_PER_SEC)
 
@@ -48,7 +49,7 @@ static uint64_t now_of(const struct otlp_server *s)
 bool otlp_conn_add_request(struct otlp_conn *c)
 {
     if (c->n_requests == c->n_charged) {
-        size_t more = REQUESTS_PER_BLOCK * REQUEST_BYTES;
+        size_t more = BLOCK_BYTES;
         if (!budget_admit(c->server->host->budget, MEM_CONN, more))
             return false;
         c->n_charged += REQUESTS_PER_BLOCK;
@@ -64,7 +65,7 @@ void otlp_conn_remove_request(struct otlp_conn *c)
     if (c->n_requests == 0)
         c->idle_ns = now_of(c->server);
     if (c->n_requests + 2 * REQUESTS_PER_BLOCK < c->n_charged) {
-        size_t less = REQUESTS_PER_BLOCK * REQUEST_BYTES;
+        size_t less = BLOCK_BYTES;
         c->n_charged -= REQUESTS_PER_BLOCK;
         c->charged_bytes -= less;
         budget_release(c->server->host->budget, MEM_CONN, less);
@@ -380,9 +381,8 @@ static void tick_h2(struct otlp_conn *c, uint64_t now)
     h2_server_tick(c->h2, now);
     if (c->goaway_noticed && !c->goaway_sent)
         goaway(c, true, H2_NO_ERROR, NULL);
-    else if (!c->goaway_sent && c->n_requests == 0 && older(now, c->idle_ns, lim->idle_ns))
-        goaway(c, false, H2_NO_ERROR, NULL);
-    else if (!c->goaway_noticed && older(now, c->opened_ns, lim->age_ns))
+    else if (!c->goaway_noticed && ((c->n_requests == 0 && older(now, c->idle_ns, lim->idle_ns)) ||
+                                    older(now, c->opened_ns, lim->age_ns)))
         goaway(c, false, H2_NO_ERROR, NULL);
     if (c->goaway_sent && older(now, c->opened_ns, lim->age_ns) && older(now, c->goaway_ns, lim->age_grace_ns)) {
         conn_close(c->conn, "connection age");
@@ -457,7 +457,7 @@ static void on_tick(void *ctx)
     uint64_t now = now_of(s);
     struct list *at = s->conns.next;
 
-    ingest_evict_slow(s->in, s->draining ? DRAIN_IDLE_NS : BODY_IDLE_NS, s->draining ? 16 * 1024 : BODY_FLOOR);
+    ingest_evict_slow(s->in, s->draining ? DRAIN_IDLE_NS : BODY_IDLE_NS, s->draining ? DRAIN_FLOOR : BODY_FLOOR);
     if (s->on_tick)
         s->on_tick(s, now);
     while (at != &s->conns) {
@@ -477,7 +477,7 @@ static unsigned connection_limit(const struct host *h)
 
     getrlimit(RLIMIT_NOFILE, &lim);
     uint64_t n = lim.rlim_cur > 1000000 ? 1000000 : lim.rlim_cur;
-    uint64_t share = (n - n / 4) / (2 * h->n_workers);
+    uint64_t share = (n - n / 4) / (2ull * h->n_workers);
     return share < 16 ? 16 : (unsigned)share;
 }
 

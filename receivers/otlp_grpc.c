@@ -21,7 +21,7 @@
 #define METHOD_PATH   "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 #define SERVICE_PATH  "/opentelemetry.proto.collector.trace.v1.TraceService/"
 #define ENCODINGS     "identity,gzip,zstd,snappy,deflate"
-#define STRAY_BYTES   (64u * 1024) /* behind the first message: ignored, but not without end */
+#define STRAY_BYTES   (64u << 10) /* behind the first message: ignored, but not without end */
 #define MAX_TEXT      1024u        /* of an error, before encoding */
 
 enum call_state { CALL_PREFIX, CALL_BODY, CALL_WHOLE, CALL_RUNNING, CALL_ANSWERED };

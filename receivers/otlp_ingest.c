@@ -20,8 +20,8 @@
 #include "receivers/otlp.h"
 
 #define PRESSURE_IDLE_NS (200 * NS_PER_MS) /* nobody waits for a body that paused this long */
-#define PRESSURE_FLOOR   (64u * 1024)      /* bytes a second */
-#define FIRST_BYTES      (16u * 1024)      /* of a body whose length is not known */
+#define PRESSURE_FLOOR   (64u << 10)      /* bytes a second */
+#define FIRST_BYTES      (16u << 10)      /* of a body whose length is not known */
 #define JSON_SCRATCH     8192u             /* names and numbers while decoding */
 
 const struct ingest_result ingest_memory_result = {
