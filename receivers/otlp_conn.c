@@ -400,6 +400,13 @@ static void tick_h2(struct otlp_conn *c, uint64_t now)
         otlp_conn_flush_later(c);
 }
 
+static uint64_t header_limit(const struct otlp_server *s)
+{
+    if (s->draining)
+        return DRAIN_IDLE_NS;
+    return s->limits.header_ns ? s->limits.header_ns : SETUP_NS;
+}
+
 static void tick_h1(struct otlp_conn *c, uint64_t now)
 {
     const struct otlp_conn_limits *lim = &c->server->limits;
@@ -409,7 +416,7 @@ static void tick_h1(struct otlp_conn *c, uint64_t now)
         c->header_ns = 0;
     else if (c->header_ns == 0)
         c->header_ns = now;
-    if (c->header_ns && older(now, c->header_ns, lim->header_ns ? lim->header_ns : SETUP_NS)) {
+    if (c->header_ns && older(now, c->header_ns, header_limit(c->server))) {
         conn_close(c->conn, "header did not arrive in time");
         return;
     }

@@ -487,14 +487,21 @@ static uint64_t ns_of(int64_t ns)
 
 void otlp_grpc_init(struct otlp_server *s, struct host *host, struct ingest *in, const struct otlp_grpc_settings *set)
 {
-    const struct otlp_keepalive_server *k = &set->keepalive.server_parameters;
-    const struct otlp_keepalive_policy *policy = &set->keepalive.enforcement_policy;
+    /* What holds when the sections are switched off: gRPC's own defaults. */
+    static const struct otlp_keepalive_server plain_server = {.time_ns = 7200 * (int64_t)NS_PER_SEC,
+                                                              .timeout_ns = 20 * (int64_t)NS_PER_SEC};
+    static const struct otlp_keepalive_policy plain_policy = {.min_time_ns = 300 * (int64_t)NS_PER_SEC};
+    bool on = set->keepalive_enabled;
+    const struct otlp_keepalive_server *k =
+        on && set->keepalive.server_parameters_enabled ? &set->keepalive.server_parameters : &plain_server;
+    const struct otlp_keepalive_policy *policy =
+        on && set->keepalive.enforcement_policy_enabled ? &set->keepalive.enforcement_policy : &plain_policy;
     uint64_t streams = set->max_concurrent_streams;
     struct otlp_conn_limits limits = {
         .max_streams = !streams ? OTLP_DEFAULT_STREAMS : streams < OTLP_MAX_STREAMS ? (uint32_t)streams : OTLP_MAX_STREAMS,
         .idle_ns = ns_of(k->max_connection_idle_ns),
         .age_ns = ns_of(k->max_connection_age_ns),
-        .age_grace_ns = k->max_connection_age_grace_ns > 0 ? (uint64_t)k->max_connection_age_grace_ns : 0,
+        .age_grace_ns = ns_of(k->max_connection_age_grace_ns),
         .ping_ns = ns_of(k->time_ns),
         .ping_timeout_ns = ns_of(k->timeout_ns),
         .min_ping_ns = ns_of(policy->min_time_ns),

@@ -246,6 +246,41 @@ class Hostile(unittest.TestCase):
         self.check_memory()
         self.check_alive()
 
+    def test_refusals_say_when_to_come_back(self):
+        with GrpcClient(self.grpc) as hoarder, GrpcClient(self.grpc) as c, HttpClient(self.http) as h:
+            first = hoarder.headers()
+            stop = threading.Event()
+
+            def trickle():  # fast enough not to be evicted
+                hoarder.data(first, struct.pack(">BI", 0, 32 << 20), end=False)
+                while not stop.wait(0.02):
+                    hoarder.data(first, b"x" * 8192, end=False)
+            t = threading.Thread(target=trickle)
+            t.start()
+            wait_for(lambda: self.d.metrics()['tailrace_memory_used_bytes{owner="body"}'] >= 32 << 20, "the reservation")
+
+            def refused():
+                sid = c.headers()
+                c.data(sid, struct.pack(">BI", 0, 32 << 20), end=False)
+                wait_for(lambda: c.replies[sid].ended or c.pump(0.5) or True, "a read")
+                if not c.replies[sid].ended:
+                    c.h2.reset_stream(sid, 8)
+                    c.flush()
+                    return None
+                return c.replies[sid]
+            r = wait_for(refused, "a refusal")
+            self.assertEqual((r.code, r.text), (14, "data refused due to high memory usage"))
+            self.assertEqual(r.details(), (14, "data refused due to high memory usage", 1.0))
+            self.assertIn("google.rpc.retryinfo-bin", r.fields)
+            bomb = b'{"resourceSpans":[' + b"{}," * 6000000 + b"{}]}"
+            a = h.request(body=bomb, content_type="application/json")
+            self.assertEqual((a.status, a.headers["retry-after"]), (503, "1"))
+            self.assertIn(b"RetryInfo", a.body)
+            stop.set()
+            t.join()
+        self.assertGreater(self.d.metrics()['tailrace_receiver_refused_requests{reason="memory",receiver="otlp",transport="grpc"}'], 0)
+        self.check_alive()
+
     # ---- floods ----
 
     def raw(self):
@@ -367,6 +402,17 @@ class Hostile(unittest.TestCase):
             self.assertEqual(h.reply().status, 408)
             self.assertEqual(self.d.wait_exit(), 0)
             self.assertLess(time.monotonic() - start, 20)
+
+    def test_half_sent_headers_do_not_delay_the_stop(self):
+        with HttpClient(self.http) as h, self.raw() as s, self.raw() as silent:
+            h.send(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nConte")
+            s.sendall(b"\0\0\1\1\0\0\0\0\1\x83")
+            with GrpcClient(self.grpc) as c:
+                self.assertEqual(c.export(request(1)).code, 0)
+            start = time.monotonic()
+            self.assertEqual(self.d.stop(), 0)
+            self.assertLess(time.monotonic() - start, 15)
+            silent.close()
 
     def test_requests_in_flight_are_finished_at_the_stop(self):
         with GrpcClient(self.grpc) as c:

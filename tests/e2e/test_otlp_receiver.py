@@ -407,6 +407,38 @@ class Http(Base):
             self.assertEqual((r.status, r.headers.get("access-control-allow-origin")), (200, None))
 
 
+class PipelineErrors(unittest.TestCase):
+    def test_the_exporters_answer_reaches_the_client(self):
+        with socket.socket() as dead:
+            dead.bind(("127.0.0.1", 0))  # nobody listens
+            config = """
+receivers: {otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}}}
+exporters:
+  otlp_grpc:
+    endpoint: 127.0.0.1:%d
+    tls: {insecure: true}
+    timeout: 1s
+    sending_queue: {enabled: false}
+    retry_on_failure: {enabled: false}
+service: {pipelines: {traces: {receivers: [otlp], exporters: [otlp_grpc]}}}
+""" % dead.getsockname()[1]
+            with Daemon(config, ["--workers", "1"]) as d:
+                d.wait_ready()
+                with GrpcClient(d.port("Starting GRPC server")) as c, HttpClient(d.port("Starting HTTP server")) as h:
+                    r = c.export(request(3))
+                    self.assertEqual(r.code, 14, r.fields)
+                    a = h.request(body=request(2))
+                    self.assertEqual((a.status, parse_status(a.body)[0]), (503, 14))
+                    # The deadline of the client passes first: it is told so.
+                    r = c.export(request(1), extra=[("grpc-timeout", "1m")])
+                    self.assertIn(r.code, (4, 14))
+                page = d.metrics()
+                refused = 'otelcol_receiver_refused_spans{receiver="otlp",transport="%s"}'
+                self.assertGreaterEqual(page[refused % "grpc"], 3)
+                self.assertEqual(page[refused % "http"], 2)
+                self.assertEqual(d.stop(), 0)
+
+
 class Sockets(unittest.TestCase):
     def test_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:
