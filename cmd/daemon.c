@@ -4,7 +4,8 @@
  *
  *   log, budget -> graph_new -> graph_start -> admin -> graph_run -> [main loop]
  *   first SIGINT or SIGTERM -> graph_drain -> done -> everything freed in the opposite order
- *   second one -> the end, at once
+ *   second one -> the end, at once; but within SAME_STOP_MS it is the first one again: some who
+ *   supervise signal the process and then its group
  *
  * The main thread owns the control loop: signals, admin pages, extensions, the conduct of the
  * drain. Data never passes through it. Whatever cannot be started ends the process before anything
@@ -19,7 +20,10 @@
 #include <unistd.h>
 
 #include "cmd/admin.h"
+#include "platform/clock.h"
 #include "platform/hash.h"
+
+enum { SAME_STOP_MS = 500, LAST_BOOKS_MS = 1000 };
 
 struct daemon {
     const struct plan *plan;
@@ -31,6 +35,8 @@ struct daemon {
     struct metric_set *metrics;
     struct graph *graph;
     struct admin *admin;
+    struct timer *last_books; /* the end of waiting for them after a drain that was not clean */
+    uint64_t stopping_since_ns;
     bool stopping, clean;
 };
 
@@ -82,15 +88,25 @@ static void on_books(void *ctx, const struct graph_scrape *s)
     loop_stop(d->loop);
 }
 
+/* A worker does not even answer. */
+static void on_no_books(void *ctx)
+{
+    struct daemon *d = ctx;
+
+    log_error(&d->log, "The span ledger cannot be told, a worker does not answer");
+    loop_stop(d->loop);
+}
+
 static void on_drained(void *ctx, bool clean)
 {
     struct daemon *d = ctx;
 
     d->clean = clean;
-    if (clean)
-        graph_scrape(d->graph, on_books, d);
-    else
-        loop_stop(d->loop);
+    if (!clean) {
+        d->last_books = timer_new(d->loop, __func__, on_no_books, d);
+        timer_start(d->last_books, LAST_BOOKS_MS, 0);
+    }
+    graph_scrape(d->graph, on_books, d);
 }
 
 static const char *signal_name(int signum)
@@ -102,12 +118,17 @@ static void on_stop_signal(void *ctx, int signum)
 {
     struct daemon *d = ctx;
 
+    if (d->stopping && loop_now_ns(d->loop) - d->stopping_since_ns < SAME_STOP_MS * NS_PER_MS) {
+        log_debug(&d->log, "The same signal again", LOG_STR("signal", signal_name(signum)));
+        return;
+    }
     if (d->stopping) {
         log_warn(&d->log, "Second signal, not waiting any longer",
                  LOG_STR("signal", signal_name(signum)));
         _exit(1);
     }
     d->stopping = true;
+    d->stopping_since_ns = loop_now_ns(d->loop);
     log_info(&d->log, "Received signal from OS", LOG_STR("signal", signal_name(signum)));
     log_info(&d->log, "Starting shutdown...");
     graph_drain(d->graph, d->o.shutdown_timeout_ms, on_drained, d);

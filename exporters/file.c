@@ -2,17 +2,19 @@
 /*
  * file exporter: batches as records of a file.
  *
- *   json               one line a batch: OTLP/JSON
- *   proto, compressed  4 bytes of length (big endian), then the message
+ *   json               lines of OTLP/JSON: one a batch, several for one of more than PIECE_BYTES
+ *   proto, compressed  4 bytes of length (big endian), then the message; pieces alike
  *
  * What one turn of the loop brings is gathered and written at its end, or earlier past GATHER_BYTES;
- * only then do its batches end: as exported, or as dropped when the disk said no. So nothing waits in
+ * only then do its batches end: as exported, or as failed when the disk said no. So nothing waits in
  * a buffer that a crash would take along, and flush_interval has nothing to do.
  *
- *   push -> send queue (books only) -> encode, append -> end of turn: write -> send_done for each
+ *   push -> send queue -> piece by piece: encode, append -> end of turn: write -> send_done for each
  *
- * Memory: encoded bytes are charged (MEM_OUTPUT) before they are made, by what they could become at
- * most, and corrected after. A batch that does not fit the budget is dropped as DROP_MEMORY.
+ * Memory: a piece is so small that what it could become at most is part of the fixed write buffers,
+ * so a batch gets through whatever the budget says. Only a single span larger than a piece is charged
+ * (MEM_OUTPUT); one that does not fit fails its batch as DROP_MEMORY. With retry_on_failure the next
+ * attempt goes on behind the spans that have been written.
  * Threads: one instance per worker; the file is shared under a lock.
  */
 #include <ctype.h>
@@ -26,9 +28,10 @@
 #include "model/otlp_json.h"
 #include "net/compress.h"
 
-enum { GATHER_BYTES = 1 << 20, KEEP_BYTES = 1 << 20 };
+enum { PIECE_BYTES = 64 << 10, GATHER_BYTES = 512 << 10, KEEP_BYTES = 1 << 20 };
 
-/* An attribute of 9 bytes may need 40 as JSON, a control character 6 for one. */
+/* An attribute of 9 bytes may need 40 as JSON, a control character 6 for one. A full gathering, the
+ * record after it and its message before compression are within 2 * KEEP_BYTES. */
 enum { JSON_GROWTH = 8, RECORD_OVERHEAD = 4096 };
 
 struct file_settings {
@@ -45,6 +48,10 @@ struct file_settings {
     struct file_compression {
         int64_t level;
     } compression_params;
+    bool sending_queue_enabled;
+    struct queue_settings sending_queue;
+    bool retry_on_failure_enabled;
+    struct retry_settings retry_on_failure;
 };
 
 static const struct key rotation_keys[] = {
@@ -75,6 +82,10 @@ static const struct key file_keys[] = {
     KEY_BOOL(struct file_settings, create_directory, "false", "Make the folders of `path`."),
     KEY_STR(struct file_settings, directory_permissions, "0755", "Mode of folders that are made, in octal."),
     KEY_NOT_YET("group_by", "A file per value of a resource attribute."),
+    KEY_OPTIONAL(struct file_settings, sending_queue, SECTION_DEFAULT_OFF, queue_keys,
+                 "Holds batches until they are written."),
+    KEY_OPTIONAL(struct file_settings, retry_on_failure, SECTION_DEFAULT_OFF, retry_keys,
+                 "Repeats writes that failed, with growing pauses."),
     KEY_END,
 };
 
@@ -86,7 +97,7 @@ struct file_shared {
 struct file {
     struct component base;
     struct file_writer *writer; /* shared */
-    bool json, framed;
+    bool json, framed, retries;
     struct compressor *compressor; /* NULL: none */
     struct send_queue *queue;
     struct deferred flush;
@@ -94,8 +105,9 @@ struct file {
     uint64_t out_charged;   /* what of them is charged */
     struct buf message;     /* one message before it is compressed or framed; empty between calls */
     struct encoded encoded; /* scratch */
-    struct send **pending;  /* whose records are in out */
+    struct send **pending;  /* whose last records are in out */
     size_t n_pending, cap_pending;
+    size_t n_safe; /* the first of them: all their records are in the file already */
     bool failing; /* the last write failed, and that was logged */
 };
 
@@ -134,6 +146,8 @@ static void file_check(const void *settings, struct check *c)
     if (!mode_of(s->directory_permissions, &mode))
         check_error(c, "directory_permissions", "directory_permissions value must be a valid octal representation: \"%s\"",
                     s->directory_permissions);
+    send_queue_check(&s->sending_queue, s->sending_queue_enabled,
+                     s->retry_on_failure_enabled ? &s->retry_on_failure : NULL, c);
 }
 
 static size_t file_memory(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max)
@@ -199,29 +213,44 @@ static void tell_once(struct file *f, int rc, const struct err *err)
     f->failing = rc != 0;
 }
 
+static struct send_result failure(const struct file *f, const char *text, enum drop_reason reason)
+{
+    return (struct send_result){
+        .outcome = f->retries ? SEND_RETRY : SEND_PERMANENT, .text = text, .reason = reason};
+}
+
+static int write_out(struct file *f, struct err *err)
+{
+    int rc = file_writer_write(f->writer, slice_of(f->out.p, f->out.len), err);
+
+    tell_once(f, rc, err);
+    forget_output(f);
+    return rc;
+}
+
+static void end_pending(struct file *f, const struct send_result *result)
+{
+    static const struct send_result ok = {.outcome = SEND_OK};
+    struct send **pending = f->pending;
+    size_t n = f->n_pending, n_safe = f->n_safe;
+
+    f->pending = NULL; /* send_done may bring the next send at once */
+    f->n_pending = f->cap_pending = f->n_safe = 0;
+    for (size_t i = 0; i < n; i++)
+        send_done(pending[i], i < n_safe ? &ok : result);
+    free(pending);
+}
+
 /* Everything gathered goes to the file, and its sends end. */
 static void flush(struct file *f)
 {
     struct send_result result = {.outcome = SEND_OK};
-    struct send **pending = f->pending;
-    size_t n = f->n_pending;
     struct err err = {""};
 
     loop_undefer(f->base.host->loop, &f->flush);
-    if (!n)
-        return;
-    if (file_writer_write(f->writer, slice_of(f->out.p, f->out.len), &err)) {
-        tell_once(f, -1, &err);
-        result = (struct send_result){.outcome = SEND_PERMANENT, .text = err.text, .reason = DROP_WRITE_FAILED};
-    } else {
-        tell_once(f, 0, NULL);
-    }
-    forget_output(f);
-    f->pending = NULL; /* send_done may bring the next send at once */
-    f->n_pending = f->cap_pending = 0;
-    for (size_t i = 0; i < n; i++)
-        send_done(pending[i], &result);
-    free(pending);
+    if (f->out.len && write_out(f, &err))
+        result = failure(f, err.text, DROP_WRITE_FAILED);
+    end_pending(f, &result);
 }
 
 static void on_end_of_turn(void *ctx)
@@ -229,12 +258,17 @@ static void on_end_of_turn(void *ctx)
     flush((struct file *)ctx);
 }
 
-/* What the record of this batch may need at most. */
-static uint64_t bound_of(const struct file *f, const struct batch *b)
+/* What a record of so many bytes on the wire may need at most. */
+static uint64_t message_bound(const struct file *f, uint64_t wire_bytes)
 {
-    uint64_t message = otlp_encoded_size(b) * (f->json ? JSON_GROWTH : 1) + RECORD_OVERHEAD;
+    return wire_bytes * (f->json ? JSON_GROWTH : 1) + RECORD_OVERHEAD;
+}
 
-    return f->compressor ? 2 * message + RECORD_OVERHEAD : message;
+static uint64_t record_bound(const struct file *f, uint64_t wire_bytes)
+{
+    uint64_t n = message_bound(f, wire_bytes);
+
+    return f->compressor ? n + n / 64 + RECORD_OVERHEAD : n + 1;
 }
 
 /* Room for a length, and its value once the message behind it is there. */
@@ -291,23 +325,100 @@ static int put_record(struct file *f, const struct batch *b)
     return 0;
 }
 
-/* Appends the record and charges it. */
-static int gather(struct file *f, const struct batch *b)
+/* Appends the record of a piece; out is as before when that fails. */
+static int append(struct file *f, const struct batch *b, uint64_t wire_bytes)
+{
+    size_t before = f->out.len;
+
+    f->message.max = message_bound(f, wire_bytes);
+    f->out.max = before + record_bound(f, wire_bytes);
+    if (put_record(f, b) == 0)
+        return 0;
+    f->out.len = before;
+    return -1;
+}
+
+/* A single span that the fixed buffers are not made for. */
+static int append_large(struct file *f, const struct batch *b, uint64_t wire_bytes)
 {
     struct budget *budget = f->base.host->budget;
-    uint64_t bound = bound_of(f, b);
+    uint64_t bound = message_bound(f, wire_bytes) + record_bound(f, wire_bytes);
     size_t before = f->out.len;
-    int rc;
 
     if (!budget_charge(budget, MEM_OUTPUT, bound))
         return -1;
-    f->out.max = before + bound;
-    f->message.max = bound;
-    rc = put_record(f, b);
-    if (rc)
-        f->out.len = before;
+    if (append(f, b, wire_bytes)) {
+        budget_release(budget, MEM_OUTPUT, bound);
+        return -1;
+    }
     budget_release(budget, MEM_OUTPUT, bound - (f->out.len - before));
     f->out_charged += f->out.len - before;
+    return 0;
+}
+
+/* A batch on its way into the file. Nobody's send ends meanwhile: that could bring the next one. */
+struct writing {
+    uint64_t gathered; /* spans whose records are written, or in out */
+    uint64_t written;  /* of them, those in the file */
+    size_t start;      /* where this batch's begin in out */
+    struct send_result result; /* when it failed */
+    struct err err;
+    bool write_failed;
+};
+
+static int write_between(struct file *f, struct writing *w)
+{
+    if (write_out(f, &w->err)) {
+        w->result = failure(f, w->err.text, DROP_WRITE_FAILED);
+        w->write_failed = true;
+        return -1;
+    }
+    f->n_safe = f->n_pending;
+    w->written = w->gathered;
+    w->start = 0;
+    return 0;
+}
+
+static int put_piece(struct file *f, const struct batch *b, uint64_t wire_bytes, struct writing *w)
+{
+    if (f->out.len >= GATHER_BYTES && write_between(f, w))
+        return -1;
+    if (wire_bytes > PIECE_BYTES ? append_large(f, b, wire_bytes) : append(f, b, wire_bytes)) {
+        w->result = failure(f, "no memory to encode the batch", DROP_MEMORY);
+        f->out.len = w->start;
+        return -1;
+    }
+    w->gathered += b->n_spans;
+    return 0;
+}
+
+/* Halves until it fits; the depth is that of the number of spans in bits. */
+static int put_range(struct file *f, struct batch *view, struct writing *w)
+{
+    uint64_t wire_bytes = otlp_encoded_size(view);
+    struct batch *head;
+    int rc;
+
+    if (wire_bytes <= PIECE_BYTES || view->n_spans == 1)
+        return put_piece(f, view, wire_bytes, w);
+    head = batch_split(view, view->n_spans / 2);
+    rc = put_range(f, head, w);
+    batch_exported(&head); /* a view: books nothing */
+    return rc ? rc : put_range(f, view, w);
+}
+
+/* All of the batch, but for what an earlier attempt has written. */
+static int put_batch(struct file *f, const struct batch *b, struct writing *w)
+{
+    struct batch *view = batch_share(b, NULL), *skip = NULL;
+    int rc;
+
+    if (w->written) {
+        skip = batch_split(view, w->written);
+        batch_exported(&skip);
+    }
+    rc = put_range(f, view, w);
+    batch_exported(&view);
     return rc;
 }
 
@@ -320,20 +431,25 @@ static void remember(struct file *f, struct send *s)
     f->pending[f->n_pending++] = s;
 }
 
+/* s->state: how many spans earlier attempts have written. */
 static void file_send(void *exporter, struct send *s)
 {
     struct file *f = (struct file *)exporter;
-    struct send_result no_room = {.outcome = SEND_PERMANENT, .text = "no memory to encode the batch", .reason = DROP_MEMORY};
+    uint64_t written = (uintptr_t)s->state;
+    struct writing w = {.gathered = written, .written = written, .start = f->out.len};
+    int rc = put_batch(f, s->batch, &w);
 
-    if (gather(f, s->batch)) {
-        send_done(s, &no_room);
-        return;
-    }
-    remember(f, s);
-    if (f->out.len >= GATHER_BYTES)
+    s->state = (void *)(uintptr_t)w.written; /* NOLINT(performance-no-int-to-ptr) */
+    if (rc == 0)
+        remember(f, s);
+    if (w.write_failed)
+        end_pending(f, &w.result);
+    else if (f->out.len >= GATHER_BYTES)
         flush(f);
     else
         loop_defer(f->base.host->loop, &f->flush);
+    if (rc)
+        send_done(s, &w.result);
 }
 
 /* Giving up means finishing now: a write is over at once. */
@@ -349,9 +465,13 @@ static struct component *file_create(struct host *h, const void *settings, struc
 {
     const struct file_settings *s = (const struct file_settings *)settings;
     struct file *f = (struct file *)mem_alloc(sizeof(*f));
-    struct send_config cfg = {.ops = &file_ops, .exporter = f};
+    struct send_config cfg = {.queue = s->sending_queue_enabled ? &s->sending_queue : NULL,
+                              .retry = s->retry_on_failure_enabled ? &s->retry_on_failure : NULL,
+                              .ops = &file_ops,
+                              .exporter = f};
 
     (void)err;
+    f->retries = s->retry_on_failure_enabled;
     f->base = (struct component){.type = &file_exporter_type, .host = h};
     f->writer = ((struct file_shared *)h->shared)->writer;
     f->json = strcmp(s->format, "json") == 0;

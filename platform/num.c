@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shortest text of a double. The digits come from printf at rising precision until they read back
- * as the same value; the two formats differ only in where they change to an exponent.
+ * Shortest text of a double. The digits come from printf, 15 of them or as many more as it takes until
+ * they read back as the same value; the two formats differ only in where they change to an exponent.
  */
 #include "platform/num.h"
 
@@ -20,12 +20,19 @@ struct decimal {
     int exponent; /* of the first digit: value = d.ddd * 10^exponent */
 };
 
+/* Any text of 15 digits survives the way into a normal double and back: when a shorter one reads back
+ * as v, 15 digits show it with zeros behind. A subnormal has fewer digits to give. */
+static int first_precision(double v)
+{
+    return isnormal(v) ? 14 : 0;
+}
+
 static void shortest(double v, struct decimal *d)
 {
     char text[32];
     const char *p = text;
 
-    for (int precision = 0; precision <= 16; precision++) {
+    for (int precision = first_precision(v); precision <= 16; precision++) {
         snprintf(text, sizeof(text), "%.*e", precision, v);
         if (strtod(text, NULL) == v)
             break;

@@ -367,17 +367,125 @@ START_TEST(no_torn_record_stays)
 }
 END_TEST
 
+static struct batch *batch_of(struct rig *r, const char *attribute, size_t n)
+{
+    struct test_span *spans = (struct test_span *)mem_alloc_array(n, sizeof(*spans));
+    struct batch *b;
+
+    for (size_t i = 0; i < n; i++)
+        spans[i] = (struct test_span){.trace = i + 1, .id = i + 1, .name = "n", .attrs = {TH_STR("a", attribute)}};
+    b = th_batch(r->t, th_payload(r->t, spans, n));
+    free(spans);
+    return b;
+}
+
+static char *long_text(size_t n)
+{
+    char *text = (char *)mem_alloc(n + 1);
+
+    memset(text, 'x', n);
+    return text;
+}
+
+static unsigned lines_in(const char *path)
+{
+    unsigned n = 0;
+    uint8_t *p;
+    size_t len = content(path, &p);
+
+    for (size_t i = 0; i < len; i++)
+        n += p[i] == '\n';
+    return n;
+}
+
+/* A batch that has taken the whole budget gets out of it nevertheless, in pieces. */
+START_TEST(a_full_budget_holds_no_batch_back)
+{
+    static const char *const yaml[] = {"{path: a.json}", "{path: a, format: proto}", "{path: a, compression: zstd}"};
+    struct rig r = rig_new(yaml[_i]);
+    char *text = long_text(4000);
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct batch *b = batch_of(&r, text, 220);
+
+        budget_set_limits(r.t->host.budget, 1, budget_used(r.t->host.budget));
+        th_push(r.c, b);
+        th_turn(r.t);
+        budget_set_limits(r.t->host.budget, 0, 0);
+    }
+    ck_assert_uint_eq(r.t->ledger.fate[FATE_EXPORTED], 440);
+    rig_free(&r);
+    if (_i == 0) {
+        ck_assert_uint_eq(spans_in_lines("a.json"), 440);
+        ck_assert_uint_gt(lines_in("a.json"), 20);
+    }
+    free(text);
+}
+END_TEST
+
+/* Only a span that is larger than any piece must find room. */
 START_TEST(no_memory_to_encode_is_a_drop)
 {
     struct rig r = rig_new("{path: a.json}");
-    struct batch *b = th_batch(r.t, th_payload_n(r.t, 1, 100));
+    char *text = long_text(200000);
 
-    budget_set_limits(r.t->host.budget, 0, budget_used(r.t->host.budget) + 2000);
-    th_push(r.c, b);
-    ck_assert_uint_eq(r.t->ledger.dropped[DROP_MEMORY], 100);
-    budget_set_limits(r.t->host.budget, 0, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct batch *b = batch_of(&r, text, 2);
+
+        if (i == 0)
+            budget_set_limits(r.t->host.budget, 0, budget_used(r.t->host.budget) + 100000);
+        push(&r, 1000, 3); /* shares the turn */
+        th_push(r.c, b);
+        ck_assert(th_run_until_answered(r.t, i + 1));
+        budget_set_limits(r.t->host.budget, 0, 0);
+        ck_assert_uint_eq(budget_used_by(r.t->host.budget, MEM_OUTPUT), 0);
+    }
+    ck_assert_uint_eq(r.t->ledger.dropped[DROP_MEMORY], 2);
     rig_free(&r);
-    ck_assert_uint_eq(spans_in_lines("a.json"), 0);
+    free(text);
+    ck_assert_uint_eq(spans_in_lines("a.json"), 8);
+}
+END_TEST
+
+/* The disk fails in the middle of a batch: the next attempt goes on where this one ended. */
+START_TEST(retries_write_nothing_twice)
+{
+    struct rig r = rig_new("{path: a.json, retry_on_failure: {initial_interval: 10ms}}");
+    struct rlimit limit = {.rlim_cur = 1200000, .rlim_max = RLIM_INFINITY};
+    char *text = long_text(4000);
+    struct batch *b = batch_of(&r, text, 500);
+    uint32_t written;
+
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    push(&r, 5000, 3);
+    b->waiter = th_wait(r.t);
+    th_push(r.c, b);
+    ck_assert(th_run_until_answered(r.t, 1)); /* the first one was in what could be written */
+    ck_assert_int_eq(r.t->waits[0]->answer, ANSWER_OK);
+    written = spans_in_lines("a.json");
+    ck_assert_uint_gt(written, 3);
+    ck_assert_uint_lt(written, 503);
+    ck_assert_uint_eq(r.t->ledger.held, 500);
+    limit.rlim_cur = RLIM_INFINITY;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert(th_run_until_answered(r.t, 2));
+    ck_assert_int_eq(r.t->waits[1]->answer, ANSWER_OK);
+    ck_assert_uint_eq(spans_in_lines("a.json"), 503);
+    rig_free(&r);
+    free(text);
+}
+END_TEST
+
+START_TEST(a_queue_when_asked_for)
+{
+    struct rig r = rig_new("{path: a.json, sending_queue: {queue_size: 7}}");
+
+    ck_assert_double_eq(th_metric(r.t, "otelcol_exporter_queue_capacity{data_type=\"traces\",exporter=\"test\"}"), 7);
+    push(&r, 1, 3);
+    ck_assert_uint_eq(r.t->n_answered, 1); /* by the queue, before it is written */
+    rig_free(&r);
+    ck_assert_uint_eq(spans_in_lines("a.json"), 3);
 }
 END_TEST
 
@@ -414,6 +522,8 @@ static const struct {
     {"{path: x, directory_permissions: \"9\"}", "octal"},
     {"{path: x, group_by: {enabled: true}}", "group_by"},
     {"{path: x, encoding: otlp}", "encoding"},
+    {"{path: x, sending_queue: {queue_size: 0}}", "`queue_size` must be positive"},
+    {"{path: x, retry_on_failure: {multiplier: -1}}", "multiplier"},
 };
 
 START_TEST(wrong_settings)
@@ -447,6 +557,9 @@ int main(void)
     tcase_add_test(t, full_disk_is_counted_and_tried_again);
     tcase_add_test(t, no_torn_record_stays);
     tcase_add_test(t, no_memory_to_encode_is_a_drop);
+    tcase_add_loop_test(t, a_full_budget_holds_no_batch_back, 0, 3);
+    tcase_add_test(t, retries_write_nothing_twice);
+    tcase_add_test(t, a_queue_when_asked_for);
     tcase_add_test(t, workers_share_the_file);
     tcase_add_loop_test(t, wrong_settings, 0, (int)ARRAY_LEN(wrong));
     srunner_run_all(r, CK_NORMAL);
