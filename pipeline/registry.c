@@ -21,6 +21,7 @@ const struct component_type *const registry[] = {
     &redaction_type,
     &attributes_type,
     &resource_type,
+    &probabilistic_sampler_type,
 
     &otlp_grpc_exporter_type,
     &otlp_http_exporter_type,

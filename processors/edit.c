@@ -113,3 +113,64 @@ bool editor_write_scope(struct editor *ed, uint32_t scope, const struct attr_map
     payload_set_scope(ed->to, scope - ed->first_scope, body);
     return true;
 }
+
+bool editor_drop_span(struct editor *ed, uint32_t i)
+{
+    struct payload *p = editable(ed);
+
+    if (p)
+        payload_drop_span(p, i);
+    return p != NULL;
+}
+
+/* The span's fields but the trace state, with the new one behind the ids, where encoders put it. */
+static uint8_t *write_with_state(uint8_t *dst, struct slice body, struct slice state)
+{
+    const uint8_t *p = body.p, *end = p + body.len;
+    bool written = state.len == 0;
+
+    while (p < end) {
+        struct wire_field f;
+
+        p = wire_next(p, end, &f);
+        if (f.number == SPAN_TRACE_STATE)
+            continue;
+        if (!written && f.number > SPAN_TRACE_STATE) {
+            dst = wire_put_slice(wire_put_header(dst, SPAN_TRACE_STATE, state.len), state);
+            written = true;
+        }
+        dst = wire_put_slice(dst, f.rec);
+    }
+    return written ? dst : wire_put_slice(wire_put_header(dst, SPAN_TRACE_STATE, state.len), state);
+}
+
+static size_t size_without_state(struct slice body)
+{
+    const uint8_t *p = body.p, *end = p + body.len;
+    size_t size = body.len;
+
+    while (p < end) {
+        struct wire_field f;
+
+        p = wire_next(p, end, &f);
+        if (f.number == SPAN_TRACE_STATE)
+            size -= f.rec.len;
+    }
+    return size;
+}
+
+bool editor_set_trace_state(struct editor *ed, uint32_t i, struct slice state)
+{
+    struct slice body = span_body(editor_span(ed, i));
+    size_t size = size_without_state(body) + (state.len ? wire_rec_size(state.len) : 0);
+    uint8_t *room = editor_span_room(ed, i, size);
+
+    if (!room)
+        return false;
+    CHECK(write_with_state(room, body, state) == room + size);
+    if (state.len)
+        ed->to->spans[i].flags |= SPAN_HAS_STATE;
+    else
+        ed->to->spans[i].flags &= (uint8_t)~SPAN_HAS_STATE;
+    return true;
+}

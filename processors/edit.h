@@ -55,5 +55,9 @@ bool editor_write_resource(struct editor *ed, uint32_t resource, const struct at
 bool editor_write_scope(struct editor *ed, uint32_t scope, const struct attr_map *m) MUST_USE;
 /* The span's new body, of body_len bytes, for the caller to fill. NULL: refused. */
 uint8_t *editor_span_room(struct editor *ed, uint32_t i, size_t body_len) MUST_USE;
+/* Marks the span: batch_settle() takes it out. False: refused. */
+bool editor_drop_span(struct editor *ed, uint32_t i) MUST_USE;
+/* Replaces the span's trace state; empty: it has none. False: refused. */
+bool editor_set_trace_state(struct editor *ed, uint32_t i, struct slice state) MUST_USE;
 
 #endif

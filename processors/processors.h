@@ -11,5 +11,6 @@ extern const struct component_type tail_sampling_type;
 extern const struct component_type redaction_type;
 extern const struct component_type attributes_type;
 extern const struct component_type resource_type;
+extern const struct component_type probabilistic_sampler_type;
 
 #endif
