@@ -56,7 +56,8 @@ static bool is_scalar(const struct node *n)
     return n->type != NODE_MAP && n->type != NODE_SEQ;
 }
 
-static struct pos find_place(const struct check *c, const char *path, const struct key **row)
+/* *written: the last part of the path stands in the file. */
+static struct pos find_place(const struct check *c, const char *path, const struct key **row, bool *written)
 {
     struct pos at = c->at;
     const struct node *n = c->root;
@@ -73,7 +74,7 @@ static struct pos find_place(const struct check *c, const char *path, const stru
                 e = entry_of(n, (*row)->old_name, strlen((*row)->old_name));
             if (e) {
                 value = e->value;
-                at = is_scalar(value) && value->type != NODE_NULL ? value->at : e->at;
+                at = is_scalar(value) && (value->type != NODE_NULL || value->at.via) ? value->at : e->at;
             }
         } else if (n && n->type == NODE_SEQ && s.index < n->n) {
             value = n->items[s.index];
@@ -81,27 +82,32 @@ static struct pos find_place(const struct check *c, const char *path, const stru
         }
         n = value;
     }
+    *written = n != NULL;
     return at;
 }
 
 struct pos check_place(const struct check *c, const char *path)
 {
     const struct key *row;
-    return find_place(c, path, &row);
+    bool written;
+    return find_place(c, path, &row, &written);
 }
 
 PRINTF_LIKE(4, 0)
 static void report(struct check *c, enum severity severity, const char *path, const char *fmt, va_list ap)
 {
     const struct key *row;
-    struct pos at = find_place(c, path, &row);
+    bool written;
+    struct pos at = find_place(c, path, &row, &written);
     struct buf hint = {0}, whole = {0};
     if (row) {
         key_put_line(&hint, row);
         buf_putc(&hint, 0);
     }
     buf_putf(&whole, "%s%s%s", c->prefix ? c->prefix : "", c->prefix && path[0] && path[0] != '[' ? "." : "", path);
-    diag_addv(c->diags, severity, at, (const char *)whole.p, row ? (const char *)hint.p : NULL, fmt, ap);
+    buf_putc(&whole, 0);
+    if (!c->written_only || (written && !diags_mention(c->diags, (const char *)whole.p)))
+        diag_addv(c->diags, severity, at, (const char *)whole.p, row ? (const char *)hint.p : NULL, fmt, ap);
     buf_free(&hint);
     buf_free(&whole);
 }

@@ -141,9 +141,8 @@ static void decode_component(struct loader *l, struct plan_component *c, const s
         return;
     }
     decode_struct(&d, path, o->at, keys, o->node, settings);
-    /* rules between keys mean little when the keys themselves are wrong */
-    if (c->type->check && errors == l->diags->n_errors && o->node->type != NODE_BAD) {
-        struct check check = {l->diags, o->node, o->at, prefix, keys};
+    if (c->type->check && o->node->type != NODE_BAD) {
+        struct check check = {l->diags, o->node, o->at, prefix, keys, errors < l->diags->n_errors};
         c->type->check(settings, &check);
     }
 }
@@ -210,7 +209,7 @@ static void look_for_open(struct check *c, const struct key *keys, const char *b
         if (k->type != KEY_T_STR || strcmp(k->name, "endpoint") != 0)
             continue;
         const char *value = *(const char *const *)(base + k->offset);
-        if (value && everywhere(value))
+        if (value && everywhere(value) && !diags_mention(c->diags, arena_printf(a, "%s.%s", c->prefix, path)))
             check_warn(c, path, "%s listens on every interface of the machine; localhost or the pod's own address is safer", value);
     }
 }
@@ -226,7 +225,7 @@ void load_warnings(struct loader *l, bool unused)
             diag_warn(l->diags, o->at, prefix, NULL, "no %s uses this %s",
                       c->type->kind == EXTENSION ? "entry of service.extensions" : "pipeline", component_kind_name(c->type->kind));
         } else if (c->used && (c->type->kind == RECEIVER || c->type->kind == EXTENSION) && c->type->keys) {
-            struct check check = {l->diags, o->node, o->at, prefix, c->type->keys};
+            struct check check = {l->diags, o->node, o->at, prefix, c->type->keys, false};
             look_for_open(&check, c->type->keys, c->settings, "", l->scratch);
         }
     }

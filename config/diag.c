@@ -69,6 +69,14 @@ void diag_add(struct diags *d, enum severity severity, struct pos at, const char
     va_end(ap);
 }
 
+bool diags_mention(const struct diags *d, const char *path)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (strcmp(d->v[i].path, path) == 0)
+            return true;
+    return false;
+}
+
 void diag_print(const struct diag *g, struct buf *out)
 {
     if (g->path[0])

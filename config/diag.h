@@ -39,6 +39,9 @@ void diag_addv(struct diags *d, enum severity severity, struct pos at, const cha
 #define diag_error(d, at, path, hint, ...) diag_add(d, DIAG_ERROR, at, path, hint, __VA_ARGS__)
 #define diag_warn(d, at, path, hint, ...) diag_add(d, DIAG_WARNING, at, path, hint, __VA_ARGS__)
 
+/* Has something been said about this path? */
+bool diags_mention(const struct diags *d, const char *path);
+
 /* All of them, files in the order they were read, each file from top to bottom. */
 void diags_print(struct diags *d, struct buf *out);
 /* The parts of one: "collector.yaml:41:7", and (diag_print) "path: text". */

@@ -19,8 +19,10 @@ static const char *word_at(const void *ctx, size_t i)
     return ((const char *const *)ctx)[i];
 }
 
-static void check_words(struct loader *l, const struct node *n, const char *const *words, const char *prefix, const char *hint)
+/* True when a key is a slip of `pipelines`. */
+static bool check_words(struct loader *l, const struct node *n, const char *const *words, const char *prefix, const char *hint)
 {
+    bool pipelines = false;
     for (size_t i = 0; n && n->type == NODE_MAP && i < n->n; i++) {
         const struct entry *e = &n->entries[i];
         bool known = false;
@@ -29,11 +31,13 @@ static void check_words(struct loader *l, const struct node *n, const char *cons
         if (known)
             continue;
         const char *path = arena_printf(l->scratch, "%s%s", prefix, e->key), *near = nearest_name(e->key, word_at, words);
+        pipelines |= near && strcmp(near, "pipelines") == 0;
         if (words == top_keys && (strcmp(e->key, "pipelines") == 0 || strcmp(e->key, "telemetry") == 0))
             diag_error(l->diags, e->at, path, hint, "unknown key here: it belongs under service");
         else
             diag_error(l->diags, e->at, path, hint, near ? "unknown key, did you mean \"%s\"?" : "unknown key", near);
     }
+    return pipelines;
 }
 
 static const struct node *section(const struct node *map, const char *key, struct pos *at)
@@ -67,14 +71,15 @@ static void load_service(struct loader *l)
         diag_error(l->diags, service->at, "service", NULL, "expected a map, this is %s", node_type_name(service));
         return;
     }
-    check_words(l, service, service_keys, "service.", "under service stand extensions, pipelines and telemetry");
+    bool misspelt = check_words(l, service, service_keys, "service.", "under service stand extensions, pipelines and telemetry");
     here = at;
     const struct node *telemetry = section(service, "telemetry", &here);
     load_telemetry(l, telemetry, here);
     load_extensions(l, section(service, "extensions", &here));
     here = at;
     const struct node *pipelines = section(service, "pipelines", &here);
-    load_pipelines(l, pipelines, here);
+    if (pipelines || !misspelt)
+        load_pipelines(l, pipelines, here);
 }
 
 /* The tightest memory_limiter that a pipeline uses; without one a share of what there is. */

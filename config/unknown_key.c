@@ -11,24 +11,36 @@
 
 #define MAX_LEVELS 8
 
+/* The sections that have the key, of which only the ones nearest to the start are told. */
 struct search {
     const char *name;
     struct buf places; /* "protocols.grpc or protocols.http" */
+    unsigned level;    /* of those */
     size_t n;
     const struct key *row;
 };
 
-/* Every section of the table that has the key. */
+static void found_in(struct search *s, const struct key *row, const char *prefix, unsigned level)
+{
+    if (s->n && level > s->level)
+        return;
+    if (s->n && level < s->level) {
+        buf_clear(&s->places);
+        s->n = 0;
+    }
+    buf_putf(&s->places, "%s%s", s->n ? " or " : "", prefix[0] ? prefix : "the top of this component");
+    s->level = level;
+    s->row = row;
+    s->n++;
+}
+
 static void search_in(struct search *s, const struct key *keys, const char *prefix, unsigned level)
 {
     if (level == MAX_LEVELS)
         return;
     for (const struct key *k = keys; k->type != KEY_T_END; k++) {
-        if (strcmp(k->name, s->name) == 0 && s->n < 4) {
-            buf_putf(&s->places, "%s%s", s->n ? " or " : "", prefix[0] ? prefix : "the top of this component");
-            s->n++;
-            s->row = k;
-        }
+        if (strcmp(k->name, s->name) == 0)
+            found_in(s, k, prefix, level);
         if ((k->type != KEY_T_SECTION && k->type != KEY_T_LIST) || k->sub == keys)
             continue;
         struct buf below = {0};
@@ -70,7 +82,9 @@ void unknown_key(struct diags *d, const char *path, struct pos at, const struct 
     struct search s = {.name = name};
     struct buf hint = {0};
     const char *near = nearest_name(name, key_at, keys);
-    search_in(&s, whole, "", 0);
+    search_in(&s, keys, "", 0); /* below is more likely than elsewhere */
+    if (!s.n)
+        search_in(&s, whole, "", 0);
     const struct key *row = near ? row_named(keys, near) : s.row;
     if (!s.n && !near)
         put_names(&hint, keys);

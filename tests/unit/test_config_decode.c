@@ -326,6 +326,29 @@ START_TEST(test_all_at_once)
 }
 END_TEST
 
+/* check() runs all the same, but what it says about keys that were not written may be a consequence. */
+START_TEST(test_rules_beside_wrong_keys)
+{
+    struct loaded l = load_probe("    zz: 1\n    items:\n    - name: a\n      latency: {threshold_ms: -1}\n    - name: b\n      latency: {threshold_m: -1}");
+    ck_assert_uint_eq(l.n_errors, 3);
+    ck_assert_ptr_nonnull(strstr(l.text, "7:31: processors.probe.items[0].latency.threshold_ms: must not be negative\n"));
+    loaded_free(&l);
+    unsetenv("UNSET");
+    l = load_probe("    items: [{name: a, latency: {threshold_ms: '${env:UNSET:--1}'}}]");
+    ck_assert_ptr_nonnull(strstr(l.text, "4:47: processors.probe.items[0].latency.threshold_ms: must not be negative (the value comes from ${env:UNSET:--1})\n"));
+    loaded_free(&l);
+}
+END_TEST
+
+START_TEST(test_the_nearest_place_of_a_key)
+{
+    struct loaded l = load_probe("    level: 5\n    items: [{name: a, threshold_ms: 1}]");
+    ck_assert_ptr_nonnull(strstr(l.text, "4:5: processors.probe.level: unknown key here: it belongs under plain.deep or off.deep or lazy.deep or on.deep\n"));
+    ck_assert_ptr_nonnull(strstr(l.text, "5:23: processors.probe.items[0].threshold_ms: unknown key here: it belongs under latency\n"));
+    loaded_free(&l);
+}
+END_TEST
+
 START_TEST(test_a_flood_is_cut)
 {
     struct buf text = {0};
@@ -381,6 +404,8 @@ int main(void)
     tcase_add_loop_test(tc, test_warning, 0, ARRAY_LEN(warnings));
     tcase_add_loop_test(tc, test_silent, 0, ARRAY_LEN(silent));
     tcase_add_test(tc, test_all_at_once);
+    tcase_add_test(tc, test_rules_beside_wrong_keys);
+    tcase_add_test(tc, test_the_nearest_place_of_a_key);
     tcase_add_test(tc, test_a_flood_is_cut);
     tcase_add_test(tc, test_row_lines);
     SRunner *sr = srunner_create(s);
