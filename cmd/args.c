@@ -20,7 +20,8 @@ const char args_help[] =
     "\n"
     "Commands:\n"
     "  run            the same as no command\n"
-    "  validate       reads and checks the configuration exactly as a start does; prints what memory it can take\n"
+    "  validate       reads and checks the configuration exactly as a start does; prints what "
+    "memory it can take\n"
     "  print-config   the configuration in effect, defaults included\n"
     "  components     the receivers, processors, exporters, connectors and extensions there are\n"
     "  reference      docs/configuration.md: every key with type, default, range and meaning\n"
@@ -31,13 +32,16 @@ const char args_help[] =
     "\n"
     "Flags:\n"
     "  --config URI            a file, file:PATH, env:NAME or yaml:TEXT; repeat to merge several\n"
-    "  --set KEY.PATH=VALUE    one more value on top, such as processors.batch.timeout=2s; may be repeated\n"
-    "  --workers N             threads (default: the CPUs that the cgroup quota and affinity allow)\n"
+    "  --set KEY.PATH=VALUE    one more value on top, such as processors.batch.timeout=2s; may be "
+    "repeated\n"
+    "  --workers N             threads (default: the CPUs that the cgroup quota and affinity "
+    "allow)\n"
     "  --shutdown-timeout T    how long a stop may take, such as 30s (the default)\n"
     "  --feature-gates LIST    accepted for compatibility\n"
     "  --mode MODE             print-config: redacted (default) or unredacted\n"
     "  --format FORMAT         print-config: yaml (default) or json\n"
-    "  --validate=BOOL         print-config: whether a faulty configuration is an error (default true)\n"
+    "  --validate=BOOL         print-config: whether a faulty configuration is an error (default "
+    "true)\n"
     "  -h, --help              this text\n"
     "  -v, --version           the version\n"
     "\n"
@@ -88,7 +92,8 @@ static int take_timeout(struct args *a, const char *v, struct err *err)
     if (duration_parse(v, &ns, &why))
         return err_set(err, "invalid argument \"%s\" for \"--shutdown-timeout\" flag: %s", v, why);
     if (ns < 1000000)
-        return err_set(err, "invalid argument \"%s\" for \"--shutdown-timeout\" flag: at least 1ms", v);
+        return err_set(err, "invalid argument \"%s\" for \"--shutdown-timeout\" flag: at least 1ms",
+                       v);
     a->shutdown_timeout_ms = (uint64_t)ns / 1000000;
     return 0;
 }
@@ -133,7 +138,7 @@ static int take_version(struct args *a, const char *v, struct err *err)
     return 0;
 }
 
-#define WITH_CONFIG (CMD_RUN | CMD_VALIDATE | CMD_PRINT_CONFIG)
+#define WITH_CONFIG  (CMD_RUN | CMD_VALIDATE | CMD_PRINT_CONFIG)
 #define ALL_COMMANDS 0xffff
 
 static const struct flag {
@@ -176,8 +181,9 @@ static const struct flag *find_flag(const char *arg, size_t len, unsigned comman
 {
     for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
         const struct flag *f = &flags[i];
-        bool is = arg[1] == '-' ? strlen(f->name) == len - 2 && memcmp(f->name, arg + 2, len - 2) == 0
-                                : f->letter[0] && len == 2 && arg[1] == f->letter[0];
+        bool is = arg[1] == '-'
+                      ? strlen(f->name) == len - 2 && memcmp(f->name, arg + 2, len - 2) == 0
+                      : f->letter[0] && len == 2 && arg[1] == f->letter[0];
         if (is && (f->commands & command))
             return f;
     }
@@ -204,12 +210,15 @@ static int find_command(struct args *a, int argc, char **argv, struct err *err)
                 a->command = commands[k].command;
                 return i;
             }
-        return err_set(err, "unknown command \"%s\" for \"tailrace\"\nRun 'tailrace --help' for usage.", argv[i]);
+        return err_set(err,
+                       "unknown command \"%s\" for \"tailrace\"\nRun 'tailrace --help' for usage.",
+                       argv[i]);
     }
     return 0;
 }
 
-static int take_flag(struct args *a, int argc, char **argv, int *i, enum command command, struct err *err)
+static int take_flag(struct args *a, int argc, char **argv, int *i, enum command command,
+                     struct err *err)
 {
     const char *arg = argv[*i], *eq = strchr(arg, '=');
     size_t len = eq ? (size_t)(eq - arg) : strlen(arg);

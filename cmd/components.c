@@ -9,14 +9,18 @@
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp((*(const struct component_type *const *)a)->name, (*(const struct component_type *const *)b)->name);
+    return strcmp((*(const struct component_type *const *)a)->name,
+                  (*(const struct component_type *const *)b)->name);
 }
 
 static void put_type(struct buf *out, const struct component_type *t)
 {
-    const char *of = t->kind == EXTENSION ? "extension" : t->kind == CONNECTOR ? "traces-to-traces" : "traces";
-    buf_putf(out, "    - name: %s\n      module: tailrace %s\n      stability:\n        %s: %c%s\n", t->name, TAILRACE_VERSION, of,
-             toupper((unsigned char)t->stability[0]), t->stability + 1);
+    const char *of = t->kind == EXTENSION   ? "extension"
+                     : t->kind == CONNECTOR ? "traces-to-traces"
+                                            : "traces";
+    buf_putf(out, "    - name: %s\n      module: tailrace %s\n      stability:\n        %s: %c%s\n",
+             t->name, TAILRACE_VERSION, of, toupper((unsigned char)t->stability[0]),
+             t->stability + 1);
 }
 
 static void put_kind(struct buf *out, enum component_kind kind)
@@ -36,12 +40,14 @@ static void put_kind(struct buf *out, enum component_kind kind)
 void components_print(struct buf *out)
 {
     static const char *const providers[] = {"env", "file", "yaml"};
-    buf_puts(out, "buildinfo:\n    command: tailrace\n    description: an OpenTelemetry Collector for traces\n");
+    buf_puts(out, "buildinfo:\n    command: tailrace\n    description: an OpenTelemetry Collector "
+                  "for traces\n");
     buf_puts(out, "    version: " TAILRACE_VERSION "\n");
     for (int kind = 0; kind < COMPONENT_KINDS; kind++)
         put_kind(out, (enum component_kind)kind);
     buf_puts(out, "providers:\n");
     for (size_t i = 0; i < ARRAY_LEN(providers); i++)
-        buf_putf(out, "    - scheme: %s\n      module: tailrace %s\n", providers[i], TAILRACE_VERSION);
+        buf_putf(out, "    - scheme: %s\n      module: tailrace %s\n", providers[i],
+                 TAILRACE_VERSION);
     buf_puts(out, "converters: []\n");
 }

@@ -56,9 +56,12 @@ int gates_check(const char *list, struct buf *warnings, struct err *err)
         size_t len = strcspn(list, ",");
         size_t sign = *list == '+' || *list == '-';
         if (!is_known(list + sign, len - sign))
-            return err_set(err, "invalid argument \"%s\" for \"--feature-gates\" flag: no such feature gate \"%.*s\"", list,
-                           (int)(len - sign), list + sign);
-        buf_putf(warnings, "warning: the feature gate %.*s is accepted, it has no effect here\n", (int)(len - sign), list + sign);
+            return err_set(err,
+                           "invalid argument \"%s\" for \"--feature-gates\" flag: no such feature "
+                           "gate \"%.*s\"",
+                           list, (int)(len - sign), list + sign);
+        buf_putf(warnings, "warning: the feature gate %.*s is accepted, it has no effect here\n",
+                 (int)(len - sign), list + sign);
         list += len + (list[len] == ',');
     }
     return 0;

@@ -2,15 +2,15 @@
 /*
  * What the daemon can hold at most, from the configuration alone:
  *
- *   budget   everything that requests, batches, traces and queues may charge; the ceiling that holds
- *   tables   what components reserve beside it, from their keys
- *   fixed    the program itself and each worker's loop and caches
+ *   budget   everything that requests, batches, traces and queues may charge; the ceiling that
+ * holds tables   what components reserve beside it, from their keys fixed    the program itself and
+ * each worker's loop and caches
  */
 #include "cmd/memory.h"
 
-#define FIXED_BYTES (5ull << 20)
+#define FIXED_BYTES        (5ull << 20)
 #define FIXED_WORKER_BYTES (1ull << 20)
-#define MAX_TERMS 8
+#define MAX_TERMS          8
 
 static void put_bytes(struct buf *out, uint64_t bytes)
 {
@@ -46,7 +46,8 @@ static uint64_t instances(const struct plan *plan, const struct plan_component *
     return n;
 }
 
-static uint64_t put_component(const struct plan *plan, const struct plan_component *c, unsigned n_workers, struct buf *out)
+static uint64_t put_component(const struct plan *plan, const struct plan_component *c,
+                              unsigned n_workers, struct buf *out)
 {
     struct memory_term terms[MAX_TERMS] = {0};
     uint64_t n = instances(plan, c), sum = 0;
@@ -55,7 +56,8 @@ static uint64_t put_component(const struct plan *plan, const struct plan_compone
     size_t n_terms = c->type->memory(c->settings, n_workers, terms, MAX_TERMS);
     for (size_t i = 0; i < n_terms; i++) {
         if (n > 1)
-            put_line(out, terms[i].bytes * n, "%s: %s, in %llu pipelines", c->id, terms[i].text, (unsigned long long)n);
+            put_line(out, terms[i].bytes * n, "%s: %s, in %llu pipelines", c->id, terms[i].text,
+                     (unsigned long long)n);
         else
             put_line(out, terms[i].bytes, "%s: %s", c->id, terms[i].text);
         sum += terms[i].bytes * n;
@@ -68,11 +70,15 @@ void memory_print(const struct plan *plan, unsigned n_workers, struct buf *out)
     uint64_t fixed = FIXED_BYTES + n_workers * FIXED_WORKER_BYTES;
     uint64_t sum = plan->memory_limit_bytes + fixed;
     buf_puts(out, "Memory at most, from this configuration:\n");
-    put_line(out, plan->memory_limit_bytes, "budget of requests, batches, held traces and queues (%s)",
-             plan->memory_from_limiter ? "memory_limiter" : "no memory_limiter: 80% of what the process may use");
+    put_line(out, plan->memory_limit_bytes,
+             "budget of requests, batches, held traces and queues (%s)",
+             plan->memory_from_limiter ? "memory_limiter"
+                                       : "no memory_limiter: 80% of what the process may use");
     for (size_t i = 0; i < plan->n_components; i++)
         sum += put_component(plan, &plan->components[i], n_workers, out);
-    put_line(out, fixed, "program, and loops and caches of %u worker%s", n_workers, n_workers == 1 ? "" : "s");
+    put_line(out, fixed, "program, and loops and caches of %u worker%s", n_workers,
+             n_workers == 1 ? "" : "s");
     put_line(out, sum, "in all");
-    put_line(out, plan->memory_soft_bytes, "of the budget in use: from here on receivers refuse new requests");
+    put_line(out, plan->memory_soft_bytes,
+             "of the budget in use: from here on receivers refuse new requests");
 }

@@ -25,7 +25,8 @@ static bool needs_quotes(const char *s)
 {
     struct node n = {.text = s};
     scalar_resolve(&n);
-    if (n.type != NODE_STR || strchr("-?:,[]{}#&*!|>'\"%@` ", s[0]) || strchr(s, '#') || strstr(s, ": "))
+    if (n.type != NODE_STR || strchr("-?:,[]{}#&*!|>'\"%@` ", s[0]) || strchr(s, '#') ||
+        strstr(s, ": "))
         return true;
     for (const char *p = s; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
@@ -183,7 +184,8 @@ static struct value pipelines_value(struct arena *a, const struct plan *plan)
     return value_map_done(&all);
 }
 
-static struct value section_value(struct arena *a, const struct plan *plan, enum component_kind kind, bool redact)
+static struct value section_value(struct arena *a, const struct plan *plan,
+                                  enum component_kind kind, bool redact)
 {
     struct value_map m = value_map_new(a, plan->n_components);
     for (size_t i = 0; i < plan->n_components; i++) {
@@ -199,11 +201,13 @@ void config_print(const struct plan *plan, bool json, bool redact, struct buf *o
     struct arena *a = arena_new();
     struct value_map top = value_map_new(a, COMPONENT_KINDS + 1), service = value_map_new(a, 3);
     for (int kind = 0; kind < COMPONENT_KINDS; kind++)
-        value_map_add(&top, component_kind_section((enum component_kind)kind), section_value(a, plan, (enum component_kind)kind, redact));
+        value_map_add(&top, component_kind_section((enum component_kind)kind),
+                      section_value(a, plan, (enum component_kind)kind, redact));
     value_map_add(&service, "extensions", ids_value(a, plan->extensions, plan->n_extensions));
     value_map_add(&service, "pipelines", pipelines_value(a, plan));
     if (plan->telemetry)
-        value_map_add(&service, "telemetry", settings_value(a, telemetry_keys, plan->telemetry, redact));
+        value_map_add(&service, "telemetry",
+                      settings_value(a, telemetry_keys, plan->telemetry, redact));
     value_map_add(&top, "service", value_map_done(&service));
     struct value all = value_map_done(&top);
     if (json) {

@@ -19,16 +19,22 @@ static const char intro[] =
     "\n"
     "Made by `tailrace reference` from the tables in the code; do not edit.\n"
     "\n"
-    "The file is a Collector's `collector.yaml`: `receivers`, `processors`, `exporters`, `connectors` and `extensions`\n"
-    "define components by id (`type` or `type/name`), `service` says which of them run and in what order.\n"
+    "The file is a Collector's `collector.yaml`: `receivers`, `processors`, `exporters`, "
+    "`connectors` and `extensions`\n"
+    "define components by id (`type` or `type/name`), `service` says which of them run and in what "
+    "order.\n"
     "\n"
-    "- A **duration** is text such as `30s`, `1m30s` or `500ms`. A bare number means nanoseconds, and is warned about.\n"
+    "- A **duration** is text such as `30s`, `1m30s` or `500ms`. A bare number means nanoseconds, "
+    "and is warned about.\n"
     "- A **list of strings** may also be one string with commas.\n"
-    "- A **map of strings** may also be a list of `{name, value}`; its values are shown as `[REDACTED]` by `print-config`.\n"
+    "- A **map of strings** may also be a list of `{name, value}`; its values are shown as "
+    "`[REDACTED]` by `print-config`.\n"
     "- A **secret** is a string that `print-config` shows as `[REDACTED]`.\n"
-    "- A **section** that says *off unless given* comes to life when it is written, even empty; every section that can be\n"
+    "- A **section** that says *off unless given* comes to life when it is written, even empty; "
+    "every section that can be\n"
     "  off takes `enabled: false`.\n"
-    "- `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` and `${yaml:TEXT}` stand for text from elsewhere; `$$` is a `$`.\n"
+    "- `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` and `${yaml:TEXT}` stand for text "
+    "from elsewhere; `$$` is a `$`.\n"
     "- Numbers are written without quotes, strings that look like numbers with them.\n";
 
 /* A cell must not end the table's row. */
@@ -46,8 +52,10 @@ static void put_default(struct buf *out, const struct key *k)
     if (k->required) {
         buf_puts(out, "required");
     } else if (k->type == KEY_T_SECTION) {
-        static const char *const modes[] = {
-            [SECTION_PLAIN] = "", [SECTION_OFF] = "off unless given", [SECTION_DEFAULT_OFF] = "off unless given", [SECTION_ON] = "on"};
+        static const char *const modes[] = {[SECTION_PLAIN] = "",
+                                            [SECTION_OFF] = "off unless given",
+                                            [SECTION_DEFAULT_OFF] = "off unless given",
+                                            [SECTION_ON] = "on"};
         buf_puts(out, modes[k->mode]);
     } else if (k->dflt) {
         buf_putc(out, '`');
@@ -113,14 +121,16 @@ static void put_table(struct buf *out, const struct key *keys)
 
 static void put_metrics(struct buf *out, const struct component_type *t)
 {
-    static const char *const types[] = {[METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
-    static const char *const levels[] = {[METRIC_BASIC] = "basic", [METRIC_NORMAL] = "normal", [METRIC_DETAILED] = "detailed"};
+    static const char *const types[] = {
+        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
+    static const char *const levels[] = {
+        [METRIC_BASIC] = "basic", [METRIC_NORMAL] = "normal", [METRIC_DETAILED] = "detailed"};
     if (!t->metrics || !t->metrics->name)
         return;
     buf_puts(out, "\n| metric | type | level | meaning |\n|---|---|---|---|\n");
     for (const struct metric_row *m = t->metrics; m->name; m++) {
-        buf_putf(out, "| `%s` | %s%s%s | %s | ", m->name, types[m->type], m->unit && m->unit[0] ? ", " : "", m->unit ? m->unit : "",
-                 levels[m->level]);
+        buf_putf(out, "| `%s` | %s%s%s | %s | ", m->name, types[m->type],
+                 m->unit && m->unit[0] ? ", " : "", m->unit ? m->unit : "", levels[m->level]);
         put_cell(out, m->help ? m->help : "");
         buf_puts(out, " |\n");
     }
@@ -128,7 +138,8 @@ static void put_metrics(struct buf *out, const struct component_type *t)
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp((*(const struct component_type *const *)a)->name, (*(const struct component_type *const *)b)->name);
+    return strcmp((*(const struct component_type *const *)a)->name,
+                  (*(const struct component_type *const *)b)->name);
 }
 
 static void put_kind(struct buf *out, enum component_kind kind)
@@ -140,7 +151,8 @@ static void put_kind(struct buf *out, enum component_kind kind)
             v[n++] = registry[i];
     qsort(v, n, sizeof(*v), by_name);
     if (n)
-        buf_putf(out, "\n## %c%s\n", component_kind_section(kind)[0] - 32, component_kind_section(kind) + 1);
+        buf_putf(out, "\n## %c%s\n", component_kind_section(kind)[0] - 32,
+                 component_kind_section(kind) + 1);
     for (size_t i = 0; i < n; i++) {
         buf_putf(out, "\n### `%s` (%s)\n\n%s", v[i]->name, v[i]->stability, v[i]->summary);
         if (v[i]->old_name)
@@ -160,9 +172,13 @@ void reference_print(struct buf *out)
     buf_puts(out, "\n## Service\n\n"
                   "| key | type | default | meaning |\n|---|---|---|---|\n"
                   "| `extensions` | list of ids |  | The extensions that run. |\n"
-                  "| `pipelines` | map of `traces` or `traces/NAME` | required | The pipelines; at least one. |\n"
-                  "| `pipelines.ID.receivers` | list of ids | required | Receivers, or connectors that feed this pipeline. |\n"
-                  "| `pipelines.ID.processors` | list of ids | `[]` | Processors, in the order in which they work. |\n"
-                  "| `pipelines.ID.exporters` | list of ids | required | Exporters, or connectors to other pipelines. |\n");
+                  "| `pipelines` | map of `traces` or `traces/NAME` | required | The pipelines; at "
+                  "least one. |\n"
+                  "| `pipelines.ID.receivers` | list of ids | required | Receivers, or connectors "
+                  "that feed this pipeline. |\n"
+                  "| `pipelines.ID.processors` | list of ids | `[]` | Processors, in the order in "
+                  "which they work. |\n"
+                  "| `pipelines.ID.exporters` | list of ids | required | Exporters, or connectors "
+                  "to other pipelines. |\n");
     put_keys(out, telemetry_keys, "telemetry.", 0);
 }

@@ -11,7 +11,8 @@ static const char redacted[] = "[REDACTED]";
 
 struct value_map value_map_new(struct arena *a, size_t cap)
 {
-    return (struct value_map){arena_alloc(a, (cap + 1) * sizeof(struct value)), arena_alloc(a, (cap + 1) * sizeof(char *)), 0, cap};
+    return (struct value_map){arena_alloc(a, (cap + 1) * sizeof(struct value)),
+                              arena_alloc(a, (cap + 1) * sizeof(char *)), 0, cap};
 }
 
 void value_map_add(struct value_map *m, const char *name, struct value v)
@@ -40,7 +41,8 @@ static struct value duration_value(struct arena *a, int64_t ns)
 {
     struct buf text = {0};
     duration_print(&text, ns);
-    struct value v = {.type = VALUE_INT, .i = ns, .s = arena_dup_n(a, (const char *)text.p, text.len)};
+    struct value v = {
+        .type = VALUE_INT, .i = ns, .s = arena_dup_n(a, (const char *)text.p, text.len)};
     buf_free(&text);
     return v;
 }
@@ -72,7 +74,8 @@ static struct value pairs_value(struct arena *a, const struct pair_list *list, b
     return (struct value){.type = VALUE_LIST, .items = items, .n = list->n};
 }
 
-static struct value list_value(struct arena *a, const struct key *k, const struct item_list *list, bool redact)
+static struct value list_value(struct arena *a, const struct key *k, const struct item_list *list,
+                               bool redact)
 {
     struct value *items = arena_alloc(a, (list->n + 1) * sizeof(*items));
     for (size_t i = 0; i < list->n; i++)
@@ -80,7 +83,8 @@ static struct value list_value(struct arena *a, const struct key *k, const struc
     return (struct value){.type = VALUE_LIST, .items = items, .n = list->n};
 }
 
-static struct value section_value(struct arena *a, const struct key *k, const char *base, bool redact)
+static struct value section_value(struct arena *a, const struct key *k, const char *base,
+                                  bool redact)
 {
     /* what is off must be off again when the output is read: a null would turn some sections on */
     if (k->mode != SECTION_PLAIN && !*(const bool *)(base + k->enabled_offset)) {
@@ -95,30 +99,43 @@ static struct value field_value(struct arena *a, const struct key *k, const char
 {
     const void *f = base + k->offset;
     switch (k->type) {
-    case KEY_T_BOOL: return (struct value){.type = VALUE_BOOL, .i = *(const bool *)f};
-    case KEY_T_INT: return (struct value){.type = VALUE_INT, .i = *(const int64_t *)f};
-    case KEY_T_UINT: return uint_value(*(const uint64_t *)f);
-    case KEY_T_DOUBLE: return (struct value){.type = VALUE_DOUBLE, .d = *(const double *)f};
-    case KEY_T_DURATION: return duration_value(a, *(const int64_t *)f);
+    case KEY_T_BOOL:
+        return (struct value){.type = VALUE_BOOL, .i = *(const bool *)f};
+    case KEY_T_INT:
+        return (struct value){.type = VALUE_INT, .i = *(const int64_t *)f};
+    case KEY_T_UINT:
+        return uint_value(*(const uint64_t *)f);
+    case KEY_T_DOUBLE:
+        return (struct value){.type = VALUE_DOUBLE, .d = *(const double *)f};
+    case KEY_T_DURATION:
+        return duration_value(a, *(const int64_t *)f);
     case KEY_T_STR:
-    case KEY_T_ENUM: return string_value(*(const char *const *)f);
+    case KEY_T_ENUM:
+        return string_value(*(const char *const *)f);
     case KEY_T_SECRET: {
         const char *s = *(const char *const *)f;
         return string_value(redact && s && s[0] ? redacted : s);
     }
-    case KEY_T_STRS: return strs_value(a, f);
-    case KEY_T_PAIRS: return pairs_value(a, f, redact);
-    case KEY_T_SECTION: return section_value(a, k, base, redact);
-    case KEY_T_LIST: return list_value(a, k, f, redact);
-    case KEY_T_VALUE: return *(const struct value *)f;
+    case KEY_T_STRS:
+        return strs_value(a, f);
+    case KEY_T_PAIRS:
+        return pairs_value(a, f, redact);
+    case KEY_T_SECTION:
+        return section_value(a, k, base, redact);
+    case KEY_T_LIST:
+        return list_value(a, k, f, redact);
+    case KEY_T_VALUE:
+        return *(const struct value *)f;
     case KEY_T_IGNORED:
     case KEY_T_NOT_YET:
-    case KEY_T_END: break;
+    case KEY_T_END:
+        break;
     }
     return (struct value){.type = VALUE_NONE};
 }
 
-struct value settings_value(struct arena *a, const struct key *keys, const void *settings, bool redact)
+struct value settings_value(struct arena *a, const struct key *keys, const void *settings,
+                            bool redact)
 {
     size_t n = 0;
     for (const struct key *k = keys; k && k->type != KEY_T_END; k++)

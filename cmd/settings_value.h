@@ -7,7 +7,8 @@
 #include "platform/mem.h"
 
 /* keys NULL: an empty map. A duration is an INT with its text in .s. */
-struct value settings_value(struct arena *a, const struct key *keys, const void *settings, bool redact);
+struct value settings_value(struct arena *a, const struct key *keys, const void *settings,
+                            bool redact);
 
 /* A map that is being filled; names are sorted when it is done. */
 struct value_map {

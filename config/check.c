@@ -57,7 +57,8 @@ static bool is_scalar(const struct node *n)
 }
 
 /* *written: the last part of the path stands in the file. */
-static struct pos find_place(const struct check *c, const char *path, const struct key **row, bool *written)
+static struct pos find_place(const struct check *c, const char *path, const struct key **row,
+                             bool *written)
 {
     struct pos at = c->at;
     const struct node *n = c->root;
@@ -74,7 +75,8 @@ static struct pos find_place(const struct check *c, const char *path, const stru
                 e = entry_of(n, (*row)->old_name, strlen((*row)->old_name));
             if (e) {
                 value = e->value;
-                at = is_scalar(value) && (value->type != NODE_NULL || value->at.via) ? value->at : e->at;
+                at = is_scalar(value) && (value->type != NODE_NULL || value->at.via) ? value->at
+                                                                                     : e->at;
             }
         } else if (n && n->type == NODE_SEQ && s.index < n->n) {
             value = n->items[s.index];
@@ -94,7 +96,8 @@ struct pos check_place(const struct check *c, const char *path)
 }
 
 PRINTF_LIKE(4, 0)
-static void report(struct check *c, enum severity severity, const char *path, const char *fmt, va_list ap)
+static void report(struct check *c, enum severity severity, const char *path, const char *fmt,
+                   va_list ap)
 {
     const struct key *row;
     bool written;
@@ -104,10 +107,12 @@ static void report(struct check *c, enum severity severity, const char *path, co
         key_put_line(&hint, row);
         buf_putc(&hint, 0);
     }
-    buf_putf(&whole, "%s%s%s", c->prefix ? c->prefix : "", c->prefix && path[0] && path[0] != '[' ? "." : "", path);
+    buf_putf(&whole, "%s%s%s", c->prefix ? c->prefix : "",
+             c->prefix && path[0] && path[0] != '[' ? "." : "", path);
     buf_putc(&whole, 0);
     if (!c->written_only || (written && !diags_mention(c->diags, (const char *)whole.p)))
-        diag_addv(c->diags, severity, at, (const char *)whole.p, row ? (const char *)hint.p : NULL, fmt, ap);
+        diag_addv(c->diags, severity, at, (const char *)whole.p, row ? (const char *)hint.p : NULL,
+                  fmt, ap);
     buf_free(&hint);
     buf_free(&whole);
 }

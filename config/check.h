@@ -13,11 +13,12 @@ struct check {
     struct pos at;           /* of the component's id */
     const char *prefix;      /* "processors.tail_sampling" */
     const struct key *keys;
-    bool written_only; /* some keys could not be decoded: what is said about keys that were not written
-                          may come from that, and is left out */
+    bool written_only; /* some keys could not be decoded: what is said about keys that were not
+                          written may come from that, and is left out */
 };
 
-/* Where "a.b[2].c" stands below the check's root: the value, else the nearest part that was written. */
+/* Where "a.b[2].c" stands below the check's root: the value, else the nearest part that was
+ * written. */
 struct pos check_place(const struct check *c, const char *path);
 
 #endif

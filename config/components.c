@@ -10,7 +10,8 @@
 #include "config/loader.h"
 #include "pipeline/registry.h"
 
-static const struct component_type *find_type(const struct loader *l, enum component_kind kind, const char *name, bool *was_old)
+static const struct component_type *find_type(const struct loader *l, enum component_kind kind,
+                                              const char *name, bool *was_old)
 {
     *was_old = false;
     for (size_t i = 0; i < l->n_types; i++) {
@@ -42,7 +43,8 @@ struct origin *loader_origin(struct loader *l, const struct plan_component *c)
 
 const char *kind_with_article(enum component_kind kind)
 {
-    static const char *const names[COMPONENT_KINDS] = {"a receiver", "a processor", "an exporter", "a connector", "an extension"};
+    static const char *const names[COMPONENT_KINDS] = {"a receiver", "a processor", "an exporter",
+                                                       "a connector", "an extension"};
     return names[kind];
 }
 
@@ -56,8 +58,10 @@ static const struct {
     {EXPORTER, "logging", "the logging exporter is gone from the Collector too: use debug"},
     {EXPORTER, "jaeger", "Jaeger takes OTLP: use otlp_grpc with its port 4317"},
     {EXPORTER, "jaeger_thrift", "Jaeger takes OTLP: use otlp_grpc with its port 4317"},
-    {EXTENSION, "memory_ballast", "memory_ballast is gone from the Collector too: memory_limiter does its work"},
-    {EXTENSION, "ballast", "memory_ballast is gone from the Collector too: memory_limiter does its work"},
+    {EXTENSION, "memory_ballast",
+     "memory_ballast is gone from the Collector too: memory_limiter does its work"},
+    {EXTENSION, "ballast",
+     "memory_ballast is gone from the Collector too: memory_limiter does its work"},
 };
 
 struct name_source {
@@ -86,7 +90,8 @@ static const char *names_of_kind(const struct loader *l, enum component_kind kin
     return kept;
 }
 
-static void unknown_type(const struct loader *l, enum component_kind kind, const char *name, struct pos at, const char *path)
+static void unknown_type(const struct loader *l, enum component_kind kind, const char *name,
+                         struct pos at, const char *path)
 {
     struct name_source s = {l, kind};
     const char *kind_name = component_kind_name(kind), *names = names_of_kind(l, kind);
@@ -101,12 +106,14 @@ static void unknown_type(const struct loader *l, enum component_kind kind, const
         }
     for (int other = 0; other < COMPONENT_KINDS; other++)
         if (other != (int)kind && find_type(l, (enum component_kind)other, name, &was_old)) {
-            diag_error(l->diags, at, path, hint, "\"%s\" is not %s but %s: it belongs under %s", name,
-                       kind_with_article(kind), kind_with_article((enum component_kind)other), component_kind_section((enum component_kind)other));
+            diag_error(l->diags, at, path, hint, "\"%s\" is not %s but %s: it belongs under %s",
+                       name, kind_with_article(kind), kind_with_article((enum component_kind)other),
+                       component_kind_section((enum component_kind)other));
             return;
         }
     if (near)
-        diag_error(l->diags, at, path, hint, "unknown type \"%s\", did you mean \"%s\"?", name, near);
+        diag_error(l->diags, at, path, hint, "unknown type \"%s\", did you mean \"%s\"?", name,
+                   near);
     else
         diag_error(l->diags, at, path, hint, "unknown type \"%s\"", name);
 }
@@ -126,18 +133,21 @@ static struct plan_component *new_component(struct loader *l, struct pos at, con
     return &l->components[i];
 }
 
-static void decode_component(struct loader *l, struct plan_component *c, const struct path *path, const char *prefix)
+static void decode_component(struct loader *l, struct plan_component *c, const struct path *path,
+                             const char *prefix)
 {
     struct origin *o = loader_origin(l, c);
     struct decoder d = {l->plan->arena, l->diags, c->type->keys};
     size_t errors = l->diags->n_errors;
-    void *settings = arena_alloc(l->plan->arena, c->type->settings_size ? c->type->settings_size : 1);
+    void *settings =
+        arena_alloc(l->plan->arena, c->type->settings_size ? c->type->settings_size : 1);
     static const struct key no_keys[] = {KEY_END};
     const struct key *keys = c->type->keys ? c->type->keys : no_keys;
 
     c->settings = settings;
     if (o->node->type != NODE_MAP && o->node->type != NODE_NULL && o->node->type != NODE_BAD) {
-        diag_error(l->diags, o->node->at, prefix, NULL, "expected a map of settings, this is %s", node_type_name(o->node));
+        diag_error(l->diags, o->node->at, prefix, NULL, "expected a map of settings, this is %s",
+                   node_type_name(o->node));
         return;
     }
     decode_struct(&d, path, o->at, keys, o->node, settings);
@@ -147,7 +157,8 @@ static void decode_component(struct loader *l, struct plan_component *c, const s
     }
 }
 
-static void load_one(struct loader *l, enum component_kind kind, const struct path *section, const struct entry *e)
+static void load_one(struct loader *l, enum component_kind kind, const struct path *section,
+                     const struct entry *e)
 {
     struct path path = {section, e->key, 0};
     const char *prefix = path_text(l->scratch, &path), *why;
@@ -163,9 +174,11 @@ static void load_one(struct loader *l, enum component_kind kind, const struct pa
         return;
     }
     if (was_old)
-        diag_warn(l->diags, e->at, prefix, NULL, "\"%s\" alias is deprecated; use \"%s\" instead", id.type, type->name);
+        diag_warn(l->diags, e->at, prefix, NULL, "\"%s\" alias is deprecated; use \"%s\" instead",
+                  id.type, type->name);
     if (loader_find(l, kind, id.whole)) {
-        diag_error(l->diags, e->at, prefix, NULL, "the id \"%s\" is given twice (spaces do not count)", id.whole);
+        diag_error(l->diags, e->at, prefix, NULL,
+                   "the id \"%s\" is given twice (spaces do not count)", id.whole);
         return;
     }
     struct plan_component *c = new_component(l, e->at, e->value);
@@ -183,7 +196,8 @@ void load_components(struct loader *l)
         if (!e || e->value->type == NODE_NULL || e->value->type == NODE_BAD)
             continue;
         if (e->value->type != NODE_MAP) {
-            diag_error(l->diags, e->value->at, section, NULL, "expected a map of ids, this is %s", node_type_name(e->value));
+            diag_error(l->diags, e->value->at, section, NULL, "expected a map of ids, this is %s",
+                       node_type_name(e->value));
             continue;
         }
         for (size_t i = 0; i < e->value->n; i++)
@@ -196,21 +210,28 @@ void load_components(struct loader *l)
 /* "0.0.0.0:4317", "[::]:4317", ":4317" */
 static bool everywhere(const char *endpoint)
 {
-    return strncmp(endpoint, "0.0.0.0:", 8) == 0 || strncmp(endpoint, "[::]:", 5) == 0 || endpoint[0] == ':';
+    return strncmp(endpoint, "0.0.0.0:", 8) == 0 || strncmp(endpoint, "[::]:", 5) == 0 ||
+           endpoint[0] == ':';
 }
 
 /* Every `endpoint` of a listener's settings. */
-static void look_for_open(struct check *c, const struct key *keys, const char *base, const char *prefix, struct arena *a)
+static void look_for_open(struct check *c, const struct key *keys, const char *base,
+                          const char *prefix, struct arena *a)
 {
     for (const struct key *k = keys; k->type != KEY_T_END; k++) {
         const char *path = arena_printf(a, "%s%s%s", prefix, prefix[0] ? "." : "", k->name);
-        if (k->type == KEY_T_SECTION && (k->mode == SECTION_PLAIN || *(const bool *)(base + k->enabled_offset)))
+        if (k->type == KEY_T_SECTION &&
+            (k->mode == SECTION_PLAIN || *(const bool *)(base + k->enabled_offset)))
             look_for_open(c, k->sub, base + k->offset, path, a);
         if (k->type != KEY_T_STR || strcmp(k->name, "endpoint") != 0)
             continue;
         const char *value = *(const char *const *)(base + k->offset);
-        if (value && everywhere(value) && !diags_mention(c->diags, arena_printf(a, "%s.%s", c->prefix, path)))
-            check_warn(c, path, "%s listens on every interface of the machine; localhost or the pod's own address is safer", value);
+        if (value && everywhere(value) &&
+            !diags_mention(c->diags, arena_printf(a, "%s.%s", c->prefix, path)))
+            check_warn(c, path,
+                       "%s listens on every interface of the machine; localhost or the pod's own "
+                       "address is safer",
+                       value);
     }
 }
 
@@ -223,8 +244,10 @@ void load_warnings(struct loader *l, bool unused)
         const char *prefix = arena_printf(l->scratch, "%s.%s", section, c->id);
         if (!c->used && unused) {
             diag_warn(l->diags, o->at, prefix, NULL, "no %s uses this %s",
-                      c->type->kind == EXTENSION ? "entry of service.extensions" : "pipeline", component_kind_name(c->type->kind));
-        } else if (c->used && (c->type->kind == RECEIVER || c->type->kind == EXTENSION) && c->type->keys) {
+                      c->type->kind == EXTENSION ? "entry of service.extensions" : "pipeline",
+                      component_kind_name(c->type->kind));
+        } else if (c->used && (c->type->kind == RECEIVER || c->type->kind == EXTENSION) &&
+                   c->type->keys) {
             struct check check = {l->diags, o->node, o->at, prefix, c->type->keys, false};
             look_for_open(&check, c->type->keys, c->settings, "", l->scratch);
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decoding a table: defaults first, then what the file says, then what is missing. A section that is
- * null keeps its defaults; what an optional section's absence means stands in its row.
+ * Decoding a table: defaults first, then what the file says, then what is missing. A section that
+ * is null keeps its defaults; what an optional section's absence means stands in its row.
  *
  * Nothing stops at the first mistake: each goes to the diags with its place, and decoding goes on.
  */
@@ -35,7 +35,8 @@ const struct key *key_find(const struct key *keys, const char *name)
     return NULL;
 }
 
-static void set_defaults(const struct decoder *d, const struct path *path, const struct key *keys, char *to);
+static void set_defaults(const struct decoder *d, const struct path *path, const struct key *keys,
+                         char *to);
 
 static void set_list(const struct slot *s)
 {
@@ -52,8 +53,10 @@ static void set_list(const struct slot *s)
         struct path at = {s->path, NULL, i};
         struct slot item = *s;
         item.path = &at;
-        if (n->items[i]->type == NODE_MAP || n->items[i]->type == NODE_NULL || n->items[i]->type == NODE_BAD)
-            decode_struct(s->d, &at, n->items[i]->at, s->key->sub, n->items[i], v + i * s->key->sub_size);
+        if (n->items[i]->type == NODE_MAP || n->items[i]->type == NODE_NULL ||
+            n->items[i]->type == NODE_BAD)
+            decode_struct(s->d, &at, n->items[i]->at, s->key->sub, n->items[i],
+                          v + i * s->key->sub_size);
         else {
             set_defaults(s->d, &at, s->key->sub, v + i * s->key->sub_size);
             slot_wrong_type(&item, n->items[i], "a map");
@@ -64,8 +67,8 @@ static void set_list(const struct slot *s)
 
 /* ---- sections ---- */
 
-static void decode_keys(const struct decoder *d, const struct path *path, const struct key *keys, const struct key *parent,
-                        const struct node *n, char *to);
+static void decode_keys(const struct decoder *d, const struct path *path, const struct key *keys,
+                        const struct key *parent, const struct node *n, char *to);
 
 /* `enabled:` of an optional section; true when absent. */
 static bool section_enabled(const struct slot *s)
@@ -76,7 +79,8 @@ static bool section_enabled(const struct slot *s)
         return true;
     if (e->value->type == NODE_BOOL)
         return e->value->i;
-    diag_error(s->d->diags, e->value->at, path_text(s->d->arena, &here), "enabled: true or false. Turns the section on or off.",
+    diag_error(s->d->diags, e->value->at, path_text(s->d->arena, &here),
+               "enabled: true or false. Turns the section on or off.",
                "expected true or false, this is %s", node_type_name(e->value));
     return true;
 }
@@ -97,7 +101,8 @@ static void set_section(const struct slot *s, char *base)
         /* what stands in a section that is off is read all the same, as the Collector does */
     }
     if (s->n->type == NODE_MAP)
-        decode_keys(s->d, s->path, k->sub, k->mode != SECTION_PLAIN && !own_enabled ? k : NULL, s->n, base + k->offset);
+        decode_keys(s->d, s->path, k->sub, k->mode != SECTION_PLAIN && !own_enabled ? k : NULL,
+                    s->n, base + k->offset);
 }
 
 /* ---- rows ---- */
@@ -106,7 +111,8 @@ static void set_section(const struct slot *s, char *base)
 static bool turned_off(const struct node *n)
 {
     const struct entry *e = node_find(n, "enabled");
-    return n->type == NODE_NULL || (n->type == NODE_SEQ && n->n == 0) || (e && e->value->type == NODE_BOOL && !e->value->i);
+    return n->type == NODE_NULL || (n->type == NODE_SEQ && n->n == 0) ||
+           (e && e->value->type == NODE_BOOL && !e->value->i);
 }
 
 static void set_field(const struct slot *s, char *base)
@@ -157,11 +163,13 @@ static const struct node *default_node(const struct decoder *d, const struct key
 /* A required text is "" until it is read, not NULL: check() runs even when reading it failed. */
 static void fill_text(const struct key *k, char *to)
 {
-    if (k->required && !k->dflt && (k->type == KEY_T_STR || k->type == KEY_T_SECRET || k->type == KEY_T_ENUM))
+    if (k->required && !k->dflt &&
+        (k->type == KEY_T_STR || k->type == KEY_T_SECRET || k->type == KEY_T_ENUM))
         *(const char **)(to + k->offset) = k->choices ? k->choices[0] : "";
 }
 
-static void set_defaults(const struct decoder *d, const struct path *path, const struct key *keys, char *to)
+static void set_defaults(const struct decoder *d, const struct path *path, const struct key *keys,
+                         char *to)
 {
     for (const struct key *k = keys; k->type != KEY_T_END; k++) {
         struct path here = {path, k->name, 0};
@@ -179,27 +187,30 @@ static void set_defaults(const struct decoder *d, const struct path *path, const
     }
 }
 
-static void decode_entry(const struct decoder *d, const struct path *path, const struct key *keys, const struct key *parent,
-                         const struct entry *e, char *to)
+static void decode_entry(const struct decoder *d, const struct path *path, const struct key *keys,
+                         const struct key *parent, const struct entry *e, char *to)
 {
     const struct key *k = key_find(keys, e->key);
     struct path here = {path, e->key, 0};
     if (!k) {
         if (!parent || strcmp(e->key, "enabled") != 0)
-            unknown_key(d->diags, path_text(d->arena, &here), e->at, keys, d->whole ? d->whole : keys, e->key);
+            unknown_key(d->diags, path_text(d->arena, &here), e->at, keys,
+                        d->whole ? d->whole : keys, e->key);
         return;
     }
     struct slot s = {d, &here, k, e->value, NULL, false};
     if (strcmp(k->name, e->key) != 0)
-        diag_warn(d->diags, e->at, path_text(d->arena, &here), NULL, "this key is now called \"%s\"", k->name);
+        diag_warn(d->diags, e->at, path_text(d->arena, &here), NULL,
+                  "this key is now called \"%s\"", k->name);
     if (k->set_offset_valid)
         *(bool *)(to + k->set_offset) = true;
     set_field(&s, to);
 }
 
-/* parent: the row of the optional section whose keys these are (it has a key `enabled`), else NULL. */
-static void decode_keys(const struct decoder *d, const struct path *path, const struct key *keys, const struct key *parent,
-                        const struct node *n, char *to)
+/* parent: the row of the optional section whose keys these are (it has a key `enabled`), else NULL.
+ */
+static void decode_keys(const struct decoder *d, const struct path *path, const struct key *keys,
+                        const struct key *parent, const struct node *n, char *to)
 {
     for (size_t i = 0; i < n->n; i++)
         decode_entry(d, path, keys, parent, &n->entries[i], to);
@@ -211,8 +222,8 @@ static bool given(const struct node *n, const struct key *k)
 }
 
 /* Required keys of this level and of the plain sections and enabled sections that were written. */
-static void look_for_missing(const struct decoder *d, const struct path *path, struct pos at, const struct key *keys,
-                             const struct node *n, const char *to)
+static void look_for_missing(const struct decoder *d, const struct path *path, struct pos at,
+                             const struct key *keys, const struct node *n, const char *to)
 {
     for (const struct key *k = keys; k->type != KEY_T_END; k++) {
         struct path here = {path, k->name, 0};
@@ -220,13 +231,14 @@ static void look_for_missing(const struct decoder *d, const struct path *path, s
         const struct entry *e = node_find(n, k->name);
         if (k->required && !given(n, k))
             slot_complain(&s, DIAG_ERROR, s.n, "this key is required");
-        if (k->type == KEY_T_SECTION && (k->mode == SECTION_PLAIN ? e != NULL : *(const bool *)(to + k->enabled_offset)))
+        if (k->type == KEY_T_SECTION &&
+            (k->mode == SECTION_PLAIN ? e != NULL : *(const bool *)(to + k->enabled_offset)))
             look_for_missing(d, &here, e ? e->at : at, k->sub, e ? e->value : NULL, to + k->offset);
     }
 }
 
-void decode_struct(const struct decoder *d, const struct path *path, struct pos at, const struct key *keys,
-                   const struct node *n, void *to)
+void decode_struct(const struct decoder *d, const struct path *path, struct pos at,
+                   const struct key *keys, const struct node *n, void *to)
 {
     set_defaults(d, path, keys, to);
     if (n && n->type == NODE_BAD)

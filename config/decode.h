@@ -26,8 +26,8 @@ const char *path_text(struct arena *a, const struct path *p);
  * only. at: the place to name when something is missing. Whatever is wrong goes to the diags, and
  * the field keeps its default.
  */
-void decode_struct(const struct decoder *d, const struct path *path, struct pos at, const struct key *keys,
-                   const struct node *n, void *to);
+void decode_struct(const struct decoder *d, const struct path *path, struct pos at,
+                   const struct key *keys, const struct node *n, void *to);
 
 /* Any node as a plain value. */
 struct value decode_any(const struct decoder *d, const struct node *n);

@@ -16,8 +16,8 @@ struct slot {
 };
 
 /* Says it at n, with the path of the slot and the line that describes the key. */
-void slot_complain(const struct slot *s, enum severity severity, const struct node *n, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
+void slot_complain(const struct slot *s, enum severity severity, const struct node *n,
+                   const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* "expected WANTED, this is ...". */
 void slot_wrong_type(const struct slot *s, const struct node *n, const char *wanted);
 

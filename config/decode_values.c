@@ -12,14 +12,16 @@
 #include "config/describe.h"
 #include "config/scalar.h"
 
-void slot_complain(const struct slot *s, enum severity severity, const struct node *n, const char *fmt, ...)
+void slot_complain(const struct slot *s, enum severity severity, const struct node *n,
+                   const char *fmt, ...)
 {
     struct buf hint = {0};
     va_list ap;
     key_put_line(&hint, s->key);
     buf_putc(&hint, 0);
     va_start(ap, fmt);
-    diag_addv(s->d->diags, severity, n->at, path_text(s->d->arena, s->path), (const char *)hint.p, fmt, ap);
+    diag_addv(s->d->diags, severity, n->at, path_text(s->d->arena, s->path), (const char *)hint.p,
+              fmt, ap);
     va_end(ap);
     buf_free(&hint);
 }
@@ -29,7 +31,8 @@ void slot_wrong_type(const struct slot *s, const struct node *n, const char *wan
     if (n->type == NODE_STR && strlen(n->text) > 60)
         slot_complain(s, DIAG_ERROR, n, "expected %s, this is a string", wanted);
     else if (n->text && n->type != NODE_NULL)
-        slot_complain(s, DIAG_ERROR, n, "expected %s, \"%s\" is %s", wanted, n->text, node_type_name(n));
+        slot_complain(s, DIAG_ERROR, n, "expected %s, \"%s\" is %s", wanted, n->text,
+                      node_type_name(n));
     else
         slot_complain(s, DIAG_ERROR, n, "expected %s, this is %s", wanted, node_type_name(n));
 }
@@ -62,7 +65,8 @@ static bool in_range(const struct slot *s, double v)
     struct buf range = {0}, value = {0};
     key_put_range(&range, k);
     key_put_number(&value, k, v);
-    slot_complain(s, DIAG_ERROR, s->n, "%.*s is out of range: %.*s", (int)value.len, (char *)value.p, (int)range.len, (char *)range.p);
+    slot_complain(s, DIAG_ERROR, s->n, "%.*s is out of range: %.*s", (int)value.len,
+                  (char *)value.p, (int)range.len, (char *)range.p);
     buf_free(&range);
     buf_free(&value);
     return false;
@@ -127,7 +131,10 @@ static void set_uint(const struct slot *s)
 static void set_double(const struct slot *s)
 {
     const struct node *n = s->n;
-    double v = n->type == NODE_FLOAT ? n->d : n->type != NODE_INT ? 0 : n->big ? (double)n->u : (double)n->i;
+    double v = n->type == NODE_FLOAT ? n->d
+               : n->type != NODE_INT ? 0
+               : n->big              ? (double)n->u
+                                     : (double)n->i;
     if (n->type != NODE_FLOAT && n->type != NODE_INT && n->type != NODE_NULL)
         slot_wrong_type(s, n, "a number");
     else if (isnan(v) && s->key->min <= s->key->max)
@@ -140,7 +147,9 @@ static void set_double(const struct slot *s)
 static void warn_bare(const struct slot *s, int64_t ns)
 {
     if (ns && !s->is_default)
-        slot_complain(s, DIAG_WARNING, s->n, "%s without a unit means nanoseconds; for seconds write %ss", s->n->text, s->n->text);
+        slot_complain(s, DIAG_WARNING, s->n,
+                      "%s without a unit means nanoseconds; for seconds write %ss", s->n->text,
+                      s->n->text);
 }
 
 static void set_duration(const struct slot *s)
@@ -172,7 +181,10 @@ static void set_str(const struct slot *s)
     if (decode_string(s->n, &text))
         *(const char **)s->field = keep(s, text);
     else
-        slot_wrong_type(s, s->n, s->n->type == NODE_SEQ || s->n->type == NODE_MAP ? "a string" : "a string (put it in quotes)");
+        slot_wrong_type(s, s->n,
+                        s->n->type == NODE_SEQ || s->n->type == NODE_MAP
+                            ? "a string"
+                            : "a string (put it in quotes)");
 }
 
 static const char *choice_at(const void *choices, size_t i)
@@ -194,8 +206,8 @@ static void set_enum(const struct slot *s)
             return;
         }
     const char *near = nearest_name(text, choice_at, k->choices);
-    slot_complain(s, DIAG_ERROR, s->n, "\"%.60s\" is not a choice%s%s%s", text, near ? ", did you mean \"" : "", near ? near : "",
-             near ? "\"?" : "");
+    slot_complain(s, DIAG_ERROR, s->n, "\"%.60s\" is not a choice%s%s%s", text,
+                  near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 /* ---- lists and maps ---- */
@@ -242,7 +254,8 @@ static void set_strs(const struct slot *s)
     }
 }
 
-static void add_pair(const struct slot *s, struct pair *v, size_t *count, const char *name, struct pos at, const struct node *value)
+static void add_pair(const struct slot *s, struct pair *v, size_t *count, const char *name,
+                     struct pos at, const struct node *value)
 {
     const char *text = "";
     struct path here = {s->path, name, 0};
@@ -256,7 +269,8 @@ static void add_pair(const struct slot *s, struct pair *v, size_t *count, const 
     }
     for (size_t i = 0; i < *count; i++)
         if (strcmp(v[i].name, name) == 0) {
-            diag_error(s->d->diags, at, path_text(s->d->arena, s->path), NULL, "\"%s\" is given twice", name);
+            diag_error(s->d->diags, at, path_text(s->d->arena, s->path), NULL,
+                       "\"%s\" is given twice", name);
             return;
         }
     v[(*count)++] = (struct pair){keep(s, name), keep(s, text)};
@@ -283,7 +297,8 @@ static void add_named_pair(const struct slot *s, struct pair *v, size_t *count, 
     const struct entry *e = node_find(n, "name"), *value = node_find(n, "value");
     struct node empty = {.type = NODE_NULL, .at = n->at};
     if (!e || !decode_string(e->value, &name) || !name[0])
-        diag_error(s->d->diags, n->at, path_text(s->d->arena, &here), NULL, "an entry needs a name");
+        diag_error(s->d->diags, n->at, path_text(s->d->arena, &here), NULL,
+                   "an entry needs a name");
     else
         add_pair(s, v, count, name, e->at, value ? value->value : &empty);
 }
@@ -310,9 +325,9 @@ static void set_pairs(const struct slot *s)
 struct value decode_any(const struct decoder *d, const struct node *n)
 {
     static const enum value_type types[] = {
-        [NODE_NULL] = VALUE_NULL, [NODE_BOOL] = VALUE_BOOL, [NODE_INT] = VALUE_INT,  [NODE_FLOAT] = VALUE_DOUBLE,
-        [NODE_TIME] = VALUE_STR,  [NODE_STR] = VALUE_STR,   [NODE_SEQ] = VALUE_LIST, [NODE_MAP] = VALUE_MAP,
-        [NODE_BAD] = VALUE_NULL,
+        [NODE_NULL] = VALUE_NULL,    [NODE_BOOL] = VALUE_BOOL, [NODE_INT] = VALUE_INT,
+        [NODE_FLOAT] = VALUE_DOUBLE, [NODE_TIME] = VALUE_STR,  [NODE_STR] = VALUE_STR,
+        [NODE_SEQ] = VALUE_LIST,     [NODE_MAP] = VALUE_MAP,   [NODE_BAD] = VALUE_NULL,
     };
     struct value v = {.type = types[n->type], .i = n->i, .d = n->d, .n = n->n};
     if (n->text)
@@ -342,20 +357,26 @@ static void set_value(const struct slot *s)
 
 static void warn_null(const struct slot *s)
 {
-    const char *zero = s->key->type == KEY_T_DURATION ? "0s" : s->key->type == KEY_T_BOOL ? "false" : "0";
-    bool text = s->key->type == KEY_T_STR || s->key->type == KEY_T_ENUM || s->key->type == KEY_T_SECRET;
-    if (s->is_default || !s->key->dflt || (text && s->n->raw) || strcmp(s->key->dflt, zero) == 0 || !s->key->dflt[0])
+    const char *zero = s->key->type == KEY_T_DURATION ? "0s"
+                       : s->key->type == KEY_T_BOOL   ? "false"
+                                                      : "0";
+    bool text =
+        s->key->type == KEY_T_STR || s->key->type == KEY_T_ENUM || s->key->type == KEY_T_SECRET;
+    if (s->is_default || !s->key->dflt || (text && s->n->raw) || strcmp(s->key->dflt, zero) == 0 ||
+        !s->key->dflt[0])
         return;
-    slot_complain(s, DIAG_WARNING, s->n, "nothing stands here, which means %s and not the default %s", text ? "\"\"" : zero, s->key->dflt);
+    slot_complain(s, DIAG_WARNING, s->n,
+                  "nothing stands here, which means %s and not the default %s",
+                  text ? "\"\"" : zero, s->key->dflt);
 }
 
 void decode_value(const struct slot *s)
 {
     static void (*const setters[])(const struct slot *s) = {
-        [KEY_T_BOOL] = set_bool, [KEY_T_INT] = set_int,       [KEY_T_UINT] = set_uint,
+        [KEY_T_BOOL] = set_bool,     [KEY_T_INT] = set_int,           [KEY_T_UINT] = set_uint,
         [KEY_T_DOUBLE] = set_double, [KEY_T_DURATION] = set_duration, [KEY_T_STR] = set_str,
-        [KEY_T_SECRET] = set_str, [KEY_T_ENUM] = set_enum,    [KEY_T_STRS] = set_strs,
-        [KEY_T_PAIRS] = set_pairs, [KEY_T_VALUE] = set_value,
+        [KEY_T_SECRET] = set_str,    [KEY_T_ENUM] = set_enum,         [KEY_T_STRS] = set_strs,
+        [KEY_T_PAIRS] = set_pairs,   [KEY_T_VALUE] = set_value,
     };
     CHECK(s->key->type < ARRAY_LEN(setters) && setters[s->key->type]);
     if (s->n->type == NODE_NULL && s->key->type >= KEY_T_BOOL && s->key->type <= KEY_T_SECRET)

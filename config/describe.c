@@ -9,11 +9,21 @@
 const char *key_type_name(const struct key *k)
 {
     static const char *const names[] = {
-        [KEY_T_BOOL] = "true or false",      [KEY_T_INT] = "integer",       [KEY_T_UINT] = "integer",
-        [KEY_T_DOUBLE] = "number",           [KEY_T_DURATION] = "duration", [KEY_T_STR] = "string",
-        [KEY_T_ENUM] = "string",             [KEY_T_SECRET] = "secret",     [KEY_T_STRS] = "list of strings",
-        [KEY_T_PAIRS] = "map of strings",    [KEY_T_SECTION] = "section",   [KEY_T_LIST] = "list of maps",
-        [KEY_T_VALUE] = "any value",         [KEY_T_IGNORED] = "ignored",   [KEY_T_NOT_YET] = "not supported yet",
+        [KEY_T_BOOL] = "true or false",
+        [KEY_T_INT] = "integer",
+        [KEY_T_UINT] = "integer",
+        [KEY_T_DOUBLE] = "number",
+        [KEY_T_DURATION] = "duration",
+        [KEY_T_STR] = "string",
+        [KEY_T_ENUM] = "string",
+        [KEY_T_SECRET] = "secret",
+        [KEY_T_STRS] = "list of strings",
+        [KEY_T_PAIRS] = "map of strings",
+        [KEY_T_SECTION] = "section",
+        [KEY_T_LIST] = "list of maps",
+        [KEY_T_VALUE] = "any value",
+        [KEY_T_IGNORED] = "ignored",
+        [KEY_T_NOT_YET] = "not supported yet",
         [KEY_T_END] = "",
     };
     return names[k->type];
@@ -25,7 +35,9 @@ void key_put_number(struct buf *out, const struct key *k, double v)
         struct buf text = {0};
         duration_print(&text, v >= 9.2e18 ? INT64_MAX : v <= -9.2e18 ? INT64_MIN + 1 : (int64_t)v);
         /* "1h0m0s" reads better as "1h" */
-        while (text.len > 2 && (memcmp(text.p + text.len - 2, "0s", 2) == 0 || memcmp(text.p + text.len - 2, "0m", 2) == 0) &&
+        while (text.len > 2 &&
+               (memcmp(text.p + text.len - 2, "0s", 2) == 0 ||
+                memcmp(text.p + text.len - 2, "0m", 2) == 0) &&
                (text.p[text.len - 3] == 'm' || text.p[text.len - 3] == 'h'))
             text.len -= 2;
         buf_put(out, text.p, text.len);

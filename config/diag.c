@@ -33,8 +33,8 @@ static const char *keep(struct diags *d, const char *s)
     return s ? arena_dup_n(d->arena, s, strlen(s)) : NULL;
 }
 
-void diag_addv(struct diags *d, enum severity severity, struct pos at, const char *path, const char *hint,
-               const char *fmt, va_list ap)
+void diag_addv(struct diags *d, enum severity severity, struct pos at, const char *path,
+               const char *hint, const char *fmt, va_list ap)
 {
     if (severity == DIAG_ERROR)
         d->n_errors++;
@@ -60,8 +60,8 @@ void diag_addv(struct diags *d, enum severity severity, struct pos at, const cha
     buf_free(&text);
 }
 
-void diag_add(struct diags *d, enum severity severity, struct pos at, const char *path, const char *hint,
-              const char *fmt, ...)
+void diag_add(struct diags *d, enum severity severity, struct pos at, const char *path,
+              const char *hint, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -158,7 +158,8 @@ static size_t min3(size_t a, size_t b, size_t c)
     return m < c ? m : c;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) between two names; case and _ - . are equal. */
+/* Edits (insert, delete, replace, swap of neighbours) between two names; case and _ - . are equal.
+ */
 static size_t distance(const char *a, size_t n, const char *b, size_t m)
 {
     size_t row[3][NAME_MAX_LEN + 1];
@@ -171,14 +172,16 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m)
             int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
             bool same = x == y || ((x == '-' || x == '.') && y == '_');
             cur[j] = min3(prev[j] + 1, cur[j - 1] + 1, prev[j - 1] + !same);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && prev2[j - 2] + 1 < cur[j])
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                prev2[j - 2] + 1 < cur[j])
                 cur[j] = prev2[j - 2] + 1;
         }
     }
     return row[n % 3][m];
 }
 
-const char *nearest_name(const char *word, const char *(*next)(const void *ctx, size_t i), const void *ctx)
+const char *nearest_name(const char *word, const char *(*next)(const void *ctx, size_t i),
+                         const void *ctx)
 {
     size_t n = strlen(word), best = SIZE_MAX;
     const char *found = NULL;

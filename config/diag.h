@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Diagnostics: everything wrong with a configuration, told at once, each with its place, the path of
- * the key, one sentence, and a second line that helps. One thread.
+ * Diagnostics: everything wrong with a configuration, told at once, each with its place, the path
+ * of the key, one sentence, and a second line that helps. One thread.
  *
- *   collector.yaml:41:7: processors.tail_sampling.decision_wiat: unknown key, did you mean "decision_wait"?
- *     decision_wait: duration, default 30s, 1ms to 1h. How long a trace is held after its first span.
+ *   collector.yaml:41:7: processors.tail_sampling.decision_wiat: unknown key, did you mean
+ * "decision_wait"? decision_wait: duration, default 30s, 1ms to 1h. How long a trace is held after
+ * its first span.
  */
 #ifndef TAILRACE_CONFIG_DIAG_H
 #define TAILRACE_CONFIG_DIAG_H
@@ -32,12 +33,12 @@ struct diags {
 struct diags *diags_new(void) MUST_USE;
 void diags_free(struct diags **d);
 
-void diag_add(struct diags *d, enum severity severity, struct pos at, const char *path, const char *hint,
-              const char *fmt, ...) PRINTF_LIKE(6, 7);
-void diag_addv(struct diags *d, enum severity severity, struct pos at, const char *path, const char *hint,
-               const char *fmt, va_list ap) PRINTF_LIKE(6, 0);
+void diag_add(struct diags *d, enum severity severity, struct pos at, const char *path,
+              const char *hint, const char *fmt, ...) PRINTF_LIKE(6, 7);
+void diag_addv(struct diags *d, enum severity severity, struct pos at, const char *path,
+               const char *hint, const char *fmt, va_list ap) PRINTF_LIKE(6, 0);
 #define diag_error(d, at, path, hint, ...) diag_add(d, DIAG_ERROR, at, path, hint, __VA_ARGS__)
-#define diag_warn(d, at, path, hint, ...) diag_add(d, DIAG_WARNING, at, path, hint, __VA_ARGS__)
+#define diag_warn(d, at, path, hint, ...)  diag_add(d, DIAG_WARNING, at, path, hint, __VA_ARGS__)
 
 /* Has something been said about this path? */
 bool diags_mention(const struct diags *d, const char *path);
@@ -50,6 +51,7 @@ void diag_print(const struct diag *g, struct buf *out);
 
 /* The candidate most like `word`, or NULL when none is near. next(ctx, i) gives the i-th candidate,
  * NULL at the end. */
-const char *nearest_name(const char *word, const char *(*next)(const void *ctx, size_t i), const void *ctx);
+const char *nearest_name(const char *word, const char *(*next)(const void *ctx, size_t i),
+                         const void *ctx);
 
 #endif

@@ -19,9 +19,9 @@
 #include "config/source.h"
 #include "config/yaml.h"
 
-#define MAX_ROUNDS 1000
+#define MAX_ROUNDS        1000
 #define MAX_SUBSTITUTIONS 100000
-#define MAX_STRING (1u << 20)
+#define MAX_STRING        (1u << 20)
 
 struct expander {
     struct arena *arena;
@@ -72,7 +72,8 @@ static struct found find_uri(const char *s)
 }
 
 /* The text behind "${uri}" into out. 0, or -1 with the reason in d. */
-static int retrieve(struct expander *x, const char *token, size_t len, struct pos at, struct buf *out)
+static int retrieve(struct expander *x, const char *token, size_t len, struct pos at,
+                    struct buf *out)
 {
     struct err err = {0};
     char *inner = mem_dup_n(token + 2, len - 3);
@@ -88,7 +89,8 @@ static int retrieve(struct expander *x, const char *token, size_t len, struct po
         diag_error(x->diags, at, "", NULL, "${%s}: %s", inner, err.text);
     else if (x->diags && rc == SOURCE_UNSET)
         diag_warn(x->diags, at, "", "${env:NAME:-default} gives a default",
-                  "the environment variable %s is not set: the value is empty", strchr(uri, ':') + 1);
+                  "the environment variable %s is not set: the value is empty",
+                  strchr(uri, ':') + 1);
     free(inner);
     free(uri);
     return rc == SOURCE_FAILED ? -1 : 0;
@@ -176,7 +178,8 @@ static const struct node *whole_value(struct expander *x, const struct node *n, 
 }
 
 /* One token of s is replaced by its text. NULL: look at s again; else the value is settled. */
-static const struct node *replace_one(struct expander *x, struct buf *s, struct found f, struct pos *at)
+static const struct node *replace_one(struct expander *x, struct buf *s, struct found f,
+                                      struct pos *at)
 {
     const char *token = arena_dup_n(x->arena, (const char *)s->p + f.start, f.len);
     const struct node *settled = NULL;
@@ -191,7 +194,8 @@ static const struct node *replace_one(struct expander *x, struct buf *s, struct 
     return settled;
 }
 
-static const struct node *expand_found(struct expander *x, struct buf *s, struct found f, struct pos *at, unsigned rounds)
+static const struct node *expand_found(struct expander *x, struct buf *s, struct found f,
+                                       struct pos *at, unsigned rounds)
 {
     if (x->given_up)
         return bad(x, *at);
@@ -236,7 +240,8 @@ static const struct node *expand_parts(struct expander *x, const struct node *n,
     } else {
         struct entry *entries = mem_alloc_array(n->n + 1, sizeof(*entries));
         for (size_t i = 0; i < n->n; i++)
-            entries[i] = (struct entry){n->entries[i].key, n->entries[i].at, expand(x, n->entries[i].value, rounds)};
+            entries[i] = (struct entry){n->entries[i].key, n->entries[i].at,
+                                        expand(x, n->entries[i].value, rounds)};
         whole = node_map(x->arena, n->at, entries, n->n);
         free(entries);
     }

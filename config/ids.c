@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ids: see ids.h. A type is a letter and up to 62 letters, digits and '_'; a name is 1 to 1024 bytes
- * without separators, control characters and symbols in Unicode's sense. */
+/* Ids: see ids.h. A type is a letter and up to 62 letters, digits and '_'; a name is 1 to 1024
+ * bytes without separators, control characters and symbols in Unicode's sense. */
 #include "config/ids.h"
 
 #include <ctype.h>
@@ -62,7 +62,8 @@ bool id_parse(struct arena *a, const char *text, struct id *id, const char **why
     else if (!type_ok(id->type))
         *why = "invalid character in the type: a letter, then letters, digits and _ (at most 63)";
     else if (!name_ok(id->name))
-        *why = "invalid character in the name: no spaces, control characters or symbols (at most 1024 bytes)";
+        *why = "invalid character in the name: no spaces, control characters or symbols (at most "
+               "1024 bytes)";
     id->whole = slash ? arena_printf(a, "%s/%s", id->type, id->name) : id->type;
     return !*why;
 }

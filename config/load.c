@@ -11,7 +11,8 @@
 #include "config/loader.h"
 #include "pipeline/registry.h"
 
-static const char *const top_keys[] = {"receivers", "processors", "exporters", "connectors", "extensions", "service", NULL};
+static const char *const top_keys[] = {"receivers",  "processors", "exporters", "connectors",
+                                       "extensions", "service",    NULL};
 static const char *const service_keys[] = {"extensions", "pipelines", "telemetry", NULL};
 
 static const char *word_at(const void *ctx, size_t i)
@@ -20,7 +21,8 @@ static const char *word_at(const void *ctx, size_t i)
 }
 
 /* True when a key is a slip of `pipelines`. */
-static bool check_words(struct loader *l, const struct node *n, const char *const *words, const char *prefix, const char *hint)
+static bool check_words(struct loader *l, const struct node *n, const char *const *words,
+                        const char *prefix, const char *hint)
 {
     bool pipelines = false;
     for (size_t i = 0; n && n->type == NODE_MAP && i < n->n; i++) {
@@ -30,12 +32,15 @@ static bool check_words(struct loader *l, const struct node *n, const char *cons
             known |= strcmp(*w, e->key) == 0;
         if (known)
             continue;
-        const char *path = arena_printf(l->scratch, "%s%s", prefix, e->key), *near = nearest_name(e->key, word_at, words);
+        const char *path = arena_printf(l->scratch, "%s%s", prefix, e->key),
+                   *near = nearest_name(e->key, word_at, words);
         pipelines |= near && strcmp(near, "pipelines") == 0;
-        if (words == top_keys && (strcmp(e->key, "pipelines") == 0 || strcmp(e->key, "telemetry") == 0))
+        if (words == top_keys &&
+            (strcmp(e->key, "pipelines") == 0 || strcmp(e->key, "telemetry") == 0))
             diag_error(l->diags, e->at, path, hint, "unknown key here: it belongs under service");
         else
-            diag_error(l->diags, e->at, path, hint, near ? "unknown key, did you mean \"%s\"?" : "unknown key", near);
+            diag_error(l->diags, e->at, path, hint,
+                       near ? "unknown key, did you mean \"%s\"?" : "unknown key", near);
     }
     return pipelines;
 }
@@ -56,8 +61,8 @@ static void need_sections(struct loader *l)
         struct pos at = l->root->at;
         const struct node *n = section(l->root, *s, &at);
         if (!n || n->type == NODE_NULL || (n->type == NODE_MAP && n->n == 0))
-            diag_error(l->diags, n ? at : (struct pos){.file = l->root->at.file}, *s, NULL, "there must be at least one %.*s",
-                       (int)strlen(*s) - 1, *s);
+            diag_error(l->diags, n ? at : (struct pos){.file = l->root->at.file}, *s, NULL,
+                       "there must be at least one %.*s", (int)strlen(*s) - 1, *s);
     }
 }
 
@@ -68,10 +73,12 @@ static void load_service(struct loader *l)
     if (service && service->type == NODE_BAD)
         return;
     if (service && service->type != NODE_MAP && service->type != NODE_NULL) {
-        diag_error(l->diags, service->at, "service", NULL, "expected a map, this is %s", node_type_name(service));
+        diag_error(l->diags, service->at, "service", NULL, "expected a map, this is %s",
+                   node_type_name(service));
         return;
     }
-    bool misspelt = check_words(l, service, service_keys, "service.", "under service stand extensions, pipelines and telemetry");
+    bool misspelt = check_words(l, service, service_keys, "service.",
+                                "under service stand extensions, pipelines and telemetry");
     here = at;
     const struct node *telemetry = section(service, "telemetry", &here);
     load_telemetry(l, telemetry, here);
@@ -116,10 +123,13 @@ static void settle_components(struct loader *l)
 static void load_all(struct loader *l, uint64_t total)
 {
     if (l->root->n == 0) {
-        diag_error(l->diags, (struct pos){.file = l->root->at.file}, "", NULL, "the configuration is empty");
+        diag_error(l->diags, (struct pos){.file = l->root->at.file}, "", NULL,
+                   "the configuration is empty");
         return;
     }
-    check_words(l, l->root, top_keys, "", "at the top stand receivers, processors, exporters, connectors, extensions and service");
+    check_words(
+        l, l->root, top_keys, "",
+        "at the top stand receivers, processors, exporters, connectors, extensions and service");
     load_components(l);
     settle_components(l);
     need_sections(l);
@@ -132,8 +142,11 @@ static void load_all(struct loader *l, uint64_t total)
 struct plan *config_load(const struct load_options *o, struct diags *d)
 {
     struct plan *plan = mem_alloc(sizeof(*plan));
-    struct loader l = {.scratch = arena_new(), .diags = d, .plan = plan,
-                       .types = o->types ? o->types : registry, .n_types = o->types ? o->n_types : registry_len};
+    struct loader l = {.scratch = arena_new(),
+                       .diags = d,
+                       .plan = plan,
+                       .types = o->types ? o->types : registry,
+                       .n_types = o->types ? o->n_types : registry_len};
     plan->arena = arena_new();
     l.root = resolve_config(l.scratch, &o->args, d);
     bool usable = l.root && l.root->type == NODE_MAP;

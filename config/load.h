@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading: the command line's configuration to a checked plan. `validate`, start and reload all call
- * this and nothing else. One thread; opens only the named files.
+ * Loading: the command line's configuration to a checked plan. `validate`, start and reload all
+ * call this and nothing else. One thread; opens only the named files.
  */
 #ifndef TAILRACE_CONFIG_LOAD_H
 #define TAILRACE_CONFIG_LOAD_H
@@ -21,8 +21,9 @@ struct load_options {
 /* The plan (plan_free it), or NULL when there are errors. Warnings may stand in d either way. */
 struct plan *config_load(const struct load_options *o, struct diags *d) MUST_USE;
 
-/* Without a memory_limiter: the share of total memory at which receivers refuse, and the ceiling. */
-#define LOAD_SOFT_PERCENT 70
+/* Without a memory_limiter: the share of total memory at which receivers refuse, and the ceiling.
+ */
+#define LOAD_SOFT_PERCENT  70
 #define LOAD_LIMIT_PERCENT 80
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of loading share (load.c, components.c, pipelines.c, telemetry.c). Private to config/. */
+/* What the parts of loading share (load.c, components.c, pipelines.c, telemetry.c). Private to
+ * config/. */
 #ifndef TAILRACE_CONFIG_LOADER_H
 #define TAILRACE_CONFIG_LOADER_H
 
@@ -11,8 +12,8 @@
 
 /* A component's place in the file; runs parallel to plan->components. */
 struct origin {
-    struct pos at;           /* of its id */
-    const struct node *node; /* its settings; may be null */
+    struct pos at;                 /* of its id */
+    const struct node *node;       /* its settings; may be null */
     bool as_exporter, as_receiver; /* connectors: used on that side */
     struct pos used_at;
 };

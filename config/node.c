@@ -7,9 +7,9 @@
 const char *node_type_name(const struct node *n)
 {
     static const char *const names[] = {
-        [NODE_NULL] = "null",     [NODE_BOOL] = "a boolean",   [NODE_INT] = "an integer", [NODE_FLOAT] = "a number",
-        [NODE_TIME] = "a date",   [NODE_STR] = "a string",     [NODE_SEQ] = "a list",     [NODE_MAP] = "a map",
-        [NODE_BAD] = "nothing",
+        [NODE_NULL] = "null",      [NODE_BOOL] = "a boolean", [NODE_INT] = "an integer",
+        [NODE_FLOAT] = "a number", [NODE_TIME] = "a date",    [NODE_STR] = "a string",
+        [NODE_SEQ] = "a list",     [NODE_MAP] = "a map",      [NODE_BAD] = "nothing",
     };
     return names[n->type];
 }

@@ -19,8 +19,17 @@ struct pos {
     const char *via;    /* the substitution a value came from: "${env:PORT}"; NULL: none */
 };
 
-enum node_type { NODE_NULL, NODE_BOOL, NODE_INT, NODE_FLOAT, NODE_TIME, NODE_STR, NODE_SEQ, NODE_MAP,
-                 NODE_BAD /* could not be resolved, which was reported: whatever it is, it is not wrong again */ };
+enum node_type {
+    NODE_NULL,
+    NODE_BOOL,
+    NODE_INT,
+    NODE_FLOAT,
+    NODE_TIME,
+    NODE_STR,
+    NODE_SEQ,
+    NODE_MAP,
+    NODE_BAD /* could not be resolved, which was reported: whatever it is, it is not wrong again */
+};
 
 struct node;
 struct entry {
@@ -46,9 +55,9 @@ struct node {
     unsigned depth;                  /* levels below this one */
 };
 
-#define NODE_MAX_DEPTH 100
+#define NODE_MAX_DEPTH  100
 #define NODE_MAX_WEIGHT 200000
-#define NODE_MAX_KEYS 10000 /* of one map */
+#define NODE_MAX_KEYS   10000 /* of one map */
 
 const char *node_type_name(const struct node *n); /* "a string", "a list", ... */
 

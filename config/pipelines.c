@@ -48,25 +48,29 @@ static bool was_written(struct loader *l, enum component_kind kind, const char *
     for (size_t i = 0; section && section->value->type == NODE_MAP && i < section->value->n; i++) {
         const char *why;
         struct id have;
-        if (id_parse(l->scratch, section->value->entries[i].key, &have, &why) && strcmp(have.whole, id) == 0)
+        if (id_parse(l->scratch, section->value->entries[i].key, &have, &why) &&
+            strcmp(have.whole, id) == 0)
             return true;
     }
     return section && section->value->type == NODE_BAD;
 }
 
-static void not_configured(struct loader *l, struct pos at, const char *path, enum component_kind kind, enum component_kind or_kind,
-                           const char *id)
+static void not_configured(struct loader *l, struct pos at, const char *path,
+                           enum component_kind kind, enum component_kind or_kind, const char *id)
 {
     struct id_source s = {l, kind, or_kind};
     const char *near = nearest_name(id, id_at, &s), *name = component_kind_name(kind);
     enum component_kind other = kind_of(l, id);
-    const char *hint = arena_printf(l->scratch, "it would be an entry of %s:", component_kind_section(kind));
+    const char *hint =
+        arena_printf(l->scratch, "it would be an entry of %s:", component_kind_section(kind));
     if (was_written(l, kind, id) || was_written(l, or_kind, id))
         return;
     if (other != COMPONENT_KINDS)
-        diag_error(l->diags, at, path, NULL, "\"%s\" is not %s but %s", id, kind_with_article(kind), kind_with_article(other));
+        diag_error(l->diags, at, path, NULL, "\"%s\" is not %s but %s", id, kind_with_article(kind),
+                   kind_with_article(other));
     else if (near)
-        diag_error(l->diags, at, path, hint, "%s \"%s\" is not configured, did you mean \"%s\"?", name, id, near);
+        diag_error(l->diags, at, path, hint, "%s \"%s\" is not configured, did you mean \"%s\"?",
+                   name, id, near);
     else
         diag_error(l->diags, at, path, hint, "%s \"%s\" is not configured", name, id);
 }
@@ -79,8 +83,8 @@ static bool has_ref(const struct refs *r, const struct plan_component *c)
     return false;
 }
 
-static void add_ref(struct loader *l, struct refs *r, const struct node *n, enum component_kind kind, enum component_kind or_kind,
-                    const char *path)
+static void add_ref(struct loader *l, struct refs *r, const struct node *n,
+                    enum component_kind kind, enum component_kind or_kind, const char *path)
 {
     const char *text, *why;
     struct id id;
@@ -100,7 +104,8 @@ static void add_ref(struct loader *l, struct refs *r, const struct node *n, enum
     if (!c) {
         not_configured(l, n->at, path, kind, or_kind, id.whole);
     } else if (has_ref(r, c)) {
-        diag_add(l->diags, kind == PROCESSOR ? DIAG_ERROR : DIAG_WARNING, n->at, path, NULL, "\"%s\" stands here twice", id.whole);
+        diag_add(l->diags, kind == PROCESSOR ? DIAG_ERROR : DIAG_WARNING, n->at, path, NULL,
+                 "\"%s\" stands here twice", id.whole);
     } else {
         c->used = true;
         r->v[r->n] = c;
@@ -109,14 +114,15 @@ static void add_ref(struct loader *l, struct refs *r, const struct node *n, enum
 }
 
 /* A list of ids. */
-static struct refs read_refs(struct loader *l, const struct node *n, enum component_kind kind, enum component_kind or_kind,
-                             const char *path)
+static struct refs read_refs(struct loader *l, const struct node *n, enum component_kind kind,
+                             enum component_kind or_kind, const char *path)
 {
     struct refs r = {0};
     if (!n || n->type == NODE_NULL || n->type == NODE_BAD)
         return r;
     if (n->type != NODE_SEQ) {
-        diag_error(l->diags, n->at, path, "write [a, b], or one \"- a\" a line", "expected a list of ids, this is %s", node_type_name(n));
+        diag_error(l->diags, n->at, path, "write [a, b], or one \"- a\" a line",
+                   "expected a list of ids, this is %s", node_type_name(n));
         return r;
     }
     r.v = arena_alloc(l->plan->arena, (n->n + 1) * sizeof(struct plan_component *));
@@ -153,11 +159,15 @@ static void warn_order(struct loader *l, const struct draft *d, const char *path
     size_t batch = SIZE_MAX;
     for (size_t i = 0; i < r->n; i++) {
         if (is_type(r->v[i], "memory_limiter") && i > 0)
-            diag_warn(l->diags, r->at[i], where, NULL, "memory_limiter should be the first processor: what stands before it works on data that is then refused");
+            diag_warn(l->diags, r->at[i], where, NULL,
+                      "memory_limiter should be the first processor: what stands before it works "
+                      "on data that is then refused");
         if (is_type(r->v[i], "batch") && batch == SIZE_MAX)
             batch = i;
         if (is_type(r->v[i], "tail_sampling") && batch < i)
-            diag_warn(l->diags, r->at[batch], where, NULL, "batch stands before tail_sampling, which takes the batches apart again: put it after");
+            diag_warn(l->diags, r->at[batch], where, NULL,
+                      "batch stands before tail_sampling, which takes the batches apart again: put "
+                      "it after");
     }
 }
 
@@ -183,11 +193,13 @@ static void check_pipeline_keys(struct loader *l, const struct node *n, const ch
 {
     for (size_t i = 0; i < n->n; i++) {
         const char *key = n->entries[i].key;
-        if (strcmp(key, "receivers") == 0 || strcmp(key, "processors") == 0 || strcmp(key, "exporters") == 0)
+        if (strcmp(key, "receivers") == 0 || strcmp(key, "processors") == 0 ||
+            strcmp(key, "exporters") == 0)
             continue;
         const char *near = nearest_name(key, pipeline_key_at, NULL);
         const char *where = arena_printf(l->scratch, "%s.%s", path, key);
-        diag_error(l->diags, n->entries[i].at, where, "a pipeline has receivers, processors and exporters",
+        diag_error(l->diags, n->entries[i].at, where,
+                   "a pipeline has receivers, processors and exporters",
                    near ? "unknown key, did you mean \"%s\"?" : "unknown key", near);
     }
 }
@@ -206,23 +218,29 @@ static bool nothing(const struct node *n)
 static void read_ends(struct loader *l, struct draft *d, const struct node *n, const char *path)
 {
     const struct node *receivers = value_of(n, "receivers"), *exporters = value_of(n, "exporters");
-    d->receivers = read_refs(l, receivers, RECEIVER, CONNECTOR, arena_printf(l->scratch, "%s.receivers", path));
-    d->processors = read_refs(l, value_of(n, "processors"), PROCESSOR, PROCESSOR, arena_printf(l->scratch, "%s.processors", path));
-    d->exporters = read_refs(l, exporters, EXPORTER, CONNECTOR, arena_printf(l->scratch, "%s.exporters", path));
+    d->receivers = read_refs(l, receivers, RECEIVER, CONNECTOR,
+                             arena_printf(l->scratch, "%s.receivers", path));
+    d->processors = read_refs(l, value_of(n, "processors"), PROCESSOR, PROCESSOR,
+                              arena_printf(l->scratch, "%s.processors", path));
+    d->exporters = read_refs(l, exporters, EXPORTER, CONNECTOR,
+                             arena_printf(l->scratch, "%s.exporters", path));
     if (nothing(receivers))
         diag_error(l->diags, d->at, path, NULL, "the pipeline must have at least one receiver");
     if (nothing(exporters))
         diag_error(l->diags, d->at, path, NULL, "the pipeline must have at least one exporter");
 }
 
-static void read_pipeline(struct loader *l, struct draft *d, const struct entry *e, const char *path)
+static void read_pipeline(struct loader *l, struct draft *d, const struct entry *e,
+                          const char *path)
 {
     const struct node *n = e->value;
     d->at = e->at;
     if (n->type == NODE_BAD)
         return;
     if (n->type != NODE_MAP && n->type != NODE_NULL) {
-        diag_error(l->diags, n->at, path, NULL, "expected a map of receivers, processors and exporters, this is %s", node_type_name(n));
+        diag_error(l->diags, n->at, path, NULL,
+                   "expected a map of receivers, processors and exporters, this is %s",
+                   node_type_name(n));
         return;
     }
     check_pipeline_keys(l, n, path);
@@ -239,7 +257,8 @@ static void read_pipeline(struct loader *l, struct draft *d, const struct entry 
 }
 
 /* Is it a pipeline of ours? Otherwise says why not. */
-static bool traces_pipeline(struct loader *l, const struct entry *e, const char *path, struct id *id)
+static bool traces_pipeline(struct loader *l, const struct entry *e, const char *path,
+                            struct id *id)
 {
     const char *why;
     if (!id_parse(l->plan->arena, e->key, id, &why)) {
@@ -248,11 +267,14 @@ static bool traces_pipeline(struct loader *l, const struct entry *e, const char 
     }
     if (strcmp(id->type, "traces") == 0)
         return true;
-    if (strcmp(id->type, "metrics") == 0 || strcmp(id->type, "logs") == 0 || strcmp(id->type, "profiles") == 0)
-        diag_error(l->diags, e->at, path, "remove this pipeline and what only it uses, and keep a Collector for it",
+    if (strcmp(id->type, "metrics") == 0 || strcmp(id->type, "logs") == 0 ||
+        strcmp(id->type, "profiles") == 0)
+        diag_error(l->diags, e->at, path,
+                   "remove this pipeline and what only it uses, and keep a Collector for it",
                    "tailrace handles traces only, not %s", id->type);
     else
-        diag_error(l->diags, e->at, path, "a pipeline is called traces or traces/NAME", "\"%s\" is not a signal", id->type);
+        diag_error(l->diags, e->at, path, "a pipeline is called traces or traces/NAME",
+                   "\"%s\" is not a signal", id->type);
     return false;
 }
 
@@ -267,11 +289,14 @@ static void check_connectors(struct loader *l)
             continue;
         const char *path = arena_printf(l->scratch, "connectors.%s", c->id);
         if (o->as_exporter && !o->as_receiver)
-            diag_error(l->diags, o->used_at, path, NULL, "used as an exporter, but no pipeline has it as a receiver");
+            diag_error(l->diags, o->used_at, path, NULL,
+                       "used as an exporter, but no pipeline has it as a receiver");
         if (o->as_receiver && !o->as_exporter)
-            diag_error(l->diags, o->used_at, path, NULL, "used as a receiver, but no pipeline has it as an exporter");
+            diag_error(l->diags, o->used_at, path, NULL,
+                       "used as a receiver, but no pipeline has it as an exporter");
         if (loader_find(l, RECEIVER, c->id) || loader_find(l, EXPORTER, c->id))
-            diag_error(l->diags, o->at, path, NULL, "%s has the same id: rename one, for example to \"%s/connector\"",
+            diag_error(l->diags, o->at, path, NULL,
+                       "%s has the same id: rename one, for example to \"%s/connector\"",
                        loader_find(l, RECEIVER, c->id) ? "a receiver" : "an exporter", c->id);
     }
 }
@@ -294,7 +319,8 @@ static void report_cycle(const struct walk *w, size_t to)
     for (; i < w->depth; i++)
         buf_putf(&text, "%s -> ", w->drafts[w->way[i]].p.id);
     buf_putf(&text, "%s", w->drafts[to].p.id);
-    diag_error(w->l->diags, w->drafts[to].at, arena_printf(w->l->scratch, "service.pipelines.%s", w->drafts[to].p.id), NULL,
+    diag_error(w->l->diags, w->drafts[to].at,
+               arena_printf(w->l->scratch, "service.pipelines.%s", w->drafts[to].p.id), NULL,
                "the pipelines form a circle: %.*s", (int)text.len, (const char *)text.p);
     buf_free(&text);
 }
@@ -320,7 +346,12 @@ static void visit(struct walk *w, size_t i)
 
 static void check_cycles(struct loader *l, const struct draft *drafts, size_t n)
 {
-    struct walk w = {l, drafts, n, arena_alloc(l->scratch, n + 1), arena_alloc(l->scratch, (n + 1) * sizeof(size_t)), 0};
+    struct walk w = {l,
+                     drafts,
+                     n,
+                     arena_alloc(l->scratch, n + 1),
+                     arena_alloc(l->scratch, (n + 1) * sizeof(size_t)),
+                     0};
     for (size_t i = 0; i < n; i++)
         if (w.state[i] == 0)
             visit(&w, i);
@@ -339,11 +370,14 @@ void load_pipelines(struct loader *l, const struct node *n, struct pos at)
     if (n && n->type == NODE_BAD)
         return;
     if (n && n->type != NODE_MAP && n->type != NODE_NULL) {
-        diag_error(l->diags, n->at, "service.pipelines", NULL, "expected a map of pipelines, this is %s", node_type_name(n));
+        diag_error(l->diags, n->at, "service.pipelines", NULL,
+                   "expected a map of pipelines, this is %s", node_type_name(n));
         return;
     }
     if (!n || n->n == 0) {
-        diag_error(l->diags, at, "service.pipelines", "traces: {receivers: [otlp], exporters: [otlp_grpc]}", "there must be at least one pipeline");
+        diag_error(l->diags, at, "service.pipelines",
+                   "traces: {receivers: [otlp], exporters: [otlp_grpc]}",
+                   "there must be at least one pipeline");
         return;
     }
     struct draft *drafts = arena_alloc(l->scratch, n->n * sizeof(*drafts));
@@ -355,7 +389,8 @@ void load_pipelines(struct loader *l, const struct node *n, struct pos at)
         if (!traces_pipeline(l, &n->entries[i], path, &id))
             continue;
         if (same_id(drafts, count, id.whole)) {
-            diag_error(l->diags, n->entries[i].at, path, NULL, "the id \"%s\" is given twice (spaces do not count)", id.whole);
+            diag_error(l->diags, n->entries[i].at, path, NULL,
+                       "the id \"%s\" is given twice (spaces do not count)", id.whole);
             continue;
         }
         drafts[count].p.id = id.whole;

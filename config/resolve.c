@@ -2,8 +2,8 @@
 /*
  * Resolving: every --config in order, then every --set, merged; then substitution over the result.
  *
- * Merging: maps merge key by key; anything else, a list or a null included, replaces what was there.
- * A key "a::b" outside of lists means b inside a, which is all that --set needs.
+ * Merging: maps merge key by key; anything else, a list or a null included, replaces what was
+ * there. A key "a::b" outside of lists means b inside a, which is all that --set needs.
  */
 #include "config/resolve.h"
 
@@ -24,7 +24,8 @@ static const struct node *merge(struct arena *a, const struct node *under, const
     for (size_t i = 0; i < over->n; i++) {
         const struct entry *e = &over->entries[i], *old = node_find(under, e->key);
         if (old)
-            all[old - under->entries] = (struct entry){e->key, e->at, merge(a, old->value, e->value)};
+            all[old - under->entries] =
+                (struct entry){e->key, e->at, merge(a, old->value, e->value)};
         else
             all[n++] = *e;
     }
@@ -70,7 +71,8 @@ static bool has_separator(const struct node *n)
 }
 
 /* One document as a map; an empty one is an empty map. NULL after an error. */
-static const struct node *document(struct arena *a, const struct pos *place, bool fixed, struct slice text, struct diags *d)
+static const struct node *document(struct arena *a, const struct pos *place, bool fixed,
+                                   struct slice text, struct diags *d)
 {
     const struct node *n = yaml_parse(a, place, fixed, text, d);
     if (!n)
@@ -78,7 +80,9 @@ static const struct node *document(struct arena *a, const struct pos *place, boo
     if (n->type == NODE_NULL)
         return node_map(a, *place, NULL, 0);
     if (n->type != NODE_MAP) {
-        diag_error(d, n->at, "", "at the top stand receivers:, processors:, exporters:, connectors:, extensions: and service:",
+        diag_error(d, n->at, "",
+                   "at the top stand receivers:, processors:, exporters:, connectors:, extensions: "
+                   "and service:",
                    "a configuration is a map, this is %s", node_type_name(n));
         return NULL;
     }
@@ -90,7 +94,11 @@ static const struct node *read_uri(struct arena *a, const char *uri, struct diag
     char *whole = source_has_scheme(uri) ? mem_dup(uri) : mem_printf("file:%s", uri);
     const char *rest = strchr(whole, ':') + 1;
     bool file = strncmp(whole, "file:", 5) == 0;
-    struct pos place = {arena_printf(a, "%s", file ? rest : strncmp(whole, "yaml:", 5) == 0 ? "yaml:" : whole), 0, 0, NULL};
+    struct pos place = {arena_printf(a, "%s",
+                                     file                              ? rest
+                                     : strncmp(whole, "yaml:", 5) == 0 ? "yaml:"
+                                                                       : whole),
+                        0, 0, NULL};
     struct buf text = {0};
     struct err err = {0};
     const struct node *n = NULL;
@@ -99,7 +107,8 @@ static const struct node *read_uri(struct arena *a, const char *uri, struct diag
         diag_error(d, (struct pos){0}, "", NULL, "--config %s: %s", uri, err.text);
     } else {
         if (rc == SOURCE_UNSET)
-            diag_warn(d, (struct pos){0}, "", NULL, "--config %s: the environment variable is not set", uri);
+            diag_warn(d, (struct pos){0}, "", NULL,
+                      "--config %s: the environment variable is not set", uri);
         n = document(a, &place, false, slice_of(text.p, text.len), d);
     }
     buf_free(&text);

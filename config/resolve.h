@@ -18,6 +18,7 @@ struct config_args {
  * The whole configuration. Parts that could not be resolved are NODE_BAD and stand in d.
  * NULL: a document could not be read at all, so looking further would only mislead.
  */
-const struct node *resolve_config(struct arena *a, const struct config_args *args, struct diags *d) MUST_USE;
+const struct node *resolve_config(struct arena *a, const struct config_args *args,
+                                  struct diags *d) MUST_USE;
 
 #endif

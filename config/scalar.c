@@ -81,14 +81,16 @@ static bool is_time_of_day(const char *p, bool zone)
     if (*p != '+' && *p != '-')
         return false;
     p++;
-    return digits(&p, 2, 2, &zh) && skip(&p, ':') && digits(&p, 2, 2, &zm) && zh <= 24 && zm < 60 && *p == 0;
+    return digits(&p, 2, 2, &zh) && skip(&p, ':') && digits(&p, 2, 2, &zm) && zh <= 24 && zm < 60 &&
+           *p == 0;
 }
 
 static bool is_timestamp(const char *p)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int y, m, d;
-    if (!digits(&p, 4, 4, &y) || !skip(&p, '-') || !digits(&p, 1, 2, &m) || !skip(&p, '-') || !digits(&p, 1, 2, &d))
+    if (!digits(&p, 4, 4, &y) || !skip(&p, '-') || !digits(&p, 1, 2, &m) || !skip(&p, '-') ||
+        !digits(&p, 1, 2, &d))
         return false;
     bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
     if (m < 1 || m > 12 || d < 1 || d > days[m - 1] + (m == 2 && leap))
@@ -195,8 +197,8 @@ struct unit {
     uint64_t ns;
 };
 static const struct unit units[] = {
-    {"ns", 1},           {"us", 1000},         {"\xc2\xb5s", 1000},   {"\xce\xbcs", 1000},
-    {"ms", 1000000},     {"s", 1000000000},    {"m", 60000000000},    {"h", 3600000000000},
+    {"ns", 1},       {"us", 1000},      {"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000},
+    {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000},  {"h", 3600000000000},
 };
 
 static const struct unit *unit_of(const char *s, size_t len)
@@ -207,7 +209,8 @@ static const struct unit *unit_of(const char *s, size_t len)
     return NULL;
 }
 
-/* "90", ".5", "1.25" into whole and fraction; false when there is no digit at all or it overflows. */
+/* "90", ".5", "1.25" into whole and fraction; false when there is no digit at all or it overflows.
+ */
 static bool decimal(const char **p, uint64_t *whole, double *fraction)
 {
     bool any = false;

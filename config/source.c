@@ -15,7 +15,8 @@
 #include "config/yaml.h"
 #include "platform/mem.h"
 
-/* Length of "scheme" in "scheme:rest": a letter, then at least one letter, digit, '+', '.' or '-'. */
+/* Length of "scheme" in "scheme:rest": a letter, then at least one letter, digit, '+', '.' or '-'.
+ */
 static size_t scheme_len(const char *uri)
 {
     size_t n = 0;
@@ -76,7 +77,9 @@ static enum source_result read_env(const char *rest, struct buf *out, struct err
     const char *dflt = strstr(rest, ":-");
     size_t len = dflt ? (size_t)(dflt - rest) : strlen(rest);
     if (!is_env_name(rest, len)) {
-        err_set(err, "\"%.*s\" is not a name of an environment variable; a literal ${...} is written $${...}",
+        err_set(err,
+                "\"%.*s\" is not a name of an environment variable; a literal ${...} is written "
+                "$${...}",
                 (int)len, rest);
         return SOURCE_FAILED;
     }
@@ -105,13 +108,17 @@ enum source_result source_read(const char *uri, struct buf *out, struct err *err
         return SOURCE_OK;
     }
     if (is(uri, n, "http") || is(uri, n, "https"))
-        err_set(err, "configuration is not read over HTTP (%s): fetch it to a file first, then name the file", uri);
+        err_set(err,
+                "configuration is not read over HTTP (%s): fetch it to a file first, then name the "
+                "file",
+                uri);
     else if (n && strncmp(rest, "-", 1) == 0)
         err_set(err, "a default needs the scheme in front: ${env:%s}", uri);
     else if (n)
         err_set(err, "scheme \"%.*s\" is not supported: file, env and yaml are", (int)n, uri);
     else if (strstr(uri, ":-"))
-        err_set(err, "invalid uri \"%s\": a default needs the scheme in front: ${env:%s}", uri, uri);
+        err_set(err, "invalid uri \"%s\": a default needs the scheme in front: ${env:%s}", uri,
+                uri);
     else
         err_set(err, "invalid uri \"%s\": file:PATH, env:NAME and yaml:TEXT exist", uri);
     return SOURCE_FAILED;

@@ -8,7 +8,11 @@
 #include "platform/buf.h"
 #include "platform/err.h"
 
-enum source_result { SOURCE_OK, SOURCE_UNSET /* an environment variable without default: text is empty */, SOURCE_FAILED };
+enum source_result {
+    SOURCE_OK,
+    SOURCE_UNSET /* an environment variable without default: text is empty */,
+    SOURCE_FAILED
+};
 
 /* "env:X" has a scheme; "a/b.yaml", "C:\x" and "X" have none. */
 bool source_has_scheme(const char *uri);

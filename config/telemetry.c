@@ -48,88 +48,185 @@ struct telemetry {
     struct value resource;
 };
 
-static const char *const log_levels[] = {"debug", "info", "warn", "error", "dpanic", "panic", "fatal", NULL};
+static const char *const log_levels[] = {"debug",  "info",  "warn",  "error",
+                                         "dpanic", "panic", "fatal", NULL};
 static const char *const encodings[] = {"console", "json", NULL};
 static const char *const metric_levels[] = {"none", "basic", "normal", "detailed", NULL};
 
 static const struct key sampling_keys[] = {
-    {.name = "enabled", .type = KEY_T_BOOL, .offset = KEY_AT(bool, struct logs, sampling_enabled), .dflt = "true", KEY_ANY,
+    {.name = "enabled",
+     .type = KEY_T_BOOL,
+     .offset = KEY_AT(bool, struct logs, sampling_enabled),
+     .dflt = "true",
+     KEY_ANY,
      .doc = "Whether repeated lines are thinned out."},
-    {.name = "tick", .type = KEY_T_DURATION, .offset = KEY_AT(int64_t, struct logs, tick_ns), .dflt = "10s", .min = 0, .max = 1e18,
+    {.name = "tick",
+     .type = KEY_T_DURATION,
+     .offset = KEY_AT(int64_t, struct logs, tick_ns),
+     .dflt = "10s",
+     .min = 0,
+     .max = 1e18,
      .doc = "Repeats are counted per level and message over this time."},
-    {.name = "initial", .type = KEY_T_UINT, .offset = KEY_AT(uint64_t, struct logs, initial), .dflt = "10", .min = 0, .max = UINT32_MAX,
-     .unit = "lines", .doc = "How many of each are written in one tick before thinning begins."},
-    {.name = "thereafter", .type = KEY_T_UINT, .offset = KEY_AT(uint64_t, struct logs, thereafter), .dflt = "100", .min = 0,
-     .max = UINT32_MAX, .unit = "lines", .doc = "After that every so many-th is written; 0 writes none."},
+    {.name = "initial",
+     .type = KEY_T_UINT,
+     .offset = KEY_AT(uint64_t, struct logs, initial),
+     .dflt = "10",
+     .min = 0,
+     .max = UINT32_MAX,
+     .unit = "lines",
+     .doc = "How many of each are written in one tick before thinning begins."},
+    {.name = "thereafter",
+     .type = KEY_T_UINT,
+     .offset = KEY_AT(uint64_t, struct logs, thereafter),
+     .dflt = "100",
+     .min = 0,
+     .max = UINT32_MAX,
+     .unit = "lines",
+     .doc = "After that every so many-th is written; 0 writes none."},
     KEY_END,
 };
 
 static const struct key logs_keys[] = {
-    {.name = "level", .type = KEY_T_ENUM, .offset = KEY_AT(const char *, struct logs, level), .dflt = "info", KEY_ANY,
-     .choices = log_levels, .any_case = true, .doc = "The least severe lines that are written."},
-    KEY_ENUM(struct logs, encoding, "console", encodings, "How a line looks: tab-separated text, or one JSON object."),
+    {.name = "level",
+     .type = KEY_T_ENUM,
+     .offset = KEY_AT(const char *, struct logs, level),
+     .dflt = "info",
+     KEY_ANY,
+     .choices = log_levels,
+     .any_case = true,
+     .doc = "The least severe lines that are written."},
+    KEY_ENUM(struct logs, encoding, "console", encodings,
+             "How a line looks: tab-separated text, or one JSON object."),
     KEY_IGNORED("development", false, "Stack traces from warnings on; there are none here."),
     KEY_BOOL(struct logs, disable_caller, "false", "Leaves out the source file and line."),
     KEY_IGNORED("disable_stacktrace", false, "There are no stack traces here."),
-    {.name = "sampling", .type = KEY_T_SECTION, .offset = 0, .sub = sampling_keys, KEY_ANY,
+    {.name = "sampling",
+     .type = KEY_T_SECTION,
+     .offset = 0,
+     .sub = sampling_keys,
+     KEY_ANY,
      .doc = "Keeps one message from filling the log."},
-    KEY_STRS(struct logs, output_paths, "[stderr]", "Where lines go: stderr, stdout, or files, which are appended to."),
-    KEY_IGNORED("error_output_paths", false, "Where the logger's own failures go; here they are counted."),
+    KEY_STRS(struct logs, output_paths, "[stderr]",
+             "Where lines go: stderr, stdout, or files, which are appended to."),
+    KEY_IGNORED("error_output_paths", false,
+                "Where the logger's own failures go; here they are counted."),
     KEY_VALUE(struct logs, initial_fields, "Fields added to every line."),
-    KEY_BOOL(struct logs, disable_zap_resource, "false", "Leaves the resource field out of each line."),
+    KEY_BOOL(struct logs, disable_zap_resource, "false",
+             "Leaves the resource field out of each line."),
     KEY_IGNORED("processors", true, "Sending the daemon's own logs away over OTLP."),
     KEY_END,
 };
 
 static const struct key labels_keys[] = {
-    KEY_STRS(struct prometheus, included, "[]", "Resource attributes to add as labels; * stands for any text."),
+    KEY_STRS(struct prometheus, included, "[]",
+             "Resource attributes to add as labels; * stands for any text."),
     KEY_STRS(struct prometheus, excluded, "[]", "Resource attributes to leave out again."),
     KEY_END,
 };
 
 static const struct key prometheus_keys[] = {
-    {.name = "host", .type = KEY_T_STR, .offset = KEY_AT(const char *, struct prometheus, host), .required = true, .dflt = "", KEY_ANY,
-     .set_offset_valid = true, .set_offset = offsetof(struct prometheus, host_given), .doc = "Address to listen on."},
-    {.name = "port", .type = KEY_T_INT, .offset = KEY_AT(int64_t, struct prometheus, port), .required = true, .min = 0, .max = 65535,
+    {.name = "host",
+     .type = KEY_T_STR,
+     .offset = KEY_AT(const char *, struct prometheus, host),
+     .required = true,
+     .dflt = "",
+     KEY_ANY,
+     .set_offset_valid = true,
+     .set_offset = offsetof(struct prometheus, host_given),
+     .doc = "Address to listen on."},
+    {.name = "port",
+     .type = KEY_T_INT,
+     .offset = KEY_AT(int64_t, struct prometheus, port),
+     .required = true,
+     .min = 0,
+     .max = 65535,
      .doc = "TCP port to listen on."},
     KEY_BOOL(struct prometheus, without_scope_info, "true", "Leaves out the otel_scope labels."),
     KEY_BOOL(struct prometheus, without_units, "true", "Leaves out units at the end of names."),
-    KEY_BOOL(struct prometheus, without_type_suffix, "true", "Leaves out _total at the end of counters."),
-    {.name = "with_resource_constant_labels", .type = KEY_T_SECTION, .offset = 0, .sub = labels_keys, KEY_ANY,
-     .set_offset_valid = true, .set_offset = offsetof(struct prometheus, labels_given),
+    KEY_BOOL(struct prometheus, without_type_suffix, "true",
+             "Leaves out _total at the end of counters."),
+    {.name = "with_resource_constant_labels",
+     .type = KEY_T_SECTION,
+     .offset = 0,
+     .sub = labels_keys,
+     KEY_ANY,
+     .set_offset_valid = true,
+     .set_offset = offsetof(struct prometheus, labels_given),
      .doc = "Resource attributes as labels of every series."},
     KEY_END,
 };
 
 static const struct key exporter_keys[] = {
-    {.name = "prometheus", .type = KEY_T_SECTION, .offset = offsetof(struct reader, prometheus), .sub = prometheus_keys, KEY_ANY,
-     .set_offset_valid = true, .set_offset = offsetof(struct reader, prometheus_given), .doc = "The page that Prometheus scrapes."},
+    {.name = "prometheus",
+     .type = KEY_T_SECTION,
+     .offset = offsetof(struct reader, prometheus),
+     .sub = prometheus_keys,
+     KEY_ANY,
+     .set_offset_valid = true,
+     .set_offset = offsetof(struct reader, prometheus_given),
+     .doc = "The page that Prometheus scrapes."},
     KEY_END,
 };
 
 static const struct key pull_keys[] = {
-    {.name = "exporter", .type = KEY_T_SECTION, .offset = 0, .sub = exporter_keys, KEY_ANY, .doc = "What is served."},
+    {.name = "exporter",
+     .type = KEY_T_SECTION,
+     .offset = 0,
+     .sub = exporter_keys,
+     KEY_ANY,
+     .doc = "What is served."},
     KEY_END,
 };
 
 static const struct key reader_keys[] = {
-    {.name = "pull", .type = KEY_T_SECTION, .offset = 0, .sub = pull_keys, KEY_ANY, .set_offset_valid = true,
-     .set_offset = offsetof(struct reader, pull_given), .doc = "An endpoint that is scraped."},
-    {.name = "periodic", .type = KEY_T_IGNORED, KEY_ANY, .warn = true, .set_offset_valid = true,
-     .set_offset = offsetof(struct reader, periodic_given), .doc = "Sending the daemon's own metrics away over OTLP."},
+    {.name = "pull",
+     .type = KEY_T_SECTION,
+     .offset = 0,
+     .sub = pull_keys,
+     KEY_ANY,
+     .set_offset_valid = true,
+     .set_offset = offsetof(struct reader, pull_given),
+     .doc = "An endpoint that is scraped."},
+    {.name = "periodic",
+     .type = KEY_T_IGNORED,
+     KEY_ANY,
+     .warn = true,
+     .set_offset_valid = true,
+     .set_offset = offsetof(struct reader, periodic_given),
+     .doc = "Sending the daemon's own metrics away over OTLP."},
     KEY_END,
 };
 
 static const struct key metrics_keys[] = {
-    {.name = "level", .type = KEY_T_ENUM, .offset = KEY_AT(const char *, struct metrics, level), .dflt = "normal", KEY_ANY,
-     .choices = metric_levels, .any_case = true, .doc = "How much is measured; none closes the endpoint."},
-    {.name = "readers", .type = KEY_T_LIST, .offset = KEY_AT(struct item_list, struct metrics, readers), .sub = reader_keys,
-     .sub_size = sizeof(struct reader), KEY_ANY, .set_offset_valid = true, .set_offset = offsetof(struct metrics, readers_given),
+    {.name = "level",
+     .type = KEY_T_ENUM,
+     .offset = KEY_AT(const char *, struct metrics, level),
+     .dflt = "normal",
+     KEY_ANY,
+     .choices = metric_levels,
+     .any_case = true,
+     .doc = "How much is measured; none closes the endpoint."},
+    {.name = "readers",
+     .type = KEY_T_LIST,
+     .offset = KEY_AT(struct item_list, struct metrics, readers),
+     .sub = reader_keys,
+     .sub_size = sizeof(struct reader),
+     KEY_ANY,
+     .set_offset_valid = true,
+     .set_offset = offsetof(struct metrics, readers_given),
      .doc = "Endpoints; when absent, a Prometheus one on localhost:8888."},
-    {.name = "address", .type = KEY_T_STR, .offset = KEY_AT(const char *, struct metrics, address), KEY_ANY,
+    {.name = "address",
+     .type = KEY_T_STR,
+     .offset = KEY_AT(const char *, struct metrics, address),
+     KEY_ANY,
      .doc = "The old way to say where the page is; readers is the new one."},
-    {.name = "views", .type = KEY_T_IGNORED, KEY_ANY, .warn = true, .set_offset_valid = true,
-     .set_offset = offsetof(struct metrics, views_given), .doc = "Changing the names and buckets of the daemon's own metrics."},
+    {.name = "views",
+     .type = KEY_T_IGNORED,
+     KEY_ANY,
+     .warn = true,
+     .set_offset_valid = true,
+     .set_offset = offsetof(struct metrics, views_given),
+     .doc = "Changing the names and buckets of the daemon's own metrics."},
     KEY_END,
 };
 
@@ -145,7 +242,12 @@ static const struct key traces_keys[] = {
 const struct key telemetry_keys[] = {
     KEY_SECTION(struct telemetry, logs, logs_keys, "The daemon's own log."),
     KEY_SECTION(struct telemetry, metrics, metrics_keys, "The daemon's own metrics."),
-    {.name = "traces", .type = KEY_T_SECTION, .offset = 0, .sub = traces_keys, KEY_ANY, .doc = "The daemon's own traces; there are none here."},
+    {.name = "traces",
+     .type = KEY_T_SECTION,
+     .offset = 0,
+     .sub = traces_keys,
+     KEY_ANY,
+     .doc = "The daemon's own traces; there are none here."},
     KEY_VALUE(struct telemetry, resource, "Attributes that name this process in logs and metrics."),
     KEY_END,
 };
@@ -155,7 +257,8 @@ const size_t telemetry_settings_size = sizeof(struct telemetry);
 
 static enum log_level log_level_of(const char *name)
 {
-    static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_FATAL, LOG_FATAL, LOG_FATAL};
+    static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO,  LOG_WARN, LOG_ERROR,
+                                            LOG_FATAL, LOG_FATAL, LOG_FATAL};
     size_t i = 0;
     while (strcmp(log_levels[i], name) != 0)
         i++;
@@ -205,7 +308,8 @@ struct attributes {
     size_t n, cap;
 };
 
-static void put_attribute(struct loader *l, struct attributes *a, const char *name, const char *value)
+static void put_attribute(struct loader *l, struct attributes *a, const char *name,
+                          const char *value)
 {
     for (size_t i = 0; i < a->n; i++) {
         if (strcmp(a->v[i].name, name) != 0)
@@ -226,12 +330,14 @@ static const char *new_uuid(struct arena *a)
     random_secure(b, sizeof(b));
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    return arena_printf(a, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5],
-                        b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    return arena_printf(a, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                        b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+                        b[12], b[13], b[14], b[15]);
 }
 
 /* attributes: [{name, value}] */
-static void put_listed(struct loader *l, struct check *c, struct attributes *a, const struct value *list)
+static void put_listed(struct loader *l, struct check *c, struct attributes *a,
+                       const struct value *list)
 {
     for (size_t i = 0; list->type == VALUE_LIST && i < list->n; i++) {
         const struct value *item = &list->items[i];
@@ -245,14 +351,16 @@ static void put_listed(struct loader *l, struct check *c, struct attributes *a, 
         if (name && value)
             put_attribute(l, a, name, value);
         else
-            check_error(c, "resource", "an entry of attributes needs a name and a value that is no list or map");
+            check_error(c, "resource",
+                        "an entry of attributes needs a name and a value that is no list or map");
     }
 }
 
 static bool is_declarative(const char *key)
 {
-    return strcmp(key, "attributes") == 0 || strcmp(key, "schema_url") == 0 || strcmp(key, "attributes_list") == 0 ||
-           strncmp(key, "detection", 9) == 0 || strcmp(key, "detectors") == 0;
+    return strcmp(key, "attributes") == 0 || strcmp(key, "schema_url") == 0 ||
+           strcmp(key, "attributes_list") == 0 || strncmp(key, "detection", 9) == 0 ||
+           strcmp(key, "detectors") == 0;
 }
 
 static void set_resource(struct loader *l, struct check *c, const struct value *v)
@@ -282,7 +390,8 @@ static void set_resource(struct loader *l, struct check *c, const struct value *
             check_error(c, path, "a resource attribute is a string or null");
     }
     if (listed && inline_ones)
-        check_error(c, "resource.attributes", "attributes cannot be used together with attributes written beside it");
+        check_error(c, "resource.attributes",
+                    "attributes cannot be used together with attributes written beside it");
     l->plan->resource = a.v;
     l->plan->n_resource = a.n;
 }
@@ -336,7 +445,10 @@ static const char *constant_labels(struct loader *l, const struct prometheus *s)
         if (out.len)
             buf_putc(&out, ',');
         for (const char *c = p->name; *c; c++)
-            buf_putc(&out, isalpha((unsigned char)*c) || (isdigit((unsigned char)*c) && c != p->name) ? *c : '_');
+            buf_putc(&out,
+                     isalpha((unsigned char)*c) || (isdigit((unsigned char)*c) && c != p->name)
+                         ? *c
+                         : '_');
         buf_puts(&out, "=\"");
         for (const char *c = p->value; *c; c++) {
             if (*c == '\\' || *c == '"')
@@ -360,7 +472,8 @@ static void add_reader(struct loader *l, const struct prometheus *s)
     *r = (struct plan_metrics_reader){
         .host = host,
         .port = (uint16_t)s->port,
-        .style = {s->without_type_suffix, s->without_units, s->without_scope_info, l->plan->metrics_level, constant_labels(l, s)},
+        .style = {s->without_type_suffix, s->without_units, s->without_scope_info,
+                  l->plan->metrics_level, constant_labels(l, s)},
     };
     if (r->style.constant_labels)
         l->plan->resource_labels = true;
@@ -369,7 +482,9 @@ static void add_reader(struct loader *l, const struct prometheus *s)
 static void set_level(struct plan *p, const char *level)
 {
     p->metrics_off = strcmp(level, "none") == 0;
-    p->metrics_level = strcmp(level, "basic") == 0 ? METRIC_BASIC : strcmp(level, "detailed") == 0 ? METRIC_DETAILED : METRIC_NORMAL;
+    p->metrics_level = strcmp(level, "basic") == 0      ? METRIC_BASIC
+                       : strcmp(level, "detailed") == 0 ? METRIC_DETAILED
+                                                        : METRIC_NORMAL;
 }
 
 static void warn_open(struct check *c, const char *path, const char *host)
@@ -389,10 +504,15 @@ static void add_address(struct loader *l, struct check *c, const char *address)
         return;
     }
     struct prometheus s = {
-        .host = colon == address ? "0.0.0.0" : arena_dup_n(l->plan->arena, address, (size_t)(colon - address)),
-        .port = (int64_t)port, .without_scope_info = true, .without_units = true, .without_type_suffix = true,
+        .host = colon == address ? "0.0.0.0"
+                                 : arena_dup_n(l->plan->arena, address, (size_t)(colon - address)),
+        .port = (int64_t)port,
+        .without_scope_info = true,
+        .without_units = true,
+        .without_type_suffix = true,
     };
-    check_warn(c, "metrics.address", "this key is gone from the Collector; readers with a pull exporter is the new way");
+    check_warn(c, "metrics.address",
+               "this key is gone from the Collector; readers with a pull exporter is the new way");
     warn_open(c, "metrics.address", s.host);
     add_reader(l, &s);
 }
@@ -408,7 +528,9 @@ static void add_listed(struct loader *l, struct check *c, const struct reader *r
         else if (r->prometheus.host_given)
             check_error(c, host, "the host must not be empty");
     } else if (!r->periodic_given) {
-        check_error(c, path, "a reader has pull.exporter.prometheus (or periodic, which has no effect here)");
+        check_error(
+            c, path,
+            "a reader has pull.exporter.prometheus (or periodic, which has no effect here)");
     }
 }
 
@@ -416,8 +538,12 @@ static void add_listed(struct loader *l, struct check *c, const struct reader *r
 static void add_default_reader(struct loader *l, struct metrics *s)
 {
     struct reader *r = arena_alloc(l->plan->arena, sizeof(*r));
-    *r = (struct reader){.pull_given = true, .prometheus_given = true,
-                         .prometheus = {.host = "localhost", .port = 8888, .without_scope_info = true, .without_units = true,
+    *r = (struct reader){.pull_given = true,
+                         .prometheus_given = true,
+                         .prometheus = {.host = "localhost",
+                                        .port = 8888,
+                                        .without_scope_info = true,
+                                        .without_units = true,
                                         .without_type_suffix = true}};
     s->readers = (struct item_list){r, 1};
 }
@@ -430,7 +556,8 @@ static void set_metrics(struct loader *l, struct check *c, struct metrics *s)
     l->plan->readers = arena_alloc(l->plan->arena, (s->readers.n + 2) * sizeof(*l->plan->readers));
     set_level(l->plan, s->level);
     if (s->readers_given && s->readers.n == 0 && !s->address && !l->plan->metrics_off)
-        check_error(c, "metrics.readers", "there is no reader: say level: none when no metrics are wanted");
+        check_error(c, "metrics.readers",
+                    "there is no reader: say level: none when no metrics are wanted");
     if (s->views_given && l->plan->metrics_level != METRIC_DETAILED)
         check_error(c, "metrics.views", "views can only be set when level is detailed");
     for (size_t i = 0; i < s->readers.n; i++)
@@ -451,7 +578,8 @@ void load_telemetry(struct loader *l, const struct node *n, struct pos at)
     struct telemetry *t = arena_alloc(l->plan->arena, sizeof(*t));
     struct check c = {l->diags, n, at, "service.telemetry", telemetry_keys, false};
     if (n && n->type != NODE_MAP && n->type != NODE_NULL && n->type != NODE_BAD) {
-        diag_error(l->diags, n->at, "service.telemetry", NULL, "expected a map, this is %s", node_type_name(n));
+        diag_error(l->diags, n->at, "service.telemetry", NULL, "expected a map, this is %s",
+                   node_type_name(n));
         n = NULL;
     }
     decode_struct(&d, &path, at, telemetry_keys, n, t);
@@ -459,7 +587,8 @@ void load_telemetry(struct loader *l, const struct node *n, struct pos at)
     set_logs(l, &t->logs);
     set_resource(l, &c, &t->resource);
     if (l->plan->n_resource)
-        qsort((void *)(uintptr_t)l->plan->resource, l->plan->n_resource, sizeof(struct pair), by_name);
+        qsort((void *)(uintptr_t)l->plan->resource, l->plan->n_resource, sizeof(struct pair),
+              by_name);
     l->plan->log.service_name = resource_value(l->plan, "service.name");
     l->plan->log.service_version = resource_value(l->plan, "service.version");
     l->plan->log.service_instance_id = resource_value(l->plan, "service.instance.id");

@@ -28,7 +28,8 @@ static void found_in(struct search *s, const struct key *row, const char *prefix
         buf_clear(&s->places);
         s->n = 0;
     }
-    buf_putf(&s->places, "%s%s", s->n ? " or " : "", prefix[0] ? prefix : "the top of this component");
+    buf_putf(&s->places, "%s%s", s->n ? " or " : "",
+             prefix[0] ? prefix : "the top of this component");
     s->level = level;
     s->row = row;
     s->n++;
@@ -44,7 +45,8 @@ static void search_in(struct search *s, const struct key *keys, const char *pref
         if ((k->type != KEY_T_SECTION && k->type != KEY_T_LIST) || k->sub == keys)
             continue;
         struct buf below = {0};
-        buf_putf(&below, "%s%s%s%s", prefix, prefix[0] ? "." : "", k->name, k->type == KEY_T_LIST ? "[]" : "");
+        buf_putf(&below, "%s%s%s%s", prefix, prefix[0] ? "." : "", k->name,
+                 k->type == KEY_T_LIST ? "[]" : "");
         buf_putc(&below, 0);
         search_in(s, k->sub, (const char *)below.p, level + 1);
         buf_free(&below);
@@ -76,8 +78,8 @@ static void put_names(struct buf *out, const struct key *keys)
             buf_putf(out, "%s %s", k == keys ? "" : ",", k->name);
 }
 
-void unknown_key(struct diags *d, const char *path, struct pos at, const struct key *keys, const struct key *whole,
-                 const char *name)
+void unknown_key(struct diags *d, const char *path, struct pos at, const struct key *keys,
+                 const struct key *whole, const char *name)
 {
     struct search s = {.name = name};
     struct buf hint = {0};
@@ -95,7 +97,8 @@ void unknown_key(struct diags *d, const char *path, struct pos at, const struct 
     if (near)
         diag_error(d, at, path, (const char *)hint.p, "unknown key, did you mean \"%s\"?", near);
     else if (s.n)
-        diag_error(d, at, path, (const char *)hint.p, "unknown key here: it belongs under %s", (const char *)s.places.p);
+        diag_error(d, at, path, (const char *)hint.p, "unknown key here: it belongs under %s",
+                   (const char *)s.places.p);
     else if (keys->type == KEY_T_END)
         diag_error(d, at, path, NULL, "unknown key: no keys exist here");
     else

@@ -7,7 +7,7 @@
 #include "config/diag.h"
 
 /* keys: the rows of the level where it stands; whole: the component's whole table. */
-void unknown_key(struct diags *d, const char *path, struct pos at, const struct key *keys, const struct key *whole,
-                 const char *name);
+void unknown_key(struct diags *d, const char *path, struct pos at, const struct key *keys,
+                 const struct key *whole, const char *name);
 
 #endif

@@ -3,9 +3,9 @@
  * YAML: libyaml's events become nodes, by plain recursion that follows the nesting.
  *
  * Aliases share the node they name, so a small text cannot become a large tree: each node knows its
- * weight with aliases counted as often as they stand, and a document over NODE_MAX_WEIGHT is refused
- * where it crosses that line. `<<` merges are resolved here. Of several documents the first counts,
- * as for the Collector; what follows is a warning.
+ * weight with aliases counted as often as they stand, and a document over NODE_MAX_WEIGHT is
+ * refused where it crosses that line. `<<` merges are resolved here. Of several documents the first
+ * counts, as for the Collector; what follows is a warning.
  *
  * Limits: YAML_MAX_BYTES of text, NODE_MAX_DEPTH levels, NODE_MAX_WEIGHT nodes, 1 MiB a scalar.
  */
@@ -40,7 +40,8 @@ static struct pos pos_of(const struct reader *r, yaml_mark_t m)
     return (struct pos){r->place.file, (uint32_t)m.line + 1, (uint32_t)m.column + 1, r->place.via};
 }
 
-static void fail(struct reader *r, struct pos at, const char *hint, const char *fmt, ...) PRINTF_LIKE(4, 5);
+static void fail(struct reader *r, struct pos at, const char *hint, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 static void fail(struct reader *r, struct pos at, const char *hint, const char *fmt, ...)
 {
     va_list ap;
@@ -62,12 +63,16 @@ static const struct {
      "the indentation does not fit the lines above, or a quote or bracket before it is not closed"},
     {"did not find expected '-' indicator", "a list entry (\"- \") was expected here",
      "the indentation does not fit the list above"},
-    {"did not find expected ',' or ']'", "a \",\" or \"]\" is missing", "the list begun by \"[\" is not closed"},
-    {"did not find expected ',' or '}'", "a \",\" or \"}\" is missing", "the map begun by \"{\" is not closed"},
-    {"could not find expected ':'", "a \":\" is missing after the key", "a space must follow the colon"},
+    {"did not find expected ',' or ']'", "a \",\" or \"]\" is missing",
+     "the list begun by \"[\" is not closed"},
+    {"did not find expected ',' or '}'", "a \",\" or \"}\" is missing",
+     "the map begun by \"{\" is not closed"},
+    {"could not find expected ':'", "a \":\" is missing after the key",
+     "a space must follow the colon"},
     {"block sequence entries are not allowed in this context", "a list entry cannot stand here",
      "put the list on the lines below its key"},
-    {"found unexpected end of stream", "the text ends inside a quoted value", "a closing quote is missing"},
+    {"found unexpected end of stream", "the text ends inside a quoted value",
+     "a closing quote is missing"},
     {"found unknown escape character", "unknown escape in a \"double-quoted\" value",
      "use 'single quotes' for text with backslashes"},
     {"control characters are not allowed", "a control character", NULL},
@@ -117,7 +122,8 @@ static void fail_parser(struct reader *r)
         return;
     }
     struct pos at = pos_of(r, p->problem_mark);
-    if (strstr(problem, "tab character") || (strstr(problem, "cannot start any token") && tab_before(r, p->problem_mark))) {
+    if (strstr(problem, "tab character") ||
+        (strstr(problem, "cannot start any token") && tab_before(r, p->problem_mark))) {
         fail(r, at, "YAML wants spaces", "a tab is used for indentation");
         return;
     }
@@ -126,7 +132,8 @@ static void fail_parser(struct reader *r)
             fail(r, at, complaints[i].hint, "not valid YAML: %s", complaints[i].ours);
             return;
         }
-    fail(r, at, NULL, "not valid YAML: %s%s%s", problem, p->context ? " " : "", p->context ? p->context : "");
+    fail(r, at, NULL, "not valid YAML: %s%s%s", problem, p->context ? " " : "",
+         p->context ? p->context : "");
 }
 
 static int next_event(struct reader *r, yaml_event_t *e)
@@ -166,7 +173,8 @@ static const struct node *alias_of(struct reader *r, const yaml_event_t *e)
     const char *name = (const char *)e->data.alias.anchor;
     const struct anchor *a = anchor_find(r, name);
     if (!a)
-        fail(r, pos_of(r, e->start_mark), NULL, "the alias *%s has no anchor &%s before it", name, name);
+        fail(r, pos_of(r, e->start_mark), NULL, "the alias *%s has no anchor &%s before it", name,
+             name);
     else if (!a->node)
         fail(r, pos_of(r, e->start_mark), NULL, "the alias *%s stands inside its own anchor", name);
     return a ? a->node : NULL;
@@ -189,7 +197,11 @@ static bool apply_tag(struct reader *r, struct node *n, const yaml_char_t *tag)
     static const struct {
         const char *tag;
         enum node_type type;
-    } known[] = {{"int", NODE_INT}, {"float", NODE_FLOAT}, {"bool", NODE_BOOL}, {"null", NODE_NULL}, {"timestamp", NODE_TIME}};
+    } known[] = {{"int", NODE_INT},
+                 {"float", NODE_FLOAT},
+                 {"bool", NODE_BOOL},
+                 {"null", NODE_NULL},
+                 {"timestamp", NODE_TIME}};
     n->type = NODE_STR;
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         if (!tag_is(tag, known[i].tag))
@@ -222,7 +234,8 @@ static const struct node *read_scalar(struct reader *r, const yaml_event_t *e)
     n->text = arena_dup_n(r->arena, s, e->data.scalar.length);
     if (e->data.scalar.plain_implicit)
         scalar_resolve(n);
-    else if (!e->data.scalar.quoted_implicit && e->data.scalar.tag && !apply_tag(r, n, e->data.scalar.tag))
+    else if (!e->data.scalar.quoted_implicit && e->data.scalar.tag &&
+             !apply_tag(r, n, e->data.scalar.tag))
         return NULL;
     return n;
 }
@@ -237,7 +250,8 @@ struct parts {
 
 static void too_big(struct reader *r, struct pos at)
 {
-    fail(r, at, "aliases count as often as they are used", "the document is too large: more than %d values, %d levels or %d keys in a map",
+    fail(r, at, "aliases count as often as they are used",
+         "the document is too large: more than %d values, %d levels or %d keys in a map",
          NODE_MAX_WEIGHT, NODE_MAX_DEPTH, NODE_MAX_KEYS);
 }
 
@@ -407,7 +421,8 @@ static void look_for_second(struct reader *r)
     if (!yaml_parser_parse(&r->parser, &e))
         return;
     if (e.type == YAML_DOCUMENT_START_EVENT)
-        diag_warn(r->diags, pos_of(r, e.start_mark), "", "give it to another --config to merge both",
+        diag_warn(r->diags, pos_of(r, e.start_mark), "",
+                  "give it to another --config to merge both",
                   "a second document begins here: it is ignored, as the Collector ignores it");
     yaml_event_delete(&e);
 }
@@ -435,7 +450,8 @@ static const struct node *read_document(struct reader *r)
     return n;
 }
 
-const struct node *yaml_parse(struct arena *a, const struct pos *place, bool fixed, struct slice text, struct diags *d)
+const struct node *yaml_parse(struct arena *a, const struct pos *place, bool fixed,
+                              struct slice text, struct diags *d)
 {
     struct reader r = {.arena = a, .diags = d, .place = *place, .fixed = fixed, .text = text};
     if (text.len > YAML_MAX_BYTES) {

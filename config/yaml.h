@@ -16,7 +16,7 @@
  * place: where the nodes say they are. fixed: all of them exactly there (the text is a value from
  * elsewhere); else at their lines and columns in place->file.
  */
-const struct node *yaml_parse(struct arena *a, const struct pos *place, bool fixed, struct slice text,
-                              struct diags *d) MUST_USE;
+const struct node *yaml_parse(struct arena *a, const struct pos *place, bool fixed,
+                              struct slice text, struct diags *d) MUST_USE;
 
 #endif

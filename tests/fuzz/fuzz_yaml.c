@@ -32,7 +32,8 @@ static void print_all(const struct plan *plan)
 
 static void load(const char *const *uris, const char *const *sets, size_t n_sets, bool keep_faulty)
 {
-    struct load_options o = {.args = {uris, 1, sets, n_sets}, .total_bytes = 1ull << 30, .keep_faulty = keep_faulty};
+    struct load_options o = {
+        .args = {uris, 1, sets, n_sets}, .total_bytes = 1ull << 30, .keep_faulty = keep_faulty};
     struct diags *d = diags_new();
     struct plan *plan = config_load(&o, d);
     struct buf out = {0};
@@ -52,7 +53,8 @@ static void load(const char *const *uris, const char *const *sets, size_t n_sets
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const sets[] = {"processors.batch.timeout=1s", "service::telemetry.logs.level=${env:LEVEL:-info}"};
+    static const char *const sets[] = {"processors.batch.timeout=1s",
+                                       "service::telemetry.logs.level=${env:LEVEL:-info}"};
     static int fd = -1;
     static char uri[64];
     if (names_a_file(data, size))

@@ -9,7 +9,13 @@
 static const char *const colors[] = {"red", "green", "blue", NULL};
 
 static const struct key deep_keys[] = {
-    {.name = "level", .type = KEY_T_UINT, .offset = 0, .dflt = "3", .min = 0, .max = 9, .doc = "How deep."},
+    {.name = "level",
+     .type = KEY_T_UINT,
+     .offset = 0,
+     .dflt = "3",
+     .min = 0,
+     .max = 9,
+     .doc = "How deep."},
     KEY_END,
 };
 static const struct key inner_keys[] = {
@@ -20,11 +26,22 @@ static const struct key inner_keys[] = {
     KEY_END,
 };
 static const struct key latency_keys[] = {
-    {.name = "threshold_ms", .type = KEY_T_INT, .offset = 0, .dflt = "0", KEY_ANY, .doc = "The longest trace that is not kept."},
+    {.name = "threshold_ms",
+     .type = KEY_T_INT,
+     .offset = 0,
+     .dflt = "0",
+     KEY_ANY,
+     .doc = "The longest trace that is not kept."},
     KEY_END,
 };
 static const struct key item_keys[] = {
-    {.name = "name", .type = KEY_T_STR, .offset = offsetof(struct probe_item, name), .dflt = "", .required = true, KEY_ANY, .doc = "Its name."},
+    {.name = "name",
+     .type = KEY_T_STR,
+     .offset = offsetof(struct probe_item, name),
+     .dflt = "",
+     .required = true,
+     KEY_ANY,
+     .doc = "Its name."},
     KEY_STR(struct probe_item, type, "plain", "Its type."),
     KEY_UINT(struct probe_item, limit, "7", 1, 100, "Its limit."),
     KEY_SECTION(struct probe_item, latency, latency_keys, "For slow ones."),
@@ -36,8 +53,15 @@ static const struct key probe_keys[] = {
     KEY_UINT(struct probe, size, "10", 0, 1e15, "A size."),
     KEY_DOUBLE(struct probe, ratio, "0.5", 0, 100, "A share."),
     KEY_DURATION(struct probe, timeout, "200ms", 0, 3600, "How long."),
-    {.name = "text", .type = KEY_T_STR, .offset = offsetof(struct probe, text), .dflt = "hello", KEY_ANY, .set_offset_valid = true,
-     .set_offset = offsetof(struct probe, text_given), .old_name = "label", .doc = "Some text."},
+    {.name = "text",
+     .type = KEY_T_STR,
+     .offset = offsetof(struct probe, text),
+     .dflt = "hello",
+     KEY_ANY,
+     .set_offset_valid = true,
+     .set_offset = offsetof(struct probe, text_given),
+     .old_name = "label",
+     .doc = "Some text."},
     KEY_ENUM(struct probe, color, "green", colors, "A colour."),
     KEY_SECRET(struct probe, token, NULL, "A secret."),
     KEY_STRS(struct probe, names, "[a, b]", "Some names."),
@@ -76,15 +100,19 @@ static void probe_limits(const void *settings, uint64_t total, uint64_t *soft, u
     *soft = *limit / 2;
 }
 
-#define PROBE_TYPE(kind_, name_, old_, ...) \
-    &(const struct component_type) \
-    { \
-        .kind = kind_, .name = name_, .old_name = old_, .stability = "beta", .summary = "A probe.", .keys = probe_keys, \
-        .settings_size = sizeof(struct probe), .check = probe_check, ##__VA_ARGS__ \
+#define PROBE_TYPE(kind_, name_, old_, ...)                                                        \
+    &(const struct component_type)                                                                 \
+    {                                                                                              \
+        .kind = kind_, .name = name_, .old_name = old_, .stability = "beta",                       \
+        .summary = "A probe.", .keys = probe_keys, .settings_size = sizeof(struct probe),          \
+        .check = probe_check, ##__VA_ARGS__                                                        \
     }
 
 static const struct component_type forward_probe = {
-    .kind = CONNECTOR, .name = "link", .stability = "beta", .summary = "A connector without keys.",
+    .kind = CONNECTOR,
+    .name = "link",
+    .stability = "beta",
+    .summary = "A connector without keys.",
 };
 
 const struct component_type *const probe_types[] = {
@@ -100,9 +128,12 @@ const struct component_type *const probe_types[] = {
 };
 const size_t n_probe_types = ARRAY_LEN(probe_types);
 
-struct loaded load_uris(const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets)
+struct loaded load_uris(const char *const *uris, size_t n_uris, const char *const *sets,
+                        size_t n_sets)
 {
-    struct load_options o = {.args = {uris, n_uris, sets, n_sets}, .types = probe_types, .n_types = n_probe_types,
+    struct load_options o = {.args = {uris, n_uris, sets, n_sets},
+                             .types = probe_types,
+                             .n_types = n_probe_types,
                              .total_bytes = 1000 << 20};
     struct diags *d = diags_new();
     struct loaded l = {.plan = config_load(&o, d)};
@@ -128,16 +159,17 @@ struct loaded load_text(const char *yaml)
 
 struct loaded load_probe(const char *settings)
 {
-    char *yaml = mem_printf("receivers: {probe: }\n"
-                            "processors:\n"
-                            "  probe:\n"
-                            "%s\n"
-                            "exporters: {sink: }\n"
-                            "service:\n"
-                            "  telemetry: {metrics: {level: none}}\n"
-                            "  pipelines:\n"
-                            "    traces: {receivers: [probe], processors: [probe], exporters: [sink]}\n",
-                            settings);
+    char *yaml =
+        mem_printf("receivers: {probe: }\n"
+                   "processors:\n"
+                   "  probe:\n"
+                   "%s\n"
+                   "exporters: {sink: }\n"
+                   "service:\n"
+                   "  telemetry: {metrics: {level: none}}\n"
+                   "  pipelines:\n"
+                   "    traces: {receivers: [probe], processors: [probe], exporters: [sink]}\n",
+                   settings);
     struct loaded l = load_text(yaml);
     free(yaml);
     return l;
@@ -153,7 +185,8 @@ void loaded_free(struct loaded *l)
 const struct probe *probe_of(const struct loaded *l)
 {
     for (size_t i = 0; l->plan && i < l->plan->n_components; i++)
-        if (l->plan->components[i].type->kind == PROCESSOR && strcmp(l->plan->components[i].id, "probe") == 0)
+        if (l->plan->components[i].type->kind == PROCESSOR &&
+            strcmp(l->plan->components[i].id, "probe") == 0)
             return l->plan->components[i].settings;
     return NULL;
 }

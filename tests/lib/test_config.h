@@ -51,11 +51,12 @@ struct loaded {
 };
 
 struct loaded load_text(const char *yaml);
-struct loaded load_uris(const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets);
+struct loaded load_uris(const char *const *uris, size_t n_uris, const char *const *sets,
+                        size_t n_sets);
 void loaded_free(struct loaded *l);
 
-/* A whole configuration with these lines as the settings of processors.probe, at column 5; the first
- * of them is line 4. */
+/* A whole configuration with these lines as the settings of processors.probe, at column 5; the
+ * first of them is line 4. */
 struct loaded load_probe(const char *settings);
 const struct probe *probe_of(const struct loaded *l); /* processors.probe */
 

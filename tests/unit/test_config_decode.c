@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes to settings by key rows: types, defaults, ranges, sections, and the text and place of every complaint. */
+/* Nodes to settings by key rows: types, defaults, ranges, sections, and the text and place of every
+ * complaint. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -52,8 +53,9 @@ static const struct probe *must_load(struct loaded *l, const char *settings)
 START_TEST(test_values)
 {
     struct loaded l;
-    const struct probe *p = must_load(&l, "    flag: false\n    count: 0x10\n    size: 1_000\n    ratio: 2\n    timeout: 1m\n"
-                                          "    text: ''\n    color: blue\n    token: s3cret\n    names: [x]\n");
+    const struct probe *p = must_load(
+        &l, "    flag: false\n    count: 0x10\n    size: 1_000\n    ratio: 2\n    timeout: 1m\n"
+            "    text: ''\n    color: blue\n    token: s3cret\n    names: [x]\n");
     ck_assert(!p->flag);
     ck_assert_int_eq(p->count, 16);
     ck_assert_uint_eq(p->size, 1000);
@@ -75,8 +77,10 @@ START_TEST(test_lists_of_strings)
         size_t n;
         const char *last;
     } cases[] = {
-        {"    names: a, b,c", 3, "c"}, {"    names: ', '", 2, " "}, {"    names: ''", 0, NULL},    {"    names: []", 0, NULL},
-        {"    names: ", 0, NULL},      {"    names: x", 1, "x"},    {"    names: [~]", 1, ""},    {"    names:\n    - a\n    - '5'", 2, "5"},
+        {"    names: a, b,c", 3, "c"}, {"    names: ', '", 2, " "},
+        {"    names: ''", 0, NULL},    {"    names: []", 0, NULL},
+        {"    names: ", 0, NULL},      {"    names: x", 1, "x"},
+        {"    names: [~]", 1, ""},     {"    names:\n    - a\n    - '5'", 2, "5"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct loaded l;
@@ -112,7 +116,8 @@ END_TEST
 START_TEST(test_items)
 {
     struct loaded l;
-    const struct probe *p = must_load(&l, "    items:\n    - name: one\n      limit: 5\n    - {name: two, latency: {threshold_ms: 3.9}}");
+    const struct probe *p = must_load(&l, "    items:\n    - name: one\n      limit: 5\n    - "
+                                          "{name: two, latency: {threshold_ms: 3.9}}");
     const struct probe_item *v = p->items.v;
     ck_assert_uint_eq(p->items.n, 2);
     ck_assert_str_eq(v[0].name, "one");
@@ -120,7 +125,9 @@ START_TEST(test_items)
     ck_assert_str_eq(v[0].type, "plain");
     ck_assert_uint_eq(v[1].limit, 7);
     ck_assert_int_eq(v[1].latency.threshold_ms, 3);
-    ck_assert_ptr_nonnull(strstr(l.text, "7:43: warning: processors.probe.items[1].latency.threshold_ms: 3.9 is cut to 3\n"));
+    ck_assert_ptr_nonnull(
+        strstr(l.text,
+               "7:43: warning: processors.probe.items[1].latency.threshold_ms: 3.9 is cut to 3\n"));
     loaded_free(&l);
 }
 END_TEST
@@ -128,7 +135,8 @@ END_TEST
 START_TEST(test_any_value)
 {
     struct loaded l;
-    const struct value *v = &must_load(&l, "    any: {a: [1, x, 2.5, true, ~], b: 2020-01-01}")->any;
+    const struct value *v =
+        &must_load(&l, "    any: {a: [1, x, 2.5, true, ~], b: 2020-01-01}")->any;
     ck_assert_int_eq(v->type, VALUE_MAP);
     ck_assert_str_eq(v->names[0], "a");
     ck_assert_int_eq(v->items[0].type, VALUE_LIST);
@@ -151,8 +159,10 @@ static const struct {
     {"    off:\n    lazy:\n    on: ", false, true, true, 4},
     {"    off: {}\n    lazy: {}\n    on: {}", true, true, true, 4},
     {"    off: {size: 9}\n    lazy: {size: 9}\n    on: {size: 9}", true, true, true, 9},
-    {"    off: {enabled: false}\n    lazy: {enabled: false}\n    on: {enabled: false}", false, false, false, 4},
-    {"    off: {enabled: true}\n    lazy: {enabled: true}\n    on: {enabled: true}", true, true, true, 4},
+    {"    off: {enabled: false}\n    lazy: {enabled: false}\n    on: {enabled: false}", false,
+     false, false, 4},
+    {"    off: {enabled: true}\n    lazy: {enabled: true}\n    on: {enabled: true}", true, true,
+     true, 4},
 };
 
 START_TEST(test_section)
@@ -196,8 +206,10 @@ START_TEST(test_null_scalars_are_zero_and_warned)
     ck_assert_uint_eq(p->size, 0);
     ck_assert_str_eq(p->text, "");
     ck_assert_uint_eq(l.n_warnings, 3); /* token has no default to lose */
-    ck_assert_ptr_nonnull(strstr(l.text, "warning: processors.probe.timeout: nothing stands here, which means 0s and not the default 200ms\n"
-                                         "  timeout: duration, default 200ms, 0s to 1h. How long.\n"));
+    ck_assert_ptr_nonnull(strstr(l.text,
+                                 "warning: processors.probe.timeout: nothing stands here, which "
+                                 "means 0s and not the default 200ms\n"
+                                 "  timeout: duration, default 200ms, 0s to 1h. How long.\n"));
     loaded_free(&l);
 }
 END_TEST
@@ -207,14 +219,16 @@ END_TEST
 static const struct {
     const char *settings, *said;
 } errors[] = {
-    {"    flag: 1", "yaml::4:11: processors.probe.flag: expected true or false, \"1\" is an integer\n"
-                    "  flag: true or false, default true. A switch.\n"},
+    {"    flag: 1",
+     "yaml::4:11: processors.probe.flag: expected true or false, \"1\" is an integer\n"
+     "  flag: true or false, default true. A switch.\n"},
     {"    flag: yes", "4:11: processors.probe.flag: expected true or false, \"yes\" is a string\n"},
     {"    flag: []", "4:11: processors.probe.flag: expected true or false, this is a list\n"},
     {"    count: '5'", "4:12: processors.probe.count: expected an integer, \"5\" is a string\n"},
     {"    count: 101", "4:12: processors.probe.count: 101 is out of range: -100 to 100\n"
                        "  count: integer, default -1, -100 to 100. A number.\n"},
-    {"    count: 99999999999999999999", "4:12: processors.probe.count: 99999999999999999999 is too large for an integer\n"},
+    {"    count: 99999999999999999999",
+     "4:12: processors.probe.count: 99999999999999999999 is too large for an integer\n"},
     {"    size: -1", "4:11: processors.probe.size: -1 must not be negative\n"},
     {"    size: -0.5", "4:11: processors.probe.size: -0.5 must not be negative\n"},
     {"    size: .inf", "4:11: processors.probe.size: .inf is too large for an integer\n"},
@@ -222,51 +236,74 @@ static const struct {
     {"    ratio: .nan", "4:12: processors.probe.ratio: .nan is not a number\n"},
     {"    ratio: -1", "4:12: processors.probe.ratio: -1 is out of range: 0 to 100\n"},
     {"    ratio: 5%", "4:12: processors.probe.ratio: expected a number, \"5%\" is a string\n"},
-    {"    timeout: '5'", "4:14: processors.probe.timeout: \"5\": a unit is missing: write 30s, 1m30s or 500ms\n"},
-    {"    timeout: 1d", "4:14: processors.probe.timeout: \"1d\": the unit is unknown: ns, us, ms, s, m and h exist\n"},
-    {"    timeout: ''", "4:14: processors.probe.timeout: \"\": it is not a duration such as 30s, 1m30s or 500ms\n"},
+    {"    timeout: '5'",
+     "4:14: processors.probe.timeout: \"5\": a unit is missing: write 30s, 1m30s or 500ms\n"},
+    {"    timeout: 1d",
+     "4:14: processors.probe.timeout: \"1d\": the unit is unknown: ns, us, ms, s, m and h exist\n"},
+    {"    timeout: ''",
+     "4:14: processors.probe.timeout: \"\": it is not a duration such as 30s, 1m30s or 500ms\n"},
     {"    timeout: 2h", "4:14: processors.probe.timeout: 2h is out of range: 0s to 1h\n"},
     {"    timeout: -5s", "4:14: processors.probe.timeout: -5s is out of range: 0s to 1h\n"},
-    {"    timeout: true", "4:14: processors.probe.timeout: expected a duration such as 30s, \"true\" is a boolean\n"},
-    {"    text: 5", "4:11: processors.probe.text: expected a string (put it in quotes), \"5\" is an integer\n"},
-    {"    text: 2020-01-01", "4:11: processors.probe.text: expected a string (put it in quotes), \"2020-01-01\" is a date\n"},
+    {"    timeout: true",
+     "4:14: processors.probe.timeout: expected a duration such as 30s, \"true\" is a boolean\n"},
+    {"    text: 5",
+     "4:11: processors.probe.text: expected a string (put it in quotes), \"5\" is an integer\n"},
+    {"    text: 2020-01-01", "4:11: processors.probe.text: expected a string (put it in quotes), "
+                             "\"2020-01-01\" is a date\n"},
     {"    text: {}", "4:11: processors.probe.text: expected a string, this is a map\n"},
-    {"    color: gren", "4:12: processors.probe.color: \"gren\" is not a choice, did you mean \"green\"?\n"
-                        "  color: string, default green, one of: red, green, blue. A colour.\n"},
-    {"    color: Green", "4:12: processors.probe.color: \"Green\" is not a choice, did you mean \"green\"?\n"},
+    {"    color: gren",
+     "4:12: processors.probe.color: \"gren\" is not a choice, did you mean \"green\"?\n"
+     "  color: string, default green, one of: red, green, blue. A colour.\n"},
+    {"    color: Green",
+     "4:12: processors.probe.color: \"Green\" is not a choice, did you mean \"green\"?\n"},
     {"    color: purple", "4:12: processors.probe.color: \"purple\" is not a choice\n"},
-    {"    names: {a: b}", "4:12: processors.probe.names: expected a list of strings, this is a map\n"},
-    {"    names: 5", "4:12: processors.probe.names: expected a list of strings, \"5\" is an integer\n"},
-    {"    names:\n    - a\n    - 5", "6:7: processors.probe.names[1]: expected a string (put it in quotes), \"5\" is an integer\n"},
-    {"    headers: {a: 1}", "4:18: processors.probe.headers.a: expected a string (put it in quotes), \"1\" is an integer\n"},
-    {"    headers: 5", "4:14: processors.probe.headers: expected a map, or a list of {name, value}, \"5\" is an integer\n"},
-    {"    headers: [{name: a}, {name: a}]", "4:27: processors.probe.headers: \"a\" is given twice\n"},
-    {"    headers: [{name: a, x: y}]", "4:25: processors.probe.headers[0]: unknown key \"x\": an entry has name and value\n"},
+    {"    names: {a: b}",
+     "4:12: processors.probe.names: expected a list of strings, this is a map\n"},
+    {"    names: 5",
+     "4:12: processors.probe.names: expected a list of strings, \"5\" is an integer\n"},
+    {"    names:\n    - a\n    - 5",
+     "6:7: processors.probe.names[1]: expected a string (put it in quotes), \"5\" is an integer\n"},
+    {"    headers: {a: 1}", "4:18: processors.probe.headers.a: expected a string (put it in "
+                            "quotes), \"1\" is an integer\n"},
+    {"    headers: 5", "4:14: processors.probe.headers: expected a map, or a list of {name, "
+                       "value}, \"5\" is an integer\n"},
+    {"    headers: [{name: a}, {name: a}]",
+     "4:27: processors.probe.headers: \"a\" is given twice\n"},
+    {"    headers: [{name: a, x: y}]",
+     "4:25: processors.probe.headers[0]: unknown key \"x\": an entry has name and value\n"},
     {"    headers: [{value: a}]", "4:15: processors.probe.headers[0]: an entry needs a name\n"},
-    {"    headers: [5]", "4:15: processors.probe.headers[0]: expected a map of name and value, \"5\" is an integer\n"},
+    {"    headers: [5]",
+     "4:15: processors.probe.headers[0]: expected a map of name and value, \"5\" is an integer\n"},
     {"    items: {name: a}", "4:12: processors.probe.items: expected a list, this is a map\n"},
     {"    items: [5]", "4:13: processors.probe.items[0]: expected a map, \"5\" is an integer\n"},
     {"    items:\n    - limit: 3\n", "5:7: processors.probe.items[0].name: this key is required\n"
                                      "  name: string, required. Its name.\n"},
-    {"    items:\n    - name: a\n      limit: 0\n", "6:14: processors.probe.items[0].limit: 0 is out of range: 1 to 100\n"},
+    {"    items:\n    - name: a\n      limit: 0\n",
+     "6:14: processors.probe.items[0].limit: 0 is out of range: 1 to 100\n"},
     {"    plain: 5", "4:12: processors.probe.plain: expected a map, \"5\" is an integer\n"},
     {"    lazy: []", "4:11: processors.probe.lazy: expected a map, this is a list\n"},
-    {"    lazy: {enabled: yes}", "4:21: processors.probe.lazy.enabled: expected true or false, this is a string\n"
-                                 "  enabled: true or false. Turns the section on or off.\n"},
+    {"    lazy: {enabled: yes}",
+     "4:21: processors.probe.lazy.enabled: expected true or false, this is a string\n"
+     "  enabled: true or false. Turns the section on or off.\n"},
     {"    off: {enabled: false, zzz: 1}", "4:27: processors.probe.off.zzz: unknown key\n"},
     {"    plain: {enabled: true}", "processors.probe.plain.enabled: unknown key\n"},
-    {"    future: 1", "4:13: processors.probe.future: not supported yet\n  future: not supported yet. Something to come.\n"},
+    {"    future: 1", "4:13: processors.probe.future: not supported yet\n  future: not supported "
+                      "yet. Something to come.\n"},
     {"    timeuot: 5s", "4:5: processors.probe.timeuot: unknown key, did you mean \"timeout\"?\n"
                         "  timeout: duration, default 200ms, 0s to 1h. How long.\n"},
     {"    Timeout: 5s", "4:5: processors.probe.Timeout: unknown key, did you mean \"timeout\"?\n"},
     {"    time-out: 5s", "unknown key, did you mean \"timeout\"?\n"},
-    {"    endpoint: x", "4:5: processors.probe.endpoint: unknown key here: it belongs under plain or off or lazy or on\n"
+    {"    endpoint: x", "4:5: processors.probe.endpoint: unknown key here: it belongs under plain "
+                        "or off or lazy or on\n"
                         "  endpoint: string, default localhost:1. Where to listen.\n"},
-    {"    threshold_ms: 3", "4:5: processors.probe.threshold_ms: unknown key here: it belongs under items[].latency\n"},
-    {"    lazy: {flag: true}", "4:12: processors.probe.lazy.flag: unknown key here: it belongs under the top of this component\n"},
+    {"    threshold_ms: 3",
+     "4:5: processors.probe.threshold_ms: unknown key here: it belongs under items[].latency\n"},
+    {"    lazy: {flag: true}", "4:12: processors.probe.lazy.flag: unknown key here: it belongs "
+                               "under the top of this component\n"},
     {"    zzzzzz: 5", "4:5: processors.probe.zzzzzz: unknown key\n  keys here: flag, count, size,"},
-    {"    items:\n    - name: a\n      latency: {threshold_ms: -1}", "6:31: processors.probe.items[0].latency.threshold_ms: must not be negative\n"
-                                                                      "  threshold_ms: integer, default 0. The longest trace that is not kept.\n"},
+    {"    items:\n    - name: a\n      latency: {threshold_ms: -1}",
+     "6:31: processors.probe.items[0].latency.threshold_ms: must not be negative\n"
+     "  threshold_ms: integer, default 0. The longest trace that is not kept.\n"},
 };
 
 START_TEST(test_error)
@@ -282,12 +319,14 @@ END_TEST
 static const struct {
     const char *settings, *said;
 } warnings[] = {
-    {"    timeout: 5", "4:14: warning: processors.probe.timeout: 5 without a unit means nanoseconds; for seconds write 5s\n"},
+    {"    timeout: 5", "4:14: warning: processors.probe.timeout: 5 without a unit means "
+                       "nanoseconds; for seconds write 5s\n"},
     {"    timeout: 5.7", "4:14: warning: processors.probe.timeout: 5.7 is cut to 5\n"},
     {"    size: 5.7", "4:11: warning: processors.probe.size: 5.7 is cut to 5\n"},
     {"    loud: 5", "4:11: warning: processors.probe.loud: accepted, but it has no effect here\n"},
     {"    label: x", "4:5: warning: processors.probe.label: this key is now called \"text\"\n"},
-    {"    ratio: 2", "4:12: warning: processors.probe.ratio: over 1\n  ratio: number, default 0.5, 0 to 100. A share.\n"},
+    {"    ratio: 2", "4:12: warning: processors.probe.ratio: over 1\n  ratio: number, default 0.5, "
+                     "0 to 100. A share.\n"},
 };
 
 START_TEST(test_warning)
@@ -295,13 +334,16 @@ START_TEST(test_warning)
     struct loaded l = load_probe(warnings[_i].settings);
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     ck_assert_uint_ge(l.n_warnings, 1);
-    ck_assert_msg(strstr(l.text, warnings[_i].said) != NULL, "%s:\n%s", warnings[_i].settings, l.text);
+    ck_assert_msg(strstr(l.text, warnings[_i].said) != NULL, "%s:\n%s", warnings[_i].settings,
+                  l.text);
     loaded_free(&l);
 }
 END_TEST
 
-static const char *const silent[] = {"    timeout: 0", "    size: 1e3", "    size: 08", "    ratio: 1", "    silent: {a: b}", "    size: 5.0",
-                                     "    future:", "    future: []", "    future: {enabled: false, x: 1}"};
+static const char *const silent[] = {
+    "    timeout: 0", "    size: 1e3",      "    size: 08",
+    "    ratio: 1",   "    silent: {a: b}", "    size: 5.0",
+    "    future:",    "    future: []",     "    future: {enabled: false, x: 1}"};
 
 START_TEST(test_silent)
 {
@@ -314,9 +356,11 @@ END_TEST
 
 START_TEST(test_all_at_once)
 {
-    struct loaded l = load_probe("    zz: 1\n    count: x\n    items:\n    - limit: 500\n      zz: 1\n    plain: {wait: 1x, zz: 3}\n    color: 5");
+    struct loaded l = load_probe("    zz: 1\n    count: x\n    items:\n    - limit: 500\n      zz: "
+                                 "1\n    plain: {wait: 1x, zz: 3}\n    color: 5");
     ck_assert_uint_eq(l.n_errors, 8);
-    static const char *const places[] = {"4:5:", "5:12:", "7:7:", "7:14:", "8:7:", "9:19:", "9:23:", "10:12:"};
+    static const char *const places[] = {
+        "4:5:", "5:12:", "7:7:", "7:14:", "8:7:", "9:19:", "9:23:", "10:12:"};
     const char *at = l.text;
     for (size_t i = 0; i < ARRAY_LEN(places); i++) { /* in file order */
         at = strstr(at, places[i]);
@@ -326,16 +370,22 @@ START_TEST(test_all_at_once)
 }
 END_TEST
 
-/* check() runs all the same, but what it says about keys that were not written may be a consequence. */
+/* check() runs all the same, but what it says about keys that were not written may be a
+ * consequence. */
 START_TEST(test_rules_beside_wrong_keys)
 {
-    struct loaded l = load_probe("    zz: 1\n    items:\n    - name: a\n      latency: {threshold_ms: -1}\n    - name: b\n      latency: {threshold_m: -1}");
+    struct loaded l =
+        load_probe("    zz: 1\n    items:\n    - name: a\n      latency: {threshold_ms: -1}\n    - "
+                   "name: b\n      latency: {threshold_m: -1}");
     ck_assert_uint_eq(l.n_errors, 3);
-    ck_assert_ptr_nonnull(strstr(l.text, "7:31: processors.probe.items[0].latency.threshold_ms: must not be negative\n"));
+    ck_assert_ptr_nonnull(strstr(
+        l.text, "7:31: processors.probe.items[0].latency.threshold_ms: must not be negative\n"));
     loaded_free(&l);
     unsetenv("UNSET");
     l = load_probe("    items: [{name: a, latency: {threshold_ms: '${env:UNSET:--1}'}}]");
-    ck_assert_ptr_nonnull(strstr(l.text, "4:47: processors.probe.items[0].latency.threshold_ms: must not be negative (the value comes from ${env:UNSET:--1})\n"));
+    ck_assert_ptr_nonnull(
+        strstr(l.text, "4:47: processors.probe.items[0].latency.threshold_ms: must not be negative "
+                       "(the value comes from ${env:UNSET:--1})\n"));
     loaded_free(&l);
 }
 END_TEST
@@ -343,8 +393,11 @@ END_TEST
 START_TEST(test_the_nearest_place_of_a_key)
 {
     struct loaded l = load_probe("    level: 5\n    items: [{name: a, threshold_ms: 1}]");
-    ck_assert_ptr_nonnull(strstr(l.text, "4:5: processors.probe.level: unknown key here: it belongs under plain.deep or off.deep or lazy.deep or on.deep\n"));
-    ck_assert_ptr_nonnull(strstr(l.text, "5:23: processors.probe.items[0].threshold_ms: unknown key here: it belongs under latency\n"));
+    ck_assert_ptr_nonnull(
+        strstr(l.text, "4:5: processors.probe.level: unknown key here: it belongs under plain.deep "
+                       "or off.deep or lazy.deep or on.deep\n"));
+    ck_assert_ptr_nonnull(strstr(l.text, "5:23: processors.probe.items[0].threshold_ms: unknown "
+                                         "key here: it belongs under latency\n"));
     loaded_free(&l);
 }
 END_TEST
@@ -370,10 +423,19 @@ START_TEST(test_row_lines)
         struct key k;
         const char *line;
     } rows[] = {
-        {{.name = "a", .type = KEY_T_DURATION, .dflt = "30s", .min = 1e6, .max = 3600e9, .doc = "D."}, "a: duration, default 30s, 1ms to 1h. D."},
-        {{.name = "a", .type = KEY_T_UINT, .min = 1, .max = 1e19, .unit = "MiB", .doc = "D."}, "a: integer, MiB, at least 1. D."},
-        {{.name = "a", .type = KEY_T_ENUM, KEY_ANY, .choices = choices, .doc = "D."}, "a: string, one of: \"\", gzip. D."},
-        {{.name = "a", .type = KEY_T_DOUBLE, .min = 0, .max = 0.5, .doc = "D."}, "a: number, 0 to 0.5. D."},
+        {{.name = "a",
+          .type = KEY_T_DURATION,
+          .dflt = "30s",
+          .min = 1e6,
+          .max = 3600e9,
+          .doc = "D."},
+         "a: duration, default 30s, 1ms to 1h. D."},
+        {{.name = "a", .type = KEY_T_UINT, .min = 1, .max = 1e19, .unit = "MiB", .doc = "D."},
+         "a: integer, MiB, at least 1. D."},
+        {{.name = "a", .type = KEY_T_ENUM, KEY_ANY, .choices = choices, .doc = "D."},
+         "a: string, one of: \"\", gzip. D."},
+        {{.name = "a", .type = KEY_T_DOUBLE, .min = 0, .max = 0.5, .doc = "D."},
+         "a: number, 0 to 0.5. D."},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct buf out = {0};

@@ -8,15 +8,48 @@
 #include "tests/lib/test_config.h"
 
 static const char *const environment[][2] = {
-    {"A", "aa"},         {"N", "123"},       {"OCT", "0123"},      {"Q", "\"0123\""},   {"LIST", "[a,b]"},
-    {"MAP", "{k: v}"},   {"EMPTY", ""},      {"D", "$"},           {"REC", "${REC}"},   {"NAME", "A"},
-    {"DUR", "5s"},       {"INT5", "5"},      {"BAD", "a: b: c"},   {"L2", "a,b"},       {"NEST", "${A}"},
-    {"NESTL", "[${A}, x]"}, {"NESTQ", "[\"${A}\", x]"}, {"TRUE", "true"}, {"TAB", "\tx"}, {"LINES", "a\nb"},
-    {"NL", "x\n"},       {"DD", "$$"},       {"DDA", "$${A}"},     {"FLT", "1.50"},     {"NUL", "null"},
-    {"TIL", "~"},        {"ESC", "$${N}"},   {"DATE", "2020-01-01"}, {"SP", "  5 "},    {"CM", "5 # c"},
-    {"HEX", "0xdeadbeef"}, {"UND", "1_000"}, {"ANCH", "&a b"},     {"ALIAS", "*a"},     {"EXCL", "!!str 5"},
-    {"DASH", "- a"},     {"COL", "a:b"},     {"TWO", "a: b\n---\nc: d"}, {"Q2", "'x'"}, {"WIDE", "[${WIDE},${WIDE}]"},
-    {"WIDEQ", "[\"${WIDEQ}\",\"${WIDEQ}\"]"}, {"GROW", "${GROW}${GROW}x"},
+    {"A", "aa"},
+    {"N", "123"},
+    {"OCT", "0123"},
+    {"Q", "\"0123\""},
+    {"LIST", "[a,b]"},
+    {"MAP", "{k: v}"},
+    {"EMPTY", ""},
+    {"D", "$"},
+    {"REC", "${REC}"},
+    {"NAME", "A"},
+    {"DUR", "5s"},
+    {"INT5", "5"},
+    {"BAD", "a: b: c"},
+    {"L2", "a,b"},
+    {"NEST", "${A}"},
+    {"NESTL", "[${A}, x]"},
+    {"NESTQ", "[\"${A}\", x]"},
+    {"TRUE", "true"},
+    {"TAB", "\tx"},
+    {"LINES", "a\nb"},
+    {"NL", "x\n"},
+    {"DD", "$$"},
+    {"DDA", "$${A}"},
+    {"FLT", "1.50"},
+    {"NUL", "null"},
+    {"TIL", "~"},
+    {"ESC", "$${N}"},
+    {"DATE", "2020-01-01"},
+    {"SP", "  5 "},
+    {"CM", "5 # c"},
+    {"HEX", "0xdeadbeef"},
+    {"UND", "1_000"},
+    {"ANCH", "&a b"},
+    {"ALIAS", "*a"},
+    {"EXCL", "!!str 5"},
+    {"DASH", "- a"},
+    {"COL", "a:b"},
+    {"TWO", "a: b\n---\nc: d"},
+    {"Q2", "'x'"},
+    {"WIDE", "[${WIDE},${WIDE}]"},
+    {"WIDEQ", "[\"${WIDEQ}\",\"${WIDEQ}\"]"},
+    {"GROW", "${GROW}${GROW}x"},
 };
 
 static void set_environment(void)
@@ -126,8 +159,9 @@ START_TEST(test_string)
 {
     struct loaded l = load_value("text", strings[_i][0]);
     ck_assert_msg(l.plan != NULL, "%s: %s", strings[_i][0], l.text);
-    ck_assert_msg(strcmp(probe_of(&l)->text, strings[_i][1]) == 0, "%s gave \"%s\", expected \"%s\"", strings[_i][0],
-                  probe_of(&l)->text, strings[_i][1]);
+    ck_assert_msg(strcmp(probe_of(&l)->text, strings[_i][1]) == 0,
+                  "%s gave \"%s\", expected \"%s\"", strings[_i][0], probe_of(&l)->text,
+                  strings[_i][1]);
     loaded_free(&l);
 }
 END_TEST
@@ -155,10 +189,21 @@ END_TEST
 static const struct {
     const char *value, *joined; /* NULL: refused */
 } lists[] = {
-    {"${LIST}", "a|b|"},     {"${NESTL}", "[aa| x]|"}, {"${NESTQ}", "aa|x|"},       {"${L2}", "a|b|"},
-    {"${MAP}", NULL},        {"${N}", NULL},           {"${UNSET}", ""},            {"${EMPTY}", ""},
-    {"${Q}", "\"0123\"|"},   {"${yaml:[1, 2]}", NULL}, {"${yaml:[\"1\", \"${N}\"]}", "1|123|"},
-    {"${yaml:[\"${LIST}\"]}", "[a,b]|"}, {"${DASH}", "a|"}, {"x${LIST}", "x[a|b]|"}, {"${yaml:[~]}", "|"},
+    {"${LIST}", "a|b|"},
+    {"${NESTL}", "[aa| x]|"},
+    {"${NESTQ}", "aa|x|"},
+    {"${L2}", "a|b|"},
+    {"${MAP}", NULL},
+    {"${N}", NULL},
+    {"${UNSET}", ""},
+    {"${EMPTY}", ""},
+    {"${Q}", "\"0123\"|"},
+    {"${yaml:[1, 2]}", NULL},
+    {"${yaml:[\"1\", \"${N}\"]}", "1|123|"},
+    {"${yaml:[\"${LIST}\"]}", "[a,b]|"},
+    {"${DASH}", "a|"},
+    {"x${LIST}", "x[a|b]|"},
+    {"${yaml:[~]}", "|"},
 };
 
 START_TEST(test_list)
@@ -184,10 +229,16 @@ static const struct {
     const char *value;
     double size;
 } sizes[] = {
-    {"${INT5}", 5},       {"${INT5}${INT5}", REFUSED}, {"${OCT}", 83},          {"${UNSET}", 0},      {"${EMPTY}", 0},
-    {"${Q}", REFUSED},    {"${A}", REFUSED},           {"${SP}", 5},            {"${CM}", 5},         {"${HEX}", 3735928559.0},
-    {"${FLT}", 1},        {"${UND}", 1000},            {"${TRUE}", REFUSED},    {"${NUL}", 0},        {"${LIST}", REFUSED},
-    {"${EXCL}", REFUSED}, {"${env:UNSET:-7}", 7},      {"${yaml:${N}}", 123},   {"}${INT5}", REFUSED}, {"${yaml: 5 }", 5},
+    {"${INT5}", 5},         {"${INT5}${INT5}", REFUSED},
+    {"${OCT}", 83},         {"${UNSET}", 0},
+    {"${EMPTY}", 0},        {"${Q}", REFUSED},
+    {"${A}", REFUSED},      {"${SP}", 5},
+    {"${CM}", 5},           {"${HEX}", 3735928559.0},
+    {"${FLT}", 1},          {"${UND}", 1000},
+    {"${TRUE}", REFUSED},   {"${NUL}", 0},
+    {"${LIST}", REFUSED},   {"${EXCL}", REFUSED},
+    {"${env:UNSET:-7}", 7}, {"${yaml:${N}}", 123},
+    {"}${INT5}", REFUSED},  {"${yaml: 5 }", 5},
 };
 
 START_TEST(test_size)
@@ -207,8 +258,9 @@ static const struct {
     const char *value;
     double ns;
 } durations[] = {
-    {"${INT5}", 5},   {"${INT5}s", 5e9}, {"${DUR}", 5e9}, {"${UNSET}", 0},      {"${EMPTY}", 0},    {"${Q}", REFUSED},
-    {"${FLT}s", 1.5e9}, {"${FLT}", 1},   {"${TRUE}", REFUSED}, {"${Q2}", REFUSED}, {"${env:UNSET:-7s}", 7e9},
+    {"${INT5}", 5},       {"${INT5}s", 5e9},  {"${DUR}", 5e9},           {"${UNSET}", 0},
+    {"${EMPTY}", 0},      {"${Q}", REFUSED},  {"${FLT}s", 1.5e9},        {"${FLT}", 1},
+    {"${TRUE}", REFUSED}, {"${Q2}", REFUSED}, {"${env:UNSET:-7s}", 7e9},
 };
 
 START_TEST(test_duration)
@@ -260,10 +312,12 @@ START_TEST(test_place_is_where_it_is_used)
 {
     struct loaded l = load_probe("    flag: true\n    count: ${env:A}\n    color: x${N}");
     ck_assert_ptr_null(l.plan);
-    ck_assert_ptr_nonnull(strstr(l.text, "yaml::5:12: processors.probe.count: expected an integer, \"aa\" is a string "
-                                         "(the value comes from ${env:A})\n"));
-    ck_assert_ptr_nonnull(strstr(l.text, "yaml::6:12: processors.probe.color: \"x123\" is not a choice "
-                                         "(the value comes from ${N})\n"));
+    ck_assert_ptr_nonnull(strstr(
+        l.text, "yaml::5:12: processors.probe.count: expected an integer, \"aa\" is a string "
+                "(the value comes from ${env:A})\n"));
+    ck_assert_ptr_nonnull(strstr(l.text,
+                                 "yaml::6:12: processors.probe.color: \"x123\" is not a choice "
+                                 "(the value comes from ${N})\n"));
     ck_assert_uint_eq(l.n_errors, 2);
     loaded_free(&l);
 }
@@ -273,8 +327,10 @@ START_TEST(test_unset_is_a_warning)
 {
     struct loaded l = load_probe("    text: ${UNSET}");
     ck_assert_ptr_nonnull(l.plan);
-    ck_assert_ptr_nonnull(strstr(l.text, "yaml::4:11: warning: the environment variable UNSET is not set: the value is empty\n"
-                                         "  ${env:NAME:-default} gives a default\n"));
+    ck_assert_ptr_nonnull(strstr(
+        l.text,
+        "yaml::4:11: warning: the environment variable UNSET is not set: the value is empty\n"
+        "  ${env:NAME:-default} gives a default\n"));
     loaded_free(&l);
     l = load_probe("    text: ${EMPTY}${env:UNSET:-}");
     ck_assert_str_eq(l.text, "");
@@ -311,9 +367,12 @@ START_TEST(test_file_keeps_its_own_lines)
     FILE *f = fdopen(fd, "w");
     fputs("# settings\nflag: true\ncount: many\ntext: ${A}\n", f);
     fclose(f);
-    char *yaml = mem_printf("receivers: {probe: }\nprocessors: {probe: '${file:%s}'}\nexporters: {sink: '${file:%s}'}\n", name, name);
+    char *yaml = mem_printf("receivers: {probe: }\nprocessors: {probe: '${file:%s}'}\nexporters: "
+                            "{sink: '${file:%s}'}\n",
+                            name, name);
     struct loaded l = load_text(yaml);
-    char *expected = mem_printf("%s:3:8: processors.probe.count: expected an integer, \"many\" is a string\n", name);
+    char *expected = mem_printf(
+        "%s:3:8: processors.probe.count: expected an integer, \"many\" is a string\n", name);
     ck_assert_msg(strstr(l.text, expected) != NULL, "%s", l.text);
     free(expected);
     free(yaml);

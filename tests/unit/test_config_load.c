@@ -6,8 +6,9 @@
 #include "tests/lib/test_config.h"
 
 #define TELEMETRY "  telemetry: {metrics: {level: none}}\n"
-#define ENDS "receivers: {probe: }\nexporters: {sink: }\n"
-#define PIPE "service:\n" TELEMETRY "  pipelines:\n    traces: {receivers: [probe], exporters: [sink]}\n"
+#define ENDS      "receivers: {probe: }\nexporters: {sink: }\n"
+#define PIPE                                                                                       \
+    "service:\n" TELEMETRY "  pipelines:\n    traces: {receivers: [probe], exporters: [sink]}\n"
 
 static void says(struct loaded *l, const char *text)
 {
@@ -18,16 +19,17 @@ static void says(struct loaded *l, const char *text)
 
 START_TEST(test_plan)
 {
-    struct loaded l = load_text("receivers: {probe: , ' probe / b ': {size: 5}}\n"
-                                "processors: {batch: , probe: }\n"
-                                "exporters: {sink: , probe_grpc/x/y: }\n"
-                                "connectors: {link: }\n"
-                                "extensions: {watch: }\n"
-                                "service:\n" TELEMETRY
-                                "  extensions: [watch]\n"
-                                "  pipelines:\n"
-                                "    traces: {receivers: [probe, probe/b], processors: [probe, batch], exporters: [link, sink]}\n"
-                                "    traces/two: {receivers: [link], exporters: [probe_grpc/x/y]}\n");
+    struct loaded l =
+        load_text("receivers: {probe: , ' probe / b ': {size: 5}}\n"
+                  "processors: {batch: , probe: }\n"
+                  "exporters: {sink: , probe_grpc/x/y: }\n"
+                  "connectors: {link: }\n"
+                  "extensions: {watch: }\n"
+                  "service:\n" TELEMETRY "  extensions: [watch]\n"
+                  "  pipelines:\n"
+                  "    traces: {receivers: [probe, probe/b], processors: [probe, batch], "
+                  "exporters: [link, sink]}\n"
+                  "    traces/two: {receivers: [link], exporters: [probe_grpc/x/y]}\n");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     ck_assert_str_eq(l.text, "");
     const struct plan *p = l.plan;
@@ -51,12 +53,15 @@ END_TEST
 
 START_TEST(test_old_type_name)
 {
-    struct loaded l = load_text("receivers: {probe: }\nexporters: {probe/eu: }\n"
-                                "service:\n" TELEMETRY "  pipelines:\n    traces: {receivers: [probe], exporters: [probe/eu]}\n");
+    struct loaded l =
+        load_text("receivers: {probe: }\nexporters: {probe/eu: }\n"
+                  "service:\n" TELEMETRY
+                  "  pipelines:\n    traces: {receivers: [probe], exporters: [probe/eu]}\n");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     ck_assert_str_eq(l.plan->pipelines[0].exporters[0]->id, "probe/eu");
     ck_assert_str_eq(l.plan->pipelines[0].exporters[0]->type->name, "probe_grpc");
-    says(&l, "yaml::2:13: warning: exporters.probe/eu: \"probe\" alias is deprecated; use \"probe_grpc\" instead\n");
+    says(&l, "yaml::2:13: warning: exporters.probe/eu: \"probe\" alias is deprecated; use "
+             "\"probe_grpc\" instead\n");
     loaded_free(&l);
 }
 END_TEST
@@ -66,7 +71,8 @@ END_TEST
 static const struct {
     const char *yaml, *said;
 } errors[] = {
-    {ENDS "processors: {/x: }\n" PIPE, "3:14: processors./x: \"/x\" is not an id: the part before the / must not be empty\n"},
+    {ENDS "processors: {/x: }\n" PIPE,
+     "3:14: processors./x: \"/x\" is not an id: the part before the / must not be empty\n"},
     {ENDS "processors: {probe/: }\n" PIPE, "the part after the / must not be empty\n"},
     {ENDS "processors: {'': }\n" PIPE, "an id must not be empty\n"},
     {ENDS "processors: {a-b: }\n" PIPE, "invalid character in the type"},
@@ -74,55 +80,82 @@ static const struct {
     {ENDS "processors: {probe/a b: }\n" PIPE, "invalid character in the name"},
     {ENDS "processors: {probe/a+b: }\n" PIPE, "invalid character in the name"},
     {ENDS "processors: {\"probe/\\u20ac\": }\n" PIPE, "invalid character in the name"},
-    {ENDS "processors: {probe/a: , 'probe / a': }\n" PIPE, "3:25: processors.probe / a: the id \"probe/a\" is given twice (spaces do not count)\n"},
-    {ENDS "processors: {probee: }\n" PIPE, "3:14: processors.probee: unknown type \"probee\", did you mean \"probe\"?\n"
-                                           "  processors here: probe, batch, tail_sampling, memory_limiter\n"},
-    {ENDS "processors: {sink: }\n" PIPE, "processors.sink: \"sink\" is not a processor but an exporter: it belongs under exporters\n"},
-    {"receivers: {probe: }\nexporters: {sink: , logging: }\n" PIPE, "2:21: exporters.logging: unknown type \"logging\": the logging exporter is gone "
-                                                                  "from the Collector too: use debug\n"},
-    {"receivers: {probe: }\nexporters: {sink: , zzzz: }\n" PIPE, "exporters.zzzz: unknown type \"zzzz\"\n  exporters here: probe_grpc, sink\n"},
-    {ENDS "processors: {probe: 5}\n" PIPE, "3:21: processors.probe: expected a map of settings, this is an integer\n"},
+    {ENDS "processors: {probe/a: , 'probe / a': }\n" PIPE,
+     "3:25: processors.probe / a: the id \"probe/a\" is given twice (spaces do not count)\n"},
+    {ENDS "processors: {probee: }\n" PIPE,
+     "3:14: processors.probee: unknown type \"probee\", did you mean \"probe\"?\n"
+     "  processors here: probe, batch, tail_sampling, memory_limiter\n"},
+    {ENDS "processors: {sink: }\n" PIPE,
+     "processors.sink: \"sink\" is not a processor but an exporter: it belongs under exporters\n"},
+    {"receivers: {probe: }\nexporters: {sink: , logging: }\n" PIPE,
+     "2:21: exporters.logging: unknown type \"logging\": the logging exporter is gone "
+     "from the Collector too: use debug\n"},
+    {"receivers: {probe: }\nexporters: {sink: , zzzz: }\n" PIPE,
+     "exporters.zzzz: unknown type \"zzzz\"\n  exporters here: probe_grpc, sink\n"},
+    {ENDS "processors: {probe: 5}\n" PIPE,
+     "3:21: processors.probe: expected a map of settings, this is an integer\n"},
     {ENDS "processors: []\n" PIPE, "3:13: processors: expected a map of ids, this is a list\n"},
     {ENDS "x-anchors: 5\n" PIPE, "3:1: x-anchors: unknown key\n  at the top stand receivers,"},
     {ENDS "procesors: {}\n" PIPE, "3:1: procesors: unknown key, did you mean \"processors\"?\n"},
     {ENDS "pipelines: {}\n" PIPE, "3:1: pipelines: unknown key here: it belongs under service\n"},
-    {"exporters: {sink: }\nservice:\n" TELEMETRY "  pipelines: {traces: {receivers: [], exporters: [sink]}}\n",
+    {"exporters: {sink: }\nservice:\n" TELEMETRY
+     "  pipelines: {traces: {receivers: [], exporters: [sink]}}\n",
      "4:15: service.pipelines.traces: the pipeline must have at least one receiver\n"},
-    {"receivers: {probe: }\nservice:\n" TELEMETRY "  pipelines: {traces: {receivers: [probe]}}\n", "exporters: there must be at least one exporter\n"},
+    {"receivers: {probe: }\nservice:\n" TELEMETRY "  pipelines: {traces: {receivers: [probe]}}\n",
+     "exporters: there must be at least one exporter\n"},
     {ENDS, "service.pipelines: there must be at least one pipeline\n"},
-    {ENDS "service: {pipelines: }\n", "3:11: service.pipelines: there must be at least one pipeline\n"},
-    {ENDS "service: {pipelines: 5}\n", "3:22: service.pipelines: expected a map of pipelines, this is an integer\n"},
+    {ENDS "service: {pipelines: }\n",
+     "3:11: service.pipelines: there must be at least one pipeline\n"},
+    {ENDS "service: {pipelines: 5}\n",
+     "3:22: service.pipelines: expected a map of pipelines, this is an integer\n"},
     {ENDS "service: 5\n", "3:10: service: expected a map, this is an integer\n"},
-    {ENDS PIPE "  telemtry: {}\n", "7:3: service.telemtry: unknown key, did you mean \"telemetry\"?\n"},
-    {ENDS PIPE "    traces/b: \n", "7:5: service.pipelines.traces/b: the pipeline must have at least one receiver\n"},
-    {ENDS PIPE "    traces/b: 5\n", "7:15: service.pipelines.traces/b: expected a map of receivers, processors and exporters, this is an integer\n"},
+    {ENDS PIPE "  telemtry: {}\n",
+     "7:3: service.telemtry: unknown key, did you mean \"telemetry\"?\n"},
+    {ENDS PIPE "    traces/b: \n",
+     "7:5: service.pipelines.traces/b: the pipeline must have at least one receiver\n"},
+    {ENDS PIPE "    traces/b: 5\n", "7:15: service.pipelines.traces/b: expected a map of "
+                                    "receivers, processors and exporters, this is an integer\n"},
     {ENDS PIPE "    traces/b: {receiver: [probe], receivers: [probe], exporters: [sink]}\n",
      "7:16: service.pipelines.traces/b.receiver: unknown key, did you mean \"receivers\"?\n"},
     {ENDS PIPE "    traces/b: {receivers: probe, exporters: [sink]}\n",
-     "7:27: service.pipelines.traces/b.receivers: expected a list of ids, this is a string\n  write [a, b], or one \"- a\" a line\n"},
-    {ENDS PIPE "    traces/b: {receivers: [5], exporters: [sink]}\n", "7:28: service.pipelines.traces/b.receivers: expected an id, this is an integer\n"},
+     "7:27: service.pipelines.traces/b.receivers: expected a list of ids, this is a string\n  "
+     "write [a, b], or one \"- a\" a line\n"},
+    {ENDS PIPE "    traces/b: {receivers: [5], exporters: [sink]}\n",
+     "7:28: service.pipelines.traces/b.receivers: expected an id, this is an integer\n"},
     {ENDS PIPE "    traces/b: {receivers: [prob], exporters: [sink]}\n",
-     "7:28: service.pipelines.traces/b.receivers: receiver \"prob\" is not configured, did you mean \"probe\"?\n"},
+     "7:28: service.pipelines.traces/b.receivers: receiver \"prob\" is not configured, did you "
+     "mean \"probe\"?\n"},
     {ENDS PIPE "    traces/b: {receivers: [probe], exporters: [sink], processors: [nothing]}\n",
      "processor \"nothing\" is not configured\n  it would be an entry of processors:\n"},
-    {ENDS PIPE "    traces/b: {receivers: [sink], exporters: [sink]}\n", "\"sink\" is not a receiver but an exporter\n"},
-    {ENDS PIPE "    ' traces ': {receivers: [probe], exporters: [sink]}\n", "7:5: service.pipelines. traces : the id \"traces\" is given twice"},
-    {ENDS "processors: {probe: }\n" PIPE "    traces/b: {receivers: [probe], processors: [probe, probe], exporters: [sink]}\n",
+    {ENDS PIPE "    traces/b: {receivers: [sink], exporters: [sink]}\n",
+     "\"sink\" is not a receiver but an exporter\n"},
+    {ENDS PIPE "    ' traces ': {receivers: [probe], exporters: [sink]}\n",
+     "7:5: service.pipelines. traces : the id \"traces\" is given twice"},
+    {ENDS "processors: {probe: }\n" PIPE
+          "    traces/b: {receivers: [probe], processors: [probe, probe], exporters: [sink]}\n",
      "8:56: service.pipelines.traces/b.processors: \"probe\" stands here twice\n"},
     {ENDS PIPE "    metrics: {receivers: [probe], exporters: [sink]}\n",
-     "7:5: service.pipelines.metrics: tailrace handles traces only, not metrics\n  remove this pipeline and what only it uses, and keep a Collector for it\n"},
-    {ENDS PIPE "    logs/a: {receivers: [probe], exporters: [sink]}\n", "tailrace handles traces only, not logs\n"},
-    {ENDS PIPE "    profiles: {receivers: [probe], exporters: [sink]}\n", "tailrace handles traces only, not profiles\n"},
-    {ENDS PIPE "    spans: {receivers: [probe], exporters: [sink]}\n", "\"spans\" is not a signal\n"},
-    {ENDS PIPE "    traces/: {receivers: [probe], exporters: [sink]}\n", "\"traces/\" is not an id"},
-    {ENDS PIPE "  extensions: [watch]\n", "7:16: service.extensions: extension \"watch\" is not configured\n"},
+     "7:5: service.pipelines.metrics: tailrace handles traces only, not metrics\n  remove this "
+     "pipeline and what only it uses, and keep a Collector for it\n"},
+    {ENDS PIPE "    logs/a: {receivers: [probe], exporters: [sink]}\n",
+     "tailrace handles traces only, not logs\n"},
+    {ENDS PIPE "    profiles: {receivers: [probe], exporters: [sink]}\n",
+     "tailrace handles traces only, not profiles\n"},
+    {ENDS PIPE "    spans: {receivers: [probe], exporters: [sink]}\n",
+     "\"spans\" is not a signal\n"},
+    {ENDS PIPE "    traces/: {receivers: [probe], exporters: [sink]}\n",
+     "\"traces/\" is not an id"},
+    {ENDS PIPE "  extensions: [watch]\n",
+     "7:16: service.extensions: extension \"watch\" is not configured\n"},
     {ENDS "connectors: {link: }\n" PIPE "    traces/b: {receivers: [probe], exporters: [link]}\n",
      "8:48: connectors.link: used as an exporter, but no pipeline has it as a receiver\n"},
     {ENDS "connectors: {link: }\n" PIPE "    traces/b: {receivers: [link], exporters: [sink]}\n",
      "8:28: connectors.link: used as a receiver, but no pipeline has it as an exporter\n"},
     {ENDS "connectors: {link: }\n" PIPE "    traces/b: {receivers: [link], exporters: [link]}\n",
      "8:5: service.pipelines.traces/b: the pipelines form a circle: traces/b -> traces/b\n"},
-    {ENDS "connectors: {link/1: , link/2: }\n" PIPE "    traces/b: {receivers: [link/1], exporters: [link/2]}\n    traces/c: {receivers: [link/2], exporters: [link/1]}\n",
+    {ENDS "connectors: {link/1: , link/2: }\n" PIPE
+          "    traces/b: {receivers: [link/1], exporters: [link/2]}\n    traces/c: {receivers: "
+          "[link/2], exporters: [link/1]}\n",
      "the pipelines form a circle: traces/b -> traces/c -> traces/b\n"},
     {ENDS PIPE "  telemetry/x: 5\n", "unknown key"},
 };
@@ -138,8 +171,10 @@ END_TEST
 
 START_TEST(test_a_wrong_component_is_told_once)
 {
-    struct loaded l = load_text("receivers: {prob: }\nexporters: {sink: }\n"
-                                "service:\n" TELEMETRY "  pipelines:\n    traces: {receivers: [prob], exporters: [sink]}\n");
+    struct loaded l =
+        load_text("receivers: {prob: }\nexporters: {sink: }\n"
+                  "service:\n" TELEMETRY
+                  "  pipelines:\n    traces: {receivers: [prob], exporters: [sink]}\n");
     ck_assert_uint_eq(l.n_errors, 1);
     says(&l, "unknown type \"prob\", did you mean \"probe\"?");
     loaded_free(&l);
@@ -148,9 +183,11 @@ END_TEST
 
 START_TEST(test_connector_with_the_id_of_a_receiver)
 {
-    struct loaded l = load_text("receivers: {probe: }\nexporters: {sink/a: }\nconnectors: {link: }\nextensions: \n"
-                                "service:\n" TELEMETRY "  pipelines:\n    traces: {receivers: [probe], exporters: [sink/a, link]}\n"
-                                "    traces/b: {receivers: [link], exporters: [sink/a]}\n");
+    struct loaded l = load_text(
+        "receivers: {probe: }\nexporters: {sink/a: }\nconnectors: {link: }\nextensions: \n"
+        "service:\n" TELEMETRY
+        "  pipelines:\n    traces: {receivers: [probe], exporters: [sink/a, link]}\n"
+        "    traces/b: {receivers: [link], exporters: [sink/a]}\n");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     loaded_free(&l);
 }
@@ -161,19 +198,28 @@ END_TEST
 static const struct {
     const char *yaml, *said;
 } warnings[] = {
-    {ENDS "processors: {probe: }\n" PIPE, "3:14: warning: processors.probe: no pipeline uses this processor\n"},
-    {ENDS "extensions: {watch: }\n" PIPE, "3:14: warning: extensions.watch: no entry of service.extensions uses this extension\n"},
-    {ENDS PIPE "    traces/b: {receivers: [probe, probe], exporters: [sink]}\n", "warning: service.pipelines.traces/b.receivers: \"probe\" stands here twice\n"},
-    {ENDS "processors: {probe: , memory_limiter: }\n" PIPE
-          "    traces/b: {receivers: [probe], processors: [probe, memory_limiter], exporters: [sink]}\n",
-     "8:56: warning: service.pipelines.traces/b.processors: memory_limiter should be the first processor"},
-    {ENDS "processors: {batch: , tail_sampling: }\n" PIPE
-          "    traces/b: {receivers: [probe], processors: [batch, tail_sampling], exporters: [sink]}\n",
+    {ENDS "processors: {probe: }\n" PIPE,
+     "3:14: warning: processors.probe: no pipeline uses this processor\n"},
+    {ENDS "extensions: {watch: }\n" PIPE,
+     "3:14: warning: extensions.watch: no entry of service.extensions uses this extension\n"},
+    {ENDS PIPE "    traces/b: {receivers: [probe, probe], exporters: [sink]}\n",
+     "warning: service.pipelines.traces/b.receivers: \"probe\" stands here twice\n"},
+    {ENDS
+     "processors: {probe: , memory_limiter: }\n" PIPE
+     "    traces/b: {receivers: [probe], processors: [probe, memory_limiter], exporters: [sink]}\n",
+     "8:56: warning: service.pipelines.traces/b.processors: memory_limiter should be the first "
+     "processor"},
+    {ENDS
+     "processors: {batch: , tail_sampling: }\n" PIPE
+     "    traces/b: {receivers: [probe], processors: [batch, tail_sampling], exporters: [sink]}\n",
      "8:49: warning: service.pipelines.traces/b.processors: batch stands before tail_sampling"},
     {"receivers: {probe: {plain: {endpoint: '0.0.0.0:4317'}}}\nexporters: {sink: }\n" PIPE,
-     "1:39: warning: receivers.probe.plain.endpoint: 0.0.0.0:4317 listens on every interface of the machine"},
-    {"receivers: {probe: {lazy: {endpoint: '[::]:4317'}}}\nexporters: {sink: }\n" PIPE, "warning: receivers.probe.lazy.endpoint: [::]:4317 listens"},
-    {"receivers: {probe: {on: {endpoint: ':4317'}}}\nexporters: {sink: }\n" PIPE, "warning: receivers.probe.on.endpoint: :4317 listens"},
+     "1:39: warning: receivers.probe.plain.endpoint: 0.0.0.0:4317 listens on every interface of "
+     "the machine"},
+    {"receivers: {probe: {lazy: {endpoint: '[::]:4317'}}}\nexporters: {sink: }\n" PIPE,
+     "warning: receivers.probe.lazy.endpoint: [::]:4317 listens"},
+    {"receivers: {probe: {on: {endpoint: ':4317'}}}\nexporters: {sink: }\n" PIPE,
+     "warning: receivers.probe.on.endpoint: :4317 listens"},
 };
 
 START_TEST(test_warning)
@@ -189,8 +235,10 @@ END_TEST
 static const char *const silent[] = {
     ENDS PIPE,
     ENDS "processors: {memory_limiter: , tail_sampling: , batch: }\n"
-         "service:\n" TELEMETRY "  pipelines:\n    traces: {receivers: [probe], processors: [memory_limiter, tail_sampling, batch], exporters: [sink]}\n",
-    "receivers: {probe: {lazy: {enabled: false, endpoint: '0.0.0.0:1'}}}\nexporters: {sink: {plain: {endpoint: '0.0.0.0:1'}}}\n" PIPE,
+         "service:\n" TELEMETRY "  pipelines:\n    traces: {receivers: [probe], processors: "
+                                "[memory_limiter, tail_sampling, batch], exporters: [sink]}\n",
+    "receivers: {probe: {lazy: {enabled: false, endpoint: '0.0.0.0:1'}}}\nexporters: {sink: "
+    "{plain: {endpoint: '0.0.0.0:1'}}}\n" PIPE,
     ENDS "connectors:\nextensions: {}\nprocessors: ~\n" PIPE,
 };
 
@@ -217,10 +265,13 @@ END_TEST
 
 START_TEST(test_memory_from_the_tightest_used_limiter)
 {
-    struct loaded l = load_text(ENDS "processors: {memory_limiter: {size: 64}, memory_limiter/b: {size: 32}, memory_limiter/c: {size: 8}}\n"
-                                     "service:\n" TELEMETRY "  pipelines:\n"
-                                     "    traces: {receivers: [probe], processors: [memory_limiter], exporters: [sink]}\n"
-                                     "    traces/b: {receivers: [probe], processors: [memory_limiter/b], exporters: [sink]}\n");
+    struct loaded l = load_text(
+        ENDS
+        "processors: {memory_limiter: {size: 64}, memory_limiter/b: {size: 32}, memory_limiter/c: "
+        "{size: 8}}\n"
+        "service:\n" TELEMETRY "  pipelines:\n"
+        "    traces: {receivers: [probe], processors: [memory_limiter], exporters: [sink]}\n"
+        "    traces/b: {receivers: [probe], processors: [memory_limiter/b], exporters: [sink]}\n");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     ck_assert(l.plan->memory_from_limiter);
     ck_assert_uint_eq(l.plan->memory_soft_bytes, 16 << 20);
@@ -233,8 +284,10 @@ END_TEST
 
 static struct loaded load_telemetry_text(const char *telemetry)
 {
-    char *yaml = mem_printf("receivers: {probe: }\nexporters: {sink: }\nservice:\n  pipelines: {traces: {receivers: [probe], exporters: [sink]}}\n"
-                            "  telemetry:\n%s\n", telemetry);
+    char *yaml = mem_printf("receivers: {probe: }\nexporters: {sink: }\nservice:\n  pipelines: "
+                            "{traces: {receivers: [probe], exporters: [sink]}}\n"
+                            "  telemetry:\n%s\n",
+                            telemetry);
     struct loaded l = load_text(yaml);
     free(yaml);
     return l;
@@ -267,7 +320,8 @@ START_TEST(test_telemetry_defaults)
     ck_assert_uint_eq(p->n_readers, 1);
     ck_assert_str_eq(p->readers[0].host, "localhost");
     ck_assert_uint_eq(p->readers[0].port, 8888);
-    ck_assert(p->readers[0].style.without_units && p->readers[0].style.without_type_suffix && p->readers[0].style.without_scope_info);
+    ck_assert(p->readers[0].style.without_units && p->readers[0].style.without_type_suffix &&
+              p->readers[0].style.without_scope_info);
     ck_assert(!p->resource_labels);
     loaded_free(&l);
 }
@@ -275,9 +329,12 @@ END_TEST
 
 START_TEST(test_telemetry_logs)
 {
-    struct loaded l = load_telemetry_text("    logs: {level: WARN, encoding: json, disable_caller: true, disable_stacktrace: true, development: true,\n"
-                                          "      sampling: {enabled: false}, output_paths: [stdout, /x], error_output_paths: [stderr],\n"
-                                          "      initial_fields: {a: b, n: 5}, disable_zap_resource: true}");
+    struct loaded l =
+        load_telemetry_text("    logs: {level: WARN, encoding: json, disable_caller: true, "
+                            "disable_stacktrace: true, development: true,\n"
+                            "      sampling: {enabled: false}, output_paths: [stdout, /x], "
+                            "error_output_paths: [stderr],\n"
+                            "      initial_fields: {a: b, n: 5}, disable_zap_resource: true}");
     const struct plan *p = l.plan;
     ck_assert_msg(p != NULL, "%s", l.text);
     ck_assert_str_eq(l.text, "");
@@ -296,11 +353,12 @@ END_TEST
 
 START_TEST(test_telemetry_readers)
 {
-    struct loaded l = load_telemetry_text("    resource: {service.name: x, team: \"a\\\"b\"}\n"
-                                          "    metrics:\n      level: Detailed\n      readers:\n"
-                                          "      - pull: {exporter: {prometheus: {host: '[::1]', port: 9, without_units: false,\n"
-                                          "          with_resource_constant_labels: {included: [service.n*, team], excluded: []}}}}\n"
-                                          "      - pull: {exporter: {prometheus: {host: 127.0.0.1, port: 10}}}\n");
+    struct loaded l = load_telemetry_text(
+        "    resource: {service.name: x, team: \"a\\\"b\"}\n"
+        "    metrics:\n      level: Detailed\n      readers:\n"
+        "      - pull: {exporter: {prometheus: {host: '[::1]', port: 9, without_units: false,\n"
+        "          with_resource_constant_labels: {included: [service.n*, team], excluded: []}}}}\n"
+        "      - pull: {exporter: {prometheus: {host: 127.0.0.1, port: 10}}}\n");
     const struct plan *p = l.plan;
     ck_assert_msg(p != NULL, "%s", l.text);
     ck_assert_int_eq(p->metrics_level, METRIC_DETAILED);
@@ -318,14 +376,16 @@ END_TEST
 
 START_TEST(test_telemetry_resource)
 {
-    struct loaded l = load_telemetry_text("    resource: {service.name: y, service.version: ~, extra: z}");
+    struct loaded l =
+        load_telemetry_text("    resource: {service.name: y, service.version: ~, extra: z}");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     ck_assert_str_eq(resource(l.plan, "service.name"), "y");
     ck_assert_ptr_null(resource(l.plan, "service.version"));
     ck_assert_str_eq(resource(l.plan, "extra"), "z");
     ck_assert_ptr_nonnull(resource(l.plan, "service.instance.id"));
     loaded_free(&l);
-    l = load_telemetry_text("    resource: {schema_url: x, attributes: [{name: service.name, value: q}]}");
+    l = load_telemetry_text(
+        "    resource: {schema_url: x, attributes: [{name: service.name, value: q}]}");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     ck_assert_str_eq(resource(l.plan, "service.name"), "q");
     loaded_free(&l);
@@ -336,8 +396,10 @@ START_TEST(test_telemetry_old_address)
 {
     struct loaded l = load_telemetry_text("    metrics: {address: '0.0.0.0:8889'}");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
-    says(&l, "6:24: warning: service.telemetry.metrics.address: this key is gone from the Collector");
-    says(&l, "6:24: warning: service.telemetry.metrics.address: the metrics page is open on every interface");
+    says(&l,
+         "6:24: warning: service.telemetry.metrics.address: this key is gone from the Collector");
+    says(&l, "6:24: warning: service.telemetry.metrics.address: the metrics page is open on every "
+             "interface");
     ck_assert_uint_eq(l.plan->n_readers, 1);
     ck_assert_str_eq(l.plan->readers[0].host, "0.0.0.0");
     ck_assert_uint_eq(l.plan->readers[0].port, 8889);
@@ -351,14 +413,17 @@ END_TEST
 
 START_TEST(test_telemetry_without_effect)
 {
-    struct loaded l = load_telemetry_text("    traces: {processors: [{batch: {}}]}\n"
-                                          "    logs: {processors: [{batch: {}}]}\n"
-                                          "    metrics: {level: detailed, views: [], readers: [{periodic: {exporter: {otlp: {}}}}]}");
+    struct loaded l = load_telemetry_text(
+        "    traces: {processors: [{batch: {}}]}\n"
+        "    logs: {processors: [{batch: {}}]}\n"
+        "    metrics: {level: detailed, views: [], readers: [{periodic: {exporter: {otlp: {}}}}]}");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
-    says(&l, "6:26: warning: service.telemetry.traces.processors: accepted, but it has no effect here\n");
+    says(&l, "6:26: warning: service.telemetry.traces.processors: accepted, but it has no effect "
+             "here\n");
     says(&l, "warning: service.telemetry.logs.processors: accepted, but it has no effect here\n");
     says(&l, "warning: service.telemetry.metrics.views: accepted, but it has no effect here\n");
-    says(&l, "warning: service.telemetry.metrics.readers[0].periodic: accepted, but it has no effect here\n");
+    says(&l, "warning: service.telemetry.metrics.readers[0].periodic: accepted, but it has no "
+             "effect here\n");
     ck_assert_uint_eq(l.plan->n_readers, 0);
     loaded_free(&l);
     l = load_telemetry_text("    traces: {level: none}\n    metrics: {level: none, readers: []}");
@@ -372,20 +437,34 @@ static const struct {
     const char *telemetry, *said;
 } telemetry_errors[] = {
     {"    logs: {level: loud}", "6:19: service.telemetry.logs.level: \"loud\" is not a choice\n"},
-    {"    logs: {encoding: xml}", "6:22: service.telemetry.logs.encoding: \"xml\" is not a choice\n"},
-    {"    logs: {levle: x}", "6:12: service.telemetry.logs.levle: unknown key, did you mean \"level\"?\n"},
-    {"    metrics: {level: high}", "6:22: service.telemetry.metrics.level: \"high\" is not a choice\n"},
-    {"    metrics: {readers: []}", "6:15: service.telemetry.metrics.readers: there is no reader: say level: none when no metrics are wanted\n"},
-    {"    metrics: {readers: [{}]}", "6:25: service.telemetry.metrics.readers[0]: a reader has pull.exporter.prometheus"},
-    {"    metrics: {readers: [{pull: {exporter: {prometheus: {port: 5}}}}]}", "prometheus.host: this key is required\n"},
-    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a}}}}]}", "prometheus.port: this key is required\n"},
-    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a, port: '5'}}}}]}", "prometheus.port: expected an integer, \"5\" is a string\n"},
-    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a, port: 65536}}}}]}", "prometheus.port: 65536 is out of range: 0 to 65535\n"},
-    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: '', port: 5}}}}]}", "6:63: service.telemetry.metrics.readers[0].pull.exporter.prometheus.host: the host must not be empty\n"},
-    {"    resource: {a: 5}", "6:19: service.telemetry.resource.a: a resource attribute is a string or null\n"},
+    {"    logs: {encoding: xml}",
+     "6:22: service.telemetry.logs.encoding: \"xml\" is not a choice\n"},
+    {"    logs: {levle: x}",
+     "6:12: service.telemetry.logs.levle: unknown key, did you mean \"level\"?\n"},
+    {"    metrics: {level: high}",
+     "6:22: service.telemetry.metrics.level: \"high\" is not a choice\n"},
+    {"    metrics: {readers: []}", "6:15: service.telemetry.metrics.readers: there is no reader: "
+                                   "say level: none when no metrics are wanted\n"},
+    {"    metrics: {readers: [{}]}",
+     "6:25: service.telemetry.metrics.readers[0]: a reader has pull.exporter.prometheus"},
+    {"    metrics: {readers: [{pull: {exporter: {prometheus: {port: 5}}}}]}",
+     "prometheus.host: this key is required\n"},
+    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a}}}}]}",
+     "prometheus.port: this key is required\n"},
+    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a, port: '5'}}}}]}",
+     "prometheus.port: expected an integer, \"5\" is a string\n"},
+    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: a, port: 65536}}}}]}",
+     "prometheus.port: 65536 is out of range: 0 to 65535\n"},
+    {"    metrics: {readers: [{pull: {exporter: {prometheus: {host: '', port: 5}}}}]}",
+     "6:63: service.telemetry.metrics.readers[0].pull.exporter.prometheus.host: the host must not "
+     "be empty\n"},
+    {"    resource: {a: 5}",
+     "6:19: service.telemetry.resource.a: a resource attribute is a string or null\n"},
     {"    resource: [a]", "6:5: service.telemetry.resource: expected a map of attributes\n"},
-    {"    resource: {a: b, attributes: [{name: c, value: d}]}", "6:22: service.telemetry.resource.attributes: attributes cannot be used together"},
-    {"    metrics: {views: []}", "6:15: service.telemetry.metrics.views: views can only be set when level is detailed\n"},
+    {"    resource: {a: b, attributes: [{name: c, value: d}]}",
+     "6:22: service.telemetry.resource.attributes: attributes cannot be used together"},
+    {"    metrics: {views: []}",
+     "6:15: service.telemetry.metrics.views: views can only be set when level is detailed\n"},
     {"    traces: {foo: 5}", "6:14: service.telemetry.traces.foo: unknown key\n"},
     {"    unknown: 5", "6:5: service.telemetry.unknown: unknown key\n"},
 };
@@ -402,7 +481,10 @@ END_TEST
 START_TEST(test_faulty_plan_on_request)
 {
     const char *uri = "yaml:" ENDS "processors: {probe: {zz: 5}}\n" PIPE;
-    struct load_options o = {.args = {&uri, 1, NULL, 0}, .types = probe_types, .n_types = n_probe_types, .keep_faulty = true};
+    struct load_options o = {.args = {&uri, 1, NULL, 0},
+                             .types = probe_types,
+                             .n_types = n_probe_types,
+                             .keep_faulty = true};
     struct diags *d = diags_new();
     struct plan *p = config_load(&o, d);
     ck_assert_ptr_nonnull(p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every table of every component: rows that a reader can use, defaults that decode and lie in their own range. */
+/* Every table of every component: rows that a reader can use, defaults that decode and lie in their
+ * own range. */
 #include <check.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -17,17 +18,23 @@ static void check_text(const struct key *k)
 {
     size_t n = k->doc ? strlen(k->doc) : 0;
     ck_assert_msg(n > 3, "%s.%s has no sentence", where, k->name);
-    ck_assert_msg(k->doc[n - 1] == '.', "%s.%s: the sentence does not end: %s", where, k->name, k->doc);
+    ck_assert_msg(k->doc[n - 1] == '.', "%s.%s: the sentence does not end: %s", where, k->name,
+                  k->doc);
     ck_assert_msg(!strchr(k->doc, '\n'), "%s.%s: the sentence has lines", where, k->name);
 }
 
 static void check_shape(const struct key *k)
 {
-    ck_assert_msg((k->type == KEY_T_ENUM) == (k->choices != NULL), "%s.%s: choices", where, k->name);
-    ck_assert_msg((k->type == KEY_T_SECTION || k->type == KEY_T_LIST) == (k->sub != NULL), "%s.%s: sub-table", where, k->name);
-    ck_assert_msg(k->type != KEY_T_LIST || k->sub_size > 0, "%s.%s: size of an element", where, k->name);
-    ck_assert_msg(!k->required || !k->dflt || !k->dflt[0], "%s.%s: required, with a default", where, k->name);
-    ck_assert_msg(!strstr(k->name, "::") && k->name[0], "%s.%s: a name that cannot be written", where, k->name);
+    ck_assert_msg((k->type == KEY_T_ENUM) == (k->choices != NULL), "%s.%s: choices", where,
+                  k->name);
+    ck_assert_msg((k->type == KEY_T_SECTION || k->type == KEY_T_LIST) == (k->sub != NULL),
+                  "%s.%s: sub-table", where, k->name);
+    ck_assert_msg(k->type != KEY_T_LIST || k->sub_size > 0, "%s.%s: size of an element", where,
+                  k->name);
+    ck_assert_msg(!k->required || !k->dflt || !k->dflt[0], "%s.%s: required, with a default", where,
+                  k->name);
+    ck_assert_msg(!strstr(k->name, "::") && k->name[0], "%s.%s: a name that cannot be written",
+                  where, k->name);
 }
 
 static void check_names(const struct key *keys)
@@ -61,13 +68,16 @@ static void check_defaults(const struct decoder *d, const struct key *keys)
         struct pos at = {"table", 1, 1, NULL};
         struct node *string = node_new(d->arena, NODE_STR, at);
         void *to = arena_alloc(d->arena, 65536);
-        bool text = (k->type == KEY_T_STR || k->type == KEY_T_ENUM || k->type == KEY_T_SECRET) && k->dflt[0] != '"';
+        bool text = (k->type == KEY_T_STR || k->type == KEY_T_ENUM || k->type == KEY_T_SECRET) &&
+                    k->dflt[0] != '"';
         string->text = k->dflt;
-        const struct node *n = text ? string : yaml_parse(d->arena, &at, true, slice_str(k->dflt), NULL);
+        const struct node *n =
+            text ? string : yaml_parse(d->arena, &at, true, slice_str(k->dflt), NULL);
         ck_assert_msg(n != NULL, "%s.%s: its default is not YAML: %s", where, k->name, k->dflt);
         struct entry e = {k->name, at, n};
         decode_struct(d, NULL, at, alone, node_map(d->arena, at, &e, 1), to);
-        ck_assert_msg(d->diags->n == 0, "%s.%s: its default: %s", where, k->name, d->diags->v[0].text);
+        ck_assert_msg(d->diags->n == 0, "%s.%s: its default: %s", where, k->name,
+                      d->diags->v[0].text);
     }
 }
 
@@ -80,7 +90,8 @@ static void check_keys(const char *name, const struct key *keys, size_t size)
     void *settings = arena_alloc(d.arena, size + 1);
     decode_struct(&d, NULL, (struct pos){0}, keys, NULL, settings);
     for (size_t i = 0; i < d.diags->n; i++)
-        ck_assert_msg(strstr(d.diags->v[i].text, "required") != NULL, "%s: defaults: %s: %s", name, d.diags->v[i].path, d.diags->v[i].text);
+        ck_assert_msg(strstr(d.diags->v[i].text, "required") != NULL, "%s: defaults: %s: %s", name,
+                      d.diags->v[i].path, d.diags->v[i].text);
     /* and they can be printed again */
     ck_assert_int_eq(settings_value(d.arena, keys, settings, true).type, VALUE_MAP);
     diags_free(&d.diags);
@@ -93,10 +104,13 @@ START_TEST(test_component)
     static const struct key none[] = {KEY_END};
     ck_assert_ptr_nonnull(t->name);
     ck_assert_msg(t->summary && t->summary[strlen(t->summary) - 1] == '.', "%s: summary", t->name);
-    ck_assert_msg(t->stability && islower((unsigned char)t->stability[0]), "%s: stability", t->name);
+    ck_assert_msg(t->stability && islower((unsigned char)t->stability[0]), "%s: stability",
+                  t->name);
     check_keys(t->name, t->keys ? t->keys : none, t->settings_size);
     for (size_t i = 0; i < registry_len; i++)
-        ck_assert_msg(registry[i] == t || registry[i]->kind != t->kind || strcmp(registry[i]->name, t->name) != 0, "%s is there twice", t->name);
+        ck_assert_msg(registry[i] == t || registry[i]->kind != t->kind ||
+                          strcmp(registry[i]->name, t->name) != 0,
+                      "%s is there twice", t->name);
 }
 END_TEST
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* YAML text to nodes: types of scalars, anchors and merges, and a clear line for each way to get it wrong. */
+/* YAML text to nodes: types of scalars, anchors and merges, and a clear line for each way to get it
+ * wrong. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -51,26 +52,76 @@ static const struct {
     enum node_type type;
     double value;
 } scalars[] = {
-    {"true", NODE_BOOL, 1},       {"True", NODE_BOOL, 1},      {"TRUE", NODE_BOOL, 1},     {"false", NODE_BOOL, 0},
-    {"FALSE", NODE_BOOL, 0},      {"tRue", NODE_STR, 0},       {"yes", NODE_STR, 0},       {"on", NODE_STR, 0},
-    {"y", NODE_STR, 0},           {"null", NODE_NULL, 0},      {"Null", NODE_NULL, 0},     {"NULL", NODE_NULL, 0},
-    {"~", NODE_NULL, 0},          {"nULL", NODE_STR, 0},       {"0", NODE_INT, 0},         {"12", NODE_INT, 12},
-    {"+12", NODE_INT, 12},        {"-12", NODE_INT, -12},      {"1_000", NODE_INT, 1000},  {"_1", NODE_STR, 0},
-    {"010", NODE_INT, 8},         {"0o10", NODE_INT, 8},       {"0x1F", NODE_INT, 31},     {"0X1f", NODE_INT, 31},
-    {"-0x10", NODE_INT, -16},     {"0b11", NODE_INT, 3},       {"08", NODE_FLOAT, 8},      {"09.5", NODE_FLOAT, 9.5},
-    {"0o9", NODE_STR, 0},         {"0x", NODE_STR, 0},         {"0xg", NODE_STR, 0},       {"1.5", NODE_FLOAT, 1.5},
-    {".5", NODE_FLOAT, .5},       {"5.", NODE_FLOAT, 5},       {"1e3", NODE_FLOAT, 1000},  {"1E-3", NODE_FLOAT, .001},
-    {"-.5e1", NODE_FLOAT, -5},    {"1e", NODE_STR, 0},         {".", NODE_STR, 0},         {"+", NODE_STR, 0},
-    {"1.2.3", NODE_STR, 0},       {"1 2", NODE_STR, 0},        {"5s", NODE_STR, 0},        {".inf", NODE_FLOAT, INFINITY},
-    {"-.Inf", NODE_FLOAT, -INFINITY}, {"+.INF", NODE_FLOAT, INFINITY}, {"inf", NODE_STR, 0},
-    {"9223372036854775807", NODE_INT, 9223372036854775807.0},  {"-9223372036854775808", NODE_INT, -9223372036854775808.0},
-    {"18446744073709551615", NODE_INT, 18446744073709551615.0}, {"18446744073709551616", NODE_FLOAT, 18446744073709551616.0},
-    {"2020-01-01", NODE_TIME, 0}, {"2020-1-1", NODE_TIME, 0},  {"2020-13-01", NODE_STR, 0}, {"2020-02-30", NODE_STR, 0},
-    {"2024-02-29", NODE_TIME, 0}, {"2020-01-01T10:00:00Z", NODE_TIME, 0}, {"2020-01-01 10:00:00.5", NODE_TIME, 0},
-    {"2020-01-01t1:2:3+02:00", NODE_TIME, 0}, {"2020-01-01T25:00:00Z", NODE_STR, 0}, {"2020-01", NODE_STR, 0},
-    {"localhost:4317", NODE_STR, 0}, {"192.168.0.1", NODE_STR, 0}, {"0.0.0.0:4317", NODE_STR, 0},
-    {"!!str 5", NODE_STR, 0},     {"!!int '5'", NODE_INT, 5},  {"!!float 5", NODE_FLOAT, 5}, {"'5'", NODE_STR, 0},
-    {"\"true\"", NODE_STR, 0},    {"!custom 5", NODE_STR, 0},
+    {"true", NODE_BOOL, 1},
+    {"True", NODE_BOOL, 1},
+    {"TRUE", NODE_BOOL, 1},
+    {"false", NODE_BOOL, 0},
+    {"FALSE", NODE_BOOL, 0},
+    {"tRue", NODE_STR, 0},
+    {"yes", NODE_STR, 0},
+    {"on", NODE_STR, 0},
+    {"y", NODE_STR, 0},
+    {"null", NODE_NULL, 0},
+    {"Null", NODE_NULL, 0},
+    {"NULL", NODE_NULL, 0},
+    {"~", NODE_NULL, 0},
+    {"nULL", NODE_STR, 0},
+    {"0", NODE_INT, 0},
+    {"12", NODE_INT, 12},
+    {"+12", NODE_INT, 12},
+    {"-12", NODE_INT, -12},
+    {"1_000", NODE_INT, 1000},
+    {"_1", NODE_STR, 0},
+    {"010", NODE_INT, 8},
+    {"0o10", NODE_INT, 8},
+    {"0x1F", NODE_INT, 31},
+    {"0X1f", NODE_INT, 31},
+    {"-0x10", NODE_INT, -16},
+    {"0b11", NODE_INT, 3},
+    {"08", NODE_FLOAT, 8},
+    {"09.5", NODE_FLOAT, 9.5},
+    {"0o9", NODE_STR, 0},
+    {"0x", NODE_STR, 0},
+    {"0xg", NODE_STR, 0},
+    {"1.5", NODE_FLOAT, 1.5},
+    {".5", NODE_FLOAT, .5},
+    {"5.", NODE_FLOAT, 5},
+    {"1e3", NODE_FLOAT, 1000},
+    {"1E-3", NODE_FLOAT, .001},
+    {"-.5e1", NODE_FLOAT, -5},
+    {"1e", NODE_STR, 0},
+    {".", NODE_STR, 0},
+    {"+", NODE_STR, 0},
+    {"1.2.3", NODE_STR, 0},
+    {"1 2", NODE_STR, 0},
+    {"5s", NODE_STR, 0},
+    {".inf", NODE_FLOAT, INFINITY},
+    {"-.Inf", NODE_FLOAT, -INFINITY},
+    {"+.INF", NODE_FLOAT, INFINITY},
+    {"inf", NODE_STR, 0},
+    {"9223372036854775807", NODE_INT, 9223372036854775807.0},
+    {"-9223372036854775808", NODE_INT, -9223372036854775808.0},
+    {"18446744073709551615", NODE_INT, 18446744073709551615.0},
+    {"18446744073709551616", NODE_FLOAT, 18446744073709551616.0},
+    {"2020-01-01", NODE_TIME, 0},
+    {"2020-1-1", NODE_TIME, 0},
+    {"2020-13-01", NODE_STR, 0},
+    {"2020-02-30", NODE_STR, 0},
+    {"2024-02-29", NODE_TIME, 0},
+    {"2020-01-01T10:00:00Z", NODE_TIME, 0},
+    {"2020-01-01 10:00:00.5", NODE_TIME, 0},
+    {"2020-01-01t1:2:3+02:00", NODE_TIME, 0},
+    {"2020-01-01T25:00:00Z", NODE_STR, 0},
+    {"2020-01", NODE_STR, 0},
+    {"localhost:4317", NODE_STR, 0},
+    {"192.168.0.1", NODE_STR, 0},
+    {"0.0.0.0:4317", NODE_STR, 0},
+    {"!!str 5", NODE_STR, 0},
+    {"!!int '5'", NODE_INT, 5},
+    {"!!float 5", NODE_FLOAT, 5},
+    {"'5'", NODE_STR, 0},
+    {"\"true\"", NODE_STR, 0},
+    {"!custom 5", NODE_STR, 0},
 };
 
 START_TEST(test_scalar)
@@ -101,7 +152,8 @@ END_TEST
 START_TEST(test_places)
 {
     const struct node *n = parse("# first\na:\n  b: [1,\n    x]\n  c: 'q'\n");
-    const struct entry *a = node_find(n, "a"), *b = node_find(a->value, "b"), *c = node_find(a->value, "c");
+    const struct entry *a = node_find(n, "a"), *b = node_find(a->value, "b"),
+                       *c = node_find(a->value, "c");
     ck_assert_uint_eq(a->at.line, 2);
     ck_assert_uint_eq(b->at.line, 3);
     ck_assert_uint_eq(b->at.col, 3);
@@ -144,7 +196,8 @@ END_TEST
 
 START_TEST(test_empty_is_null)
 {
-    static const char *const texts[] = {"", "\n\n", "# only a comment\n", "---\n", "\xef\xbb\xbf", "---\n...\n"};
+    static const char *const texts[] = {"",      "\n\n",         "# only a comment\n",
+                                        "---\n", "\xef\xbb\xbf", "---\n...\n"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         const struct node *n = parse(texts[i]);
         ck_assert_msg(n && n->type == NODE_NULL, "%s", texts[i]);
@@ -167,7 +220,8 @@ START_TEST(test_second_document_is_a_warning)
 {
     const struct node *n = parse("k: v\n---\nk: w\n");
     ck_assert_str_eq(node_find(n, "k")->value->text, "v");
-    ck_assert_str_eq(said(), "f.yaml:2:1: warning: a second document begins here: it is ignored, as the Collector ignores it\n"
+    ck_assert_str_eq(said(), "f.yaml:2:1: warning: a second document begins here: it is ignored, "
+                             "as the Collector ignores it\n"
                              "  give it to another --config to merge both\n");
 }
 END_TEST
@@ -219,10 +273,11 @@ START_TEST(test_alias_bomb)
     struct buf text = {0};
     buf_puts(&text, "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for (int i = 1; i < 9; i++)
-        buf_putf(&text, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1,
-                 i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+        buf_putf(&text, "a%d: &a%d [*a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d, *a%d]\n",
+                 i, i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
     ck_assert_ptr_null(parse_n((const char *)text.p, text.len));
-    ck_assert_msg(strstr(said(), "f.yaml:6:5: the document is too large: more than 200000 values"), "%s", said());
+    ck_assert_msg(strstr(said(), "f.yaml:6:5: the document is too large: more than 200000 values"),
+                  "%s", said());
     buf_free(&text);
 }
 END_TEST
@@ -308,12 +363,16 @@ static struct loaded load_two(const char *a, const char *b, const char *set)
     return load_uris(uris, b ? 2 : 1, &set, set != NULL);
 }
 
-#define BASE "yaml:receivers: {probe: }\nprocessors: {probe: {size: 1, names: [x, y], plain: {size: 5}}}\nexporters: {sink: }\n" \
-             "service: {telemetry: {metrics: {level: none}}, pipelines: {traces: {receivers: [probe], processors: [probe], exporters: [sink]}}}"
+#define BASE                                                                                       \
+    "yaml:receivers: {probe: }\nprocessors: {probe: {size: 1, names: [x, y], plain: {size: "       \
+    "5}}}\nexporters: {sink: }\n"                                                                  \
+    "service: {telemetry: {metrics: {level: none}}, pipelines: {traces: {receivers: [probe], "     \
+    "processors: [probe], exporters: [sink]}}}"
 
 START_TEST(test_later_sources_win)
 {
-    struct loaded l = load_two(BASE, "yaml:processors: {probe: {names: [z], plain: {wait: 5s}}}", "processors.probe.size=7");
+    struct loaded l = load_two(BASE, "yaml:processors: {probe: {names: [z], plain: {wait: 5s}}}",
+                               "processors.probe.size=7");
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     const struct probe *p = probe_of(&l);
     ck_assert_uint_eq(p->size, 7);
@@ -339,7 +398,8 @@ END_TEST
 
 START_TEST(test_double_colon_splits_keys)
 {
-    struct loaded l = load_two(BASE, "yaml:processors::probe::plain: {size: 8}\nprocessors: {probe::count: 3}", NULL);
+    struct loaded l = load_two(
+        BASE, "yaml:processors::probe::plain: {size: 8}\nprocessors: {probe::count: 3}", NULL);
     ck_assert_msg(l.plan != NULL, "%s", l.text);
     ck_assert_uint_eq(probe_of(&l)->plain.size, 8);
     ck_assert_int_eq(probe_of(&l)->count, 3);
@@ -359,10 +419,12 @@ START_TEST(test_set_takes_any_yaml)
     ck_assert_uint_eq(probe_of(&l)->size, 1);
     loaded_free(&l);
     l = load_two(BASE, NULL, "processors.probe.size=no");
-    ck_assert_ptr_nonnull(strstr(l.text, "--set processors.probe.size=no: processors.probe.size: expected an integer, \"no\" is a string\n"));
+    ck_assert_ptr_nonnull(strstr(l.text, "--set processors.probe.size=no: processors.probe.size: "
+                                         "expected an integer, \"no\" is a string\n"));
     loaded_free(&l);
     l = load_two(BASE, NULL, "processors.probe.size");
-    ck_assert_ptr_nonnull(strstr(l.text, "--set processors.probe.size: an equal sign is missing\n"));
+    ck_assert_ptr_nonnull(
+        strstr(l.text, "--set processors.probe.size: an equal sign is missing\n"));
     loaded_free(&l);
 }
 END_TEST
@@ -370,10 +432,13 @@ END_TEST
 START_TEST(test_sources_that_cannot_be_read)
 {
     static const char *const cases[][2] = {
-        {"/nowhere/x.yaml", "--config /nowhere/x.yaml: cannot read the file /nowhere/x.yaml: No such file or directory\n"},
-        {"file:/nowhere/x.yaml", "cannot read the file /nowhere/x.yaml: No such file or directory\n"},
+        {"/nowhere/x.yaml", "--config /nowhere/x.yaml: cannot read the file /nowhere/x.yaml: No "
+                            "such file or directory\n"},
+        {"file:/nowhere/x.yaml",
+         "cannot read the file /nowhere/x.yaml: No such file or directory\n"},
         {"/", "cannot read the file /: Is a directory\n"},
-        {"http://x/y", "--config http://x/y: configuration is not read over HTTP (http://x/y): fetch it to a file first"},
+        {"http://x/y", "--config http://x/y: configuration is not read over HTTP (http://x/y): "
+                       "fetch it to a file first"},
         {"s3:x", "--config s3:x: scheme \"s3\" is not supported: file, env and yaml are\n"},
         {"yaml:- a", "yaml::1:1: a configuration is a map, this is a list\n"},
         {"yaml:hello", "yaml::1:1: a configuration is a map, this is a string\n"},
