@@ -137,7 +137,7 @@ static void decode_component(struct loader *l, struct plan_component *c, const s
                              const char *prefix)
 {
     struct origin *o = loader_origin(l, c);
-    struct decoder d = {l->plan->arena, l->diags, c->type->keys};
+    struct decoder d = {l->plan->arena, l->diags, l->scratch, c->type->keys};
     size_t errors = l->diags->n_errors;
     void *settings =
         arena_alloc(l->plan->arena, c->type->settings_size ? c->type->settings_size : 1);

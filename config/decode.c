@@ -79,7 +79,7 @@ static bool section_enabled(const struct slot *s)
         return true;
     if (e->value->type == NODE_BOOL)
         return e->value->i;
-    diag_error(s->d->diags, e->value->at, path_text(s->d->arena, &here),
+    diag_error(s->d->diags, e->value->at, path_text(s->d->diags->arena, &here),
                "enabled: true or false. Turns the section on or off.",
                "expected true or false, this is %s", node_type_name(e->value));
     return true;
@@ -146,12 +146,13 @@ static const struct node *default_node(const struct decoder *d, const struct key
 {
     if (!k->dflt)
         return NULL;
-    struct node *n = node_new(d->arena, NODE_STR, (struct pos){0});
+    struct arena *a = d->scratch ? d->scratch : d->arena;
+    struct node *n = node_new(a, NODE_STR, (struct pos){0});
     n->text = k->dflt;
     bool text = k->type == KEY_T_STR || k->type == KEY_T_ENUM || k->type == KEY_T_SECRET;
     if (k->dflt[0] == '[' || k->dflt[0] == '{' || k->dflt[0] == '"') {
         struct pos nowhere = {0};
-        const struct node *parsed = yaml_parse(d->arena, &nowhere, true, slice_str(k->dflt), NULL);
+        const struct node *parsed = yaml_parse(a, &nowhere, true, slice_str(k->dflt), NULL);
         CHECK(parsed);
         return parsed;
     }
@@ -194,13 +195,13 @@ static void decode_entry(const struct decoder *d, const struct path *path, const
     struct path here = {path, e->key, 0};
     if (!k) {
         if (!parent || strcmp(e->key, "enabled") != 0)
-            unknown_key(d->diags, path_text(d->arena, &here), e->at, keys,
+            unknown_key(d->diags, path_text(d->diags->arena, &here), e->at, keys,
                         d->whole ? d->whole : keys, e->key);
         return;
     }
     struct slot s = {d, &here, k, e->value, NULL, false};
     if (strcmp(k->name, e->key) != 0)
-        diag_warn(d->diags, e->at, path_text(d->arena, &here), NULL,
+        diag_warn(d->diags, e->at, path_text(d->diags->arena, &here), NULL,
                   "this key is now called \"%s\"", k->name);
     if (k->set_offset_valid)
         *(bool *)(to + k->set_offset) = true;

@@ -10,6 +10,7 @@
 struct decoder {
     struct arena *arena; /* of the settings: the plan's */
     struct diags *diags;
+    struct arena *scratch; /* for what ends with the load; NULL: the other one */
     const struct key *whole; /* the component's whole table, to find misplaced keys; may be NULL */
 };
 

@@ -20,7 +20,7 @@ void slot_complain(const struct slot *s, enum severity severity, const struct no
     key_put_line(&hint, s->key);
     buf_putc(&hint, 0);
     va_start(ap, fmt);
-    diag_addv(s->d->diags, severity, n->at, path_text(s->d->arena, s->path), (const char *)hint.p,
+    diag_addv(s->d->diags, severity, n->at, path_text(s->d->diags->arena, s->path), (const char *)hint.p,
               fmt, ap);
     va_end(ap);
     buf_free(&hint);
@@ -269,7 +269,7 @@ static void add_pair(const struct slot *s, struct pair *v, size_t *count, const 
     }
     for (size_t i = 0; i < *count; i++)
         if (strcmp(v[i].name, name) == 0) {
-            diag_error(s->d->diags, at, path_text(s->d->arena, s->path), NULL,
+            diag_error(s->d->diags, at, path_text(s->d->diags->arena, s->path), NULL,
                        "\"%s\" is given twice", name);
             return;
         }
@@ -292,12 +292,12 @@ static void add_named_pair(const struct slot *s, struct pair *v, size_t *count, 
     }
     for (size_t i = 0; i < n->n; i++)
         if (strcmp(n->entries[i].key, "name") != 0 && strcmp(n->entries[i].key, "value") != 0)
-            diag_error(s->d->diags, n->entries[i].at, path_text(s->d->arena, &here), NULL,
+            diag_error(s->d->diags, n->entries[i].at, path_text(s->d->diags->arena, &here), NULL,
                        "unknown key \"%s\": an entry has name and value", n->entries[i].key);
     const struct entry *e = node_find(n, "name"), *value = node_find(n, "value");
     struct node empty = {.type = NODE_NULL, .at = n->at};
     if (!e || !decode_string(e->value, &name) || !name[0])
-        diag_error(s->d->diags, n->at, path_text(s->d->arena, &here), NULL,
+        diag_error(s->d->diags, n->at, path_text(s->d->diags->arena, &here), NULL,
                    "an entry needs a name");
     else
         add_pair(s, v, count, name, e->at, value ? value->value : &empty);

@@ -574,7 +574,7 @@ void load_telemetry(struct loader *l, const struct node *n, struct pos at)
 {
     static const struct path service = {NULL, "service", 0};
     const struct path path = {&service, "telemetry", 0};
-    struct decoder d = {l->plan->arena, l->diags, telemetry_keys};
+    struct decoder d = {l->plan->arena, l->diags, l->scratch, telemetry_keys};
     struct telemetry *t = arena_alloc(l->plan->arena, sizeof(*t));
     struct check c = {l->diags, n, at, "service.telemetry", telemetry_keys, false};
     if (n && n->type != NODE_MAP && n->type != NODE_NULL && n->type != NODE_BAD) {

@@ -83,7 +83,7 @@ static void check_defaults(const struct decoder *d, const struct key *keys)
 
 static void check_keys(const char *name, const struct key *keys, size_t size)
 {
-    struct decoder d = {arena_new(), diags_new(), keys};
+    struct decoder d = {arena_new(), diags_new(), NULL, keys};
     where = name;
     check_table(keys, 0);
     check_defaults(&d, keys);
