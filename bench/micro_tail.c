@@ -95,7 +95,7 @@ static void file_batch(struct tail_sampler *s, struct payload *p)
 {
     struct part part = {.payload = p, .n = p->n_spans};
 
-    need(tail_sampler_prepare(s, &part, 1, p->len, p->n_spans));
+    need(tail_sampler_prepare(s, &part, 1, p->len, p->n_spans, false));
     tail_sampler_file(s, 0, 0, p->n_spans, NULL);
     tail_sampler_done(s);
 }

@@ -9,9 +9,9 @@
 #include "model/wire.h"
 
 void tail_emit_init(struct tail_emit *e, struct seg_log *l, struct intern *in, struct budget *b,
-                    void (*out)(void *ctx, struct payload **take), void *ctx)
+                    uint64_t max_bytes, void (*out)(void *ctx, struct payload **take), void *ctx)
 {
-    *e = (struct tail_emit){.log = l, .in = in, .budget = b, .out = out, .ctx = ctx};
+    *e = (struct tail_emit){.log = l, .in = in, .budget = b, .max_bytes = max_bytes, .out = out, .ctx = ctx};
 }
 
 void tail_emit_fini(struct tail_emit *e)
@@ -24,7 +24,7 @@ void tail_emit_fini(struct tail_emit *e)
 
 /* ---- adding ---- */
 
-/* Bounded by EMIT_SPANS but for what one request brings late: 8 bytes a record. */
+/* Bounded by EMIT_SPANS: 8 bytes a record. */
 static void items_grow(struct tail_emit *e)
 {
     uint32_t cap = e->cap_items ? e->cap_items * 2 : 256;

@@ -5,7 +5,7 @@
  * resource and scope once a batch, however many requests the spans came in.
  *
  *   tail_emit_add  record after record, until tail_emit_full
- *   tail_emit_flush  one payload: EMIT_SPANS or EMIT_BYTES at most, but for one large run
+ *   tail_emit_flush  one payload: EMIT_SPANS or max_bytes at most, but for one large run
  *
  * A flush that the budget refuses changes nothing: the records stay, the caller tries again later.
  * Threads: one.
@@ -17,7 +17,8 @@
 #include "processors/tail_segment.h"
 
 #define EMIT_SPANS 8192u
-#define EMIT_BYTES (4u << 20)
+#define EMIT_BYTES (4u << 20) /* the most max_bytes may be, */
+#define EMIT_BYTES_LEAST (64u << 10)
 
 struct emit_item {
     uint32_t ref;
@@ -36,10 +37,11 @@ struct tail_emit {
     uint32_t first_resource, last_resource; /* interned */
     uint32_t n_resources, n_scopes;
     uint64_t n_spans, n_bytes; /* of items; bytes with resources and scopes */
+    uint64_t max_bytes;        /* of a payload with its index */
 };
 
 void tail_emit_init(struct tail_emit *e, struct seg_log *l, struct intern *in, struct budget *b,
-                    void (*out)(void *ctx, struct payload **take), void *ctx);
+                    uint64_t max_bytes, void (*out)(void *ctx, struct payload **take), void *ctx);
 void tail_emit_fini(struct tail_emit *e);
 
 /* Takes the record and those it goes on in; returns the next in the chain. */
@@ -49,9 +51,15 @@ int tail_emit_flush(struct tail_emit *e) MUST_USE;
 /* Forgets what was added, its records too. Returns how many spans that were. */
 uint64_t tail_emit_discard(struct tail_emit *e);
 
+/* What a flush now would take: bytes and index. */
+static inline uint64_t tail_emit_cost(const struct tail_emit *e)
+{
+    return e->n_bytes + e->n_spans * sizeof(struct span);
+}
+
 static inline bool tail_emit_full(const struct tail_emit *e)
 {
-    return e->n_spans >= EMIT_SPANS || e->n_bytes >= EMIT_BYTES;
+    return e->n_spans >= EMIT_SPANS || tail_emit_cost(e) >= e->max_bytes;
 }
 
 #endif

@@ -60,14 +60,17 @@ void tail_exchange_add(struct tail_exchange *x, unsigned to, struct payload *p, 
 
 /* ---- messages ---- */
 
+enum { RUN_ROOM = 256 /* what a run takes besides its bytes: record, trace, slot */ };
+
 static struct tail_message *message_of(struct tail_exchange *x, struct tail_outbox *box)
 {
     size_t parts_bytes = box->n_parts * sizeof(*box->parts);
     size_t runs_bytes = box->n_runs * sizeof(*box->runs);
+    size_t room_bytes = box->n_bytes + box->n_runs * RUN_ROOM;
     struct tail_message *m = mem_alloc(sizeof(*m) + parts_bytes + runs_bytes);
 
     *m = (struct tail_message){.budget = x->host->budget,
-                               .charged_bytes = sizeof(*m) + parts_bytes + runs_bytes,
+                               .charged_bytes = sizeof(*m) + parts_bytes + runs_bytes + room_bytes,
                                .n_spans = box->n_spans, .n_bytes = box->n_bytes,
                                .n_parts = box->n_parts, .n_runs = box->n_runs};
     m->parts = (struct part *)(m + 1);

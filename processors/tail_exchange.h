@@ -6,7 +6,8 @@
  *
  * A message shares the payloads, it copies no span. A ring that is full keeps nothing from being
  * taken: the message waits in a list here, and the spans stay booked on this worker until it is on
- * its way. What waits is bounded by the budget, to which the payloads are charged.
+ * its way. What waits and what is under way is charged: the payloads, and the room that the spans
+ * will take where they arrive. So a sender is refused here, where it still can be, and never there.
  *
  * Threads: an exchange belongs to its worker; a message to whoever has it.
  */

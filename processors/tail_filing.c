@@ -15,7 +15,6 @@
 #include "processors/tail_exchange.h"
 
 enum {
-    NO_TRACE = -1,        /* owner of records that only pass through */
     RUN_BYTES = 64 << 10, /* a run's records are cut there, so that batches can be bounded */
     RUNS_AHEAD = 32,      /* looked at together */
 };
@@ -71,12 +70,11 @@ static bool scopes_intern(struct tail_sampler *s)
 }
 
 int tail_sampler_prepare(struct tail_sampler *s, const struct part *parts, uint32_t n_parts,
-                         uint64_t n_bytes, uint64_t n_spans)
+                         uint64_t n_bytes, uint64_t n_spans, bool promised)
 {
     s->parts = parts;
     s->n_parts = n_parts;
-    if (tail_emit_full(&s->emit) && !tail_send(s, false))
-        return -1;
+    s->in.promised = promised;
     if (!scopes_intern(s) && (!tail_make_room(s, n_bytes, n_spans) || !scopes_intern(s)))
         return -1;
     if (tail_make_room(s, n_bytes, n_spans))
@@ -120,15 +118,15 @@ static uint32_t log_spans(struct tail_sampler *s, struct seg_writer *w, uint32_t
     return done;
 }
 
-static void chain_append(struct tail_sampler *s, struct trace *tr, const struct seg_writer *w)
+static void chain_append(struct tail_sampler *s, uint32_t *first, uint32_t *last, const struct seg_writer *w)
 {
-    if (tr->last) {
-        seg_at(&s->log, tr->last)->next = w->first;
-        seg_at(&s->log, w->first)->prev = tr->last;
+    if (*last) {
+        seg_at(&s->log, *last)->next = w->first;
+        seg_at(&s->log, w->first)->prev = *last;
     } else {
-        tr->first = w->first;
+        *first = w->first;
     }
-    tr->last = w->last;
+    *last = w->last;
 }
 
 static void append(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp, uint32_t n)
@@ -139,7 +137,7 @@ static void append(struct tail_sampler *s, uint32_t index, uint32_t part, const 
     tr->n_spans += n;
     for (uint32_t done; n; sp += done, n -= done) {
         done = log_spans(s, &w, index, part, sp, n);
-        chain_append(s, tr, &w);
+        chain_append(s, &tr->first, &tr->last, &w);
     }
 }
 
@@ -179,14 +177,14 @@ static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const st
     }
 }
 
-/* Spans of a trace that the sampled cache remembers go straight to the emitter. */
+/* Spans of a trace that only the sampled cache remembers: on their way at once. */
 static void pass_on(struct tail_sampler *s, uint32_t part, const struct span *sp, uint32_t n)
 {
     struct seg_writer w;
 
     for (uint32_t done; n; sp += done, n -= done) {
-        done = log_spans(s, &w, (uint32_t)NO_TRACE, part, sp, n);
-        tail_emit_add(&s->emit, w.first);
+        done = log_spans(s, &w, TAIL_NO_TRACE, part, sp, n);
+        chain_append(s, &s->passing_first, &s->passing_last, &w);
     }
 }
 
@@ -315,8 +313,8 @@ void tail_sampler_done(struct tail_sampler *s)
 {
     tail_bury(s);
     scopes_release(s);
-    if (s->sending || s->emit.n_items)
-        tail_send(s, true);
+    if (s->sending || s->passing_first || s->emit.n_items)
+        tail_send(s, true, UINT32_MAX);
     tail_publish(s);
 }
 

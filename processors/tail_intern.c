@@ -202,9 +202,14 @@ static struct interned *item_alloc(struct intern *in, const struct interned *sha
     size_t bytes = item_charge(in, shape);
 
     while (!budget_charge(in->budget, MEM_TAIL, bytes)) {
-        if (!in->oldest_idle)
+        if (in->oldest_idle) {
+            forget_oldest(in);
+            continue;
+        }
+        if (!in->promised)
             return NULL;
-        forget_oldest(in);
+        budget_force(in->budget, MEM_TAIL, bytes);
+        break;
     }
     struct interned *x = mem_try(item_bytes(in, shape));
     if (!x) {

@@ -40,6 +40,7 @@ struct intern {
     uint32_t oldest_idle, newest_idle, n_idle;
     uint64_t bytes, idle_bytes;
     uint32_t facts_words;
+    bool promised; /* what comes was promised room: the budget is not asked */
     void (*judge)(void *ctx, struct slice resource, uint64_t *facts);
     void *ctx;
 };

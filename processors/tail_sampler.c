@@ -8,7 +8,10 @@
 
 #include "platform/clock.h"
 
-enum { LOOK_AT_CLOCK = 64 /* decisions between two looks at the clock */ };
+enum {
+    LOOK_AT_CLOCK = 64, /* decisions between two looks at the clock, */
+    FLUSHES = 4,        /* and batches */
+};
 
 /* ---- what the workers share ---- */
 
@@ -64,20 +67,10 @@ void tail_publish(struct tail_sampler *s)
 
 /* ---- time ---- */
 
-/* Receivers turn requests away while the budget is over its soft limit: then no push would ever make
- * room. When most of that memory is ours, the oldest traces go. */
-static void relieve(struct tail_sampler *s)
-{
-    const struct budget *b = s->host->budget;
-
-    if (budget_over_soft(b) && budget_used_by(b, MEM_TAIL) > budget_soft(b) / 2)
-        tail_shed(s, s->log.live_bytes / 16 + SEG_BYTES);
-}
-
 void tail_sampler_tick(struct tail_sampler *s)
 {
     tail_wheel_tick(&s->wheel, &s->table);
-    relieve(s);
+    tail_relieve(s);
     s->tick_open = true;
 }
 
@@ -95,22 +88,22 @@ static void tick_close(struct tail_sampler *s)
 
 enum tail_work tail_sampler_work(struct tail_sampler *s, uint64_t max_ns)
 {
-    uint64_t from_ns = clock_mono_ns(), ns = 0;
+    uint64_t from_ns = clock_mono_ns();
+    bool sent;
 
-    while (s->wheel.due && ns < max_ns) {
+    do { /* without room to send it goes on deciding: what is not kept makes room */
         for (int i = 0; i < LOOK_AT_CLOCK && s->wheel.due; i++)
             tail_decide(s, s->wheel.due);
         tail_bury(s);
-        if (!tail_send(s, false))
-            break;
-        ns = clock_mono_ns() - from_ns;
-    }
-    bool sent = tail_send(s, !s->wheel.due);
+        sent = tail_send(s, !s->wheel.due, FLUSHES);
+    } while ((s->wheel.due || (!sent && !s->blocked)) && clock_mono_ns() - from_ns < max_ns);
     s->tick_ns += clock_mono_ns() - from_ns;
     if (sent && !s->wheel.due && s->tick_open)
         tick_close(s);
     tail_publish(s);
-    return !sent ? TAIL_BLOCKED : s->wheel.due ? TAIL_MORE : TAIL_IDLE;
+    if (s->wheel.due || (!sent && !s->blocked))
+        return TAIL_MORE;
+    return sent ? TAIL_IDLE : TAIL_BLOCKED;
 }
 
 /* ---- life ---- */
@@ -140,7 +133,8 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
     tail_cache_init(&s->non_sampled, h->budget,
                     tail_share(cache->non_sampled_cache_size > 0 ? (uint64_t)cache->non_sampled_cache_size : 0,
                                h->n_workers));
-    tail_emit_init(&s->emit, &s->log, &s->in, h->budget, tail_emit_to, s);
+    tail_emit_init(&s->emit, &s->log, &s->in, h->budget, tail_emit_bytes(h->budget, h->n_workers),
+                   tail_emit_to, s);
     tail_metrics_init(&s->metrics, h->metrics, h->id, p);
 }
 

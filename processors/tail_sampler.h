@@ -59,6 +59,9 @@ struct tail_sampler {
 
     struct trace_list undecided, decided;
     uint32_t sending;     /* ring of sampled traces whose spans are still here */
+    uint32_t passing_first, passing_last; /* records of traces that only the sampled cache knows */
+    bool blocked;         /* there was no room for the last batch to be sent */
+    uint64_t waiting_spans; /* booked here, but waiting for their way to another worker */
     uint64_t n_leaving;   /* of those, how many leave the table after it */
     uint64_t held_spans;
     uint64_t decisions;   /* for the sampled clock */
@@ -86,9 +89,10 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
 void tail_sampler_fini(struct tail_sampler *s);
 
 /* Makes room for these parts and interns what they need. -1: no room, nothing was taken. The parts
- * must stay until done. n_bytes, n_spans: bounds of what will be filed. */
+ * must stay until done. n_bytes, n_spans: bounds of what will be filed. promised: room was found for
+ * them when they were taken; only the system can refuse. */
 int tail_sampler_prepare(struct tail_sampler *s, const struct part *parts, uint32_t n_parts,
-                         uint64_t n_bytes, uint64_t n_spans) MUST_USE;
+                         uint64_t n_bytes, uint64_t n_spans, bool promised) MUST_USE;
 /* Files n spans of parts[part] from `first` on (an index of the payload). They are booked as held in
  * the ledger already. Those that belong to other workers go to x; NULL: none do. */
 struct tail_exchange;

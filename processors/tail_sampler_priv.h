@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the three files of the sampler share: tail_sampler.c (time, life), tail_verdict.c (deciding,
- * sending, making room), tail_filing.c (spans in). Nobody else includes this. */
+/* What the files of the sampler share: tail_sampler.c (time, life), tail_verdict.c (deciding, sending),
+ * tail_room.c (room), tail_filing.c (spans in). Nobody else includes this. */
 #ifndef TAILRACE_PROCESSORS_TAIL_SAMPLER_PRIV_H
 #define TAILRACE_PROCESSORS_TAIL_SAMPLER_PRIV_H
 
 #include "processors/tail_sampler.h"
+
+#define TAIL_NO_TRACE UINT32_MAX /* owner of records that only pass through */
 
 static inline struct trace *tail_at(const struct tail_sampler *s, uint32_t index)
 {
@@ -27,19 +29,33 @@ void tail_drop(struct tail_sampler *s, uint32_t index);
 void tail_bury(struct tail_sampler *s);
 /* A sampled trace with spans joins those to be sent; it is on no list. */
 void tail_queue_add(struct tail_sampler *s, uint32_t index);
-/* Sends what is queued; `all`: also what does not fill a batch. False: memory is short. */
-bool tail_send(struct tail_sampler *s, bool all);
+void tail_decide_early(struct tail_sampler *s, uint32_t index, enum early_reason why);
+/* The trace leaves the table; it is on no list. */
+void tail_forget(struct tail_sampler *s, uint32_t index);
+/* Sends what is queued, in so many batches at most; `all`: also what does not fill one. False: some is
+ * left; s->blocked then tells that there is no room. */
+bool tail_send(struct tail_sampler *s, bool all, unsigned flushes);
 /* Drops what is queued and what the emitter has. */
 void tail_unsend(struct tail_sampler *s);
-/* Moves the records of segments filled less than num / den, unless the emitter knows some. */
-void tail_compact(struct tail_sampler *s, uint32_t num, uint32_t den);
-/* Room for more spans, by deciding the oldest traces early when it must be. */
-bool tail_make_room(struct tail_sampler *s, uint64_t bytes, uint64_t n_records);
-/* A place in the table, by forgetting or deciding the oldest when it must be. */
-bool tail_make_place(struct tail_sampler *s);
 /* Decides the oldest until so many bytes of spans are free, or will be once they are sent. */
 void tail_shed(struct tail_sampler *s, uint64_t bytes);
 void tail_emit_to(void *sampler, struct payload **take);
+
+/* tail_room.c */
+
+/* The size of batches to send. */
+uint64_t tail_emit_bytes(const struct budget *b, unsigned n_workers);
+/* Is there room for what the emitter has? */
+bool tail_may_emit(const struct tail_sampler *s);
+/* Receivers turn requests away while the budget is over its soft limit: then no push would ever make
+ * room. When most of that memory is ours, the oldest traces go. */
+void tail_relieve(struct tail_sampler *s);
+/* Moves the records of segments filled less than num / den, unless the emitter knows some. */
+void tail_compact(struct tail_sampler *s, uint32_t num, uint32_t den);
+/* Room for more spans, by deciding the oldest traces early when it must be. */
+bool tail_make_room(struct tail_sampler *s, uint64_t bytes, uint64_t n_spans);
+/* A place in the table, by forgetting or deciding the oldest when it must be. */
+bool tail_make_place(struct tail_sampler *s);
 
 /* tail_sampler.c */
 void tail_publish(struct tail_sampler *s);

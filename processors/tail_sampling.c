@@ -63,6 +63,8 @@ static void work(void *ctx)
 {
     struct tail *t = ctx;
     bool posted = tail_exchange_post(&t->exchange);
+
+    t->sampler.waiting_spans = t->exchange.waiting_spans;
     enum tail_work w = tail_sampler_work(&t->sampler, SLICE_MS * NS_PER_MS);
 
     if (w == TAIL_MORE)
@@ -104,7 +106,8 @@ static void work_soon(struct tail *t, uint64_t delay_ms)
 
 static void after_filing(struct tail *t)
 {
-    if (!tail_exchange_post(&t->exchange) || t->sampler.emit.n_items || t->sampler.sending)
+    if (!tail_exchange_post(&t->exchange) || t->sampler.emit.n_items || t->sampler.sending ||
+        t->sampler.passing_first)
         work_soon(t, RETRY_MS);
 }
 
@@ -132,7 +135,7 @@ static void tail_push(struct component *c, struct batch **take)
         batch_refuse(&b, &(struct answer_detail){.answer = ANSWER_RETRY, .text = "shutting down"});
         return;
     }
-    if (tail_sampler_prepare(&t->sampler, b->parts, b->n_parts, span_bytes(b), b->n_spans) != 0) {
+    if (tail_sampler_prepare(&t->sampler, b->parts, b->n_parts, span_bytes(b), b->n_spans, false) != 0) {
         batch_refuse(&b, &(struct answer_detail){.answer = ANSWER_RETRY,
                                                  .text = "tail_sampling: no memory for more spans"});
         return;
@@ -160,7 +163,7 @@ static void tail_message(struct component *c, unsigned from_worker, void *msg)
 
     (void)from_worker;
     moved_in(l, m->n_spans);
-    if (tail_sampler_prepare(&t->sampler, m->parts, m->n_parts, m->n_bytes, m->n_spans) != 0) {
+    if (tail_sampler_prepare(&t->sampler, m->parts, m->n_parts, m->n_bytes, m->n_spans, true) != 0) {
         ledger_end(l, m->n_spans, FATE_DROPPED, DROP_MEMORY);
     } else {
         tail_sampler_file_runs(&t->sampler, m->runs, m->n_runs);

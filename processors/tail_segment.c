@@ -77,10 +77,12 @@ static void grow_tables(struct seg_log *l)
     l->segs[0] = (struct segment){0};
 }
 
-static int pool_fill(struct seg_log *l, uint64_t want)
+static int pool_fill(struct seg_log *l, uint64_t want, bool force)
 {
     while (l->n_pool < want) {
-        if (!budget_charge(l->budget, MEM_TAIL, SEG_BYTES))
+        if (force)
+            budget_force(l->budget, MEM_TAIL, SEG_BYTES);
+        else if (!budget_charge(l->budget, MEM_TAIL, SEG_BYTES))
             return -1;
         uint8_t *base = segment_map();
         if (!base) {
@@ -149,12 +151,22 @@ uint64_t seg_log_segments_for(const struct seg_log *l, uint64_t bytes, uint64_t 
     return need <= room ? 0 : (need - room + usable - 1) / usable;
 }
 
-int seg_log_reserve(struct seg_log *l, uint64_t bytes, uint64_t n_records)
+static int reserve(struct seg_log *l, uint64_t bytes, uint64_t n_records, bool force)
 {
     uint64_t want = seg_log_segments_for(l, bytes, n_records);
     uint64_t numbers = (1u << (32 - SEG_OFF_BITS)) - l->n_segs + l->n_free_numbers;
 
-    return want > numbers ? -1 : pool_fill(l, want);
+    return want > numbers ? -1 : pool_fill(l, want, force);
+}
+
+int seg_log_reserve(struct seg_log *l, uint64_t bytes, uint64_t n_records)
+{
+    return reserve(l, bytes, n_records, false);
+}
+
+int seg_log_force(struct seg_log *l, uint64_t bytes, uint64_t n_records)
+{
+    return reserve(l, bytes, n_records, true);
 }
 
 /* ---- writing ---- */
@@ -257,7 +269,7 @@ static int survivors_room(struct seg_log *l, uint32_t size)
 {
     if (l->head[SURVIVORS] && head_room(l, SURVIVORS) >= size)
         return 0;
-    if (pool_fill(l, 1) != 0 || (!l->n_free_numbers && l->n_segs >= 1u << (32 - SEG_OFF_BITS)))
+    if (pool_fill(l, 1, false) != 0 || (!l->n_free_numbers && l->n_segs >= 1u << (32 - SEG_OFF_BITS)))
         return -1;
     segment_open(l, SURVIVORS);
     return 0;

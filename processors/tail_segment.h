@@ -62,6 +62,8 @@ void seg_log_fini(struct seg_log *l); /* records need not be dead */
 /* Room for `bytes` of span bytes in at most n_records separate records. 0, or -1 when the budget
  * refuses; then nothing changed that matters. */
 int seg_log_reserve(struct seg_log *l, uint64_t bytes, uint64_t n_records) MUST_USE;
+/* The same for what was promised room: the budget is not asked. -1: the system has no memory. */
+int seg_log_force(struct seg_log *l, uint64_t bytes, uint64_t n_records) MUST_USE;
 /* How many segments that would take beyond those being written. */
 uint64_t seg_log_segments_for(const struct seg_log *l, uint64_t bytes, uint64_t n_records);
 

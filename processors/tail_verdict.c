@@ -4,7 +4,7 @@
  *
  * Records of traces that are not kept are freed for many traces in turn: their chains are scattered
  * over the log, so while one record is waited for the next chain's is fetched already.
- * Order: releasing spans, deciding, sending, room.
+ * Order: releasing spans, deciding, sending. When there is room for what is sent: tail_room.c.
  */
 #include "processors/tail_sampler_priv.h"
 
@@ -46,15 +46,20 @@ void tail_bury(struct tail_sampler *s)
     s->n_graves = 0;
 }
 
-/* The trace's spans are booked already; its records are freed soon. */
-static void grave_add(struct tail_sampler *s, struct trace *tr)
+/* The chain's spans are booked already; its records are freed soon. */
+static void chain_bury(struct tail_sampler *s, uint32_t *first, uint32_t *last)
 {
-    if (!tr->first)
+    if (!*first)
         return;
     if (s->n_graves == ARRAY_LEN(s->graves))
         tail_bury(s);
-    s->graves[s->n_graves++] = tr->first;
-    tr->first = tr->last = 0;
+    s->graves[s->n_graves++] = *first;
+    *first = *last = 0;
+}
+
+static void grave_add(struct tail_sampler *s, struct trace *tr)
+{
+    chain_bury(s, &tr->first, &tr->last);
 }
 
 static uint64_t chain_bytes(const struct tail_sampler *s, const struct trace *tr)
@@ -67,7 +72,7 @@ static uint64_t chain_bytes(const struct tail_sampler *s, const struct trace *tr
 }
 
 /* The trace leaves the table; it is on no list. */
-static void forget(struct tail_sampler *s, uint32_t index)
+void tail_forget(struct tail_sampler *s, uint32_t index)
 {
     series_observe(s->metrics.removal_age, s->wheel.now - tail_at(s, index)->born_tick);
     trace_table_remove(&s->table, index);
@@ -77,7 +82,7 @@ static void forget(struct tail_sampler *s, uint32_t index)
 static void settle(struct tail_sampler *s, uint32_t index)
 {
     if (tail_at(s, index)->flags & TRACE_FORGET)
-        forget(s, index);
+        tail_forget(s, index);
     else
         trace_list_add(&s->table, &s->decided, index);
 }
@@ -158,7 +163,7 @@ void tail_decide(struct tail_sampler *s, uint32_t index)
     settle(s, index);
 }
 
-static void decide_early(struct tail_sampler *s, uint32_t index, enum early_reason why)
+void tail_decide_early(struct tail_sampler *s, uint32_t index, enum early_reason why)
 {
     series_add(s->metrics.early[why], 1);
     series_add(s->metrics.decided_early, 1);
@@ -175,7 +180,7 @@ void tail_drop(struct tail_sampler *s, uint32_t index)
     ledger_end(s->host->ledger, tr->n_spans, FATE_DROPPED, DROP_SHUTDOWN);
     s->held_spans -= tr->n_spans;
     grave_add(s, tr);
-    forget(s, index);
+    tail_forget(s, index);
 }
 
 /* Decides the oldest until so many bytes of spans are free, or will be once they are sent. */
@@ -185,7 +190,7 @@ void tail_shed(struct tail_sampler *s, uint64_t bytes)
 
     while (s->undecided.n && freed < bytes) {
         freed += chain_bytes(s, tail_at(s, s->undecided.oldest));
-        decide_early(s, s->undecided.oldest, EARLY_BUFFER);
+        tail_decide_early(s, s->undecided.oldest, EARLY_BUFFER);
     }
     tail_bury(s);
 }
@@ -213,50 +218,62 @@ static void queue_del(struct tail_sampler *s, uint32_t index)
     settle(s, index);
 }
 
-/* Hands a queued trace's records to the emitter. False: the emitter is full and cannot flush. */
-static bool send_trace(struct tail_sampler *s, uint32_t index)
+/* One batch on its way, if there is room for it. */
+static bool flush(struct tail_sampler *s)
 {
-    struct trace *tr = tail_at(s, index);
+    s->blocked = s->emit.n_items && (!tail_may_emit(s) || tail_emit_flush(&s->emit) != 0);
+    return !s->blocked;
+}
 
-    while (tr->first) {
-        if (tail_emit_full(&s->emit) && tail_emit_flush(&s->emit) != 0)
+/* Hands a chain of records to the emitter. False: the emitter is full and cannot flush, or has as
+ * often as it should. */
+static bool send_chain(struct tail_sampler *s, uint32_t *first, uint32_t *last, unsigned *flushes)
+{
+    while (*first) {
+        if (tail_emit_full(&s->emit) && ((*flushes)-- == 0 || !flush(s)))
             return false;
-        tr->first = tail_emit_add(&s->emit, tr->first);
-        if (tr->first)
-            seg_at(&s->log, tr->first)->prev = 0;
+        *first = tail_emit_add(&s->emit, *first);
+        if (*first)
+            seg_at(&s->log, *first)->prev = 0;
     }
-    tr->last = 0;
-    queue_del(s, index);
+    *last = 0;
     return true;
 }
 
-/* Sends what is queued; `all`: also what does not fill a batch. False: memory is short. */
-bool tail_send(struct tail_sampler *s, bool all)
+bool tail_send(struct tail_sampler *s, bool all, unsigned flushes)
 {
-    while (s->sending)
-        if (!send_trace(s, s->sending))
+    s->blocked = false;
+    if (!send_chain(s, &s->passing_first, &s->passing_last, &flushes))
+        return false;
+    while (s->sending) {
+        struct trace *tr = tail_at(s, s->sending);
+
+        if (!send_chain(s, &tr->first, &tr->last, &flushes))
             return false;
-    return (!all && !tail_emit_full(&s->emit)) || tail_emit_flush(&s->emit) == 0;
+        queue_del(s, s->sending);
+    }
+    return (!all && !tail_emit_full(&s->emit)) || flush(s);
 }
 
 /* Spans of a queued trace, from its records: some may be gone already. */
-static uint64_t chain_spans(const struct tail_sampler *s, const struct trace *tr)
+static uint64_t chain_spans(const struct tail_sampler *s, uint32_t first)
 {
     uint64_t n = 0;
 
-    for (uint32_t ref = tr->first; ref; ref = seg_at(&s->log, ref)->next)
+    for (uint32_t ref = first; ref; ref = seg_at(&s->log, ref)->next)
         n += seg_at(&s->log, ref)->n_spans & ~REC_MORE;
     return n;
 }
 
 void tail_unsend(struct tail_sampler *s)
 {
-    uint64_t n = tail_emit_discard(&s->emit);
+    uint64_t n = tail_emit_discard(&s->emit) + chain_spans(s, s->passing_first);
 
+    chain_bury(s, &s->passing_first, &s->passing_last);
     while (s->sending) {
         uint32_t index = s->sending;
 
-        n += chain_spans(s, tail_at(s, index));
+        n += chain_spans(s, tail_at(s, index)->first);
         grave_add(s, tail_at(s, index));
         queue_del(s, index);
     }
@@ -264,83 +281,3 @@ void tail_unsend(struct tail_sampler *s)
     s->held_spans -= n;
     ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_SHUTDOWN);
 }
-
-/* ---- room ---- */
-
-static void on_moved(void *ctx, uint32_t owner, uint32_t from, uint32_t to)
-{
-    struct trace *tr = tail_at(ctx, owner);
-
-    if (tr->first == from)
-        tr->first = to;
-    if (tr->last == from)
-        tr->last = to;
-}
-
-/* Records that the emitter knows must not move. */
-void tail_compact(struct tail_sampler *s, uint32_t num, uint32_t den)
-{
-    CHECK(!s->n_graves);
-    if (!s->emit.n_items)
-        seg_log_compact(&s->log, num, den, on_moved, s);
-}
-
-static bool fits(struct tail_sampler *s, uint64_t bytes, uint64_t n_records)
-{
-    uint64_t more = seg_log_segments_for(&s->log, bytes, n_records) * SEG_BYTES;
-    uint64_t max = s->shared->max_held_bytes;
-    uint64_t others = atomic_load_explicit(&s->shared->held_bytes, memory_order_relaxed) - s->published_bytes;
-
-    if (max && more && others + tail_own_bytes(s) + more > max)
-        return false;
-    return seg_log_reserve(&s->log, bytes, n_records) == 0;
-}
-
-/* Room for more spans, by deciding the oldest traces early when it must be. */
-bool tail_make_room(struct tail_sampler *s, uint64_t bytes, uint64_t n_records)
-{
-    if (LIKELY(fits(s, bytes, n_records)))
-        return true;
-    do {
-        tail_shed(s, bytes + SEG_BYTES);
-        bool sent = tail_send(s, true);
-        tail_compact(s, 1, 2);
-        if (fits(s, bytes, n_records))
-            return true;
-        if (!sent)
-            return false;
-    } while (s->undecided.n);
-    intern_trim(&s->in);
-    /* Nothing of ours is left to decide: the bound may be passed, the budget may not. */
-    return seg_log_reserve(&s->log, bytes, n_records) == 0;
-}
-
-/* A place in the table, by forgetting or deciding the oldest when it must be. */
-static void evict_one(struct tail_sampler *s)
-{
-    uint32_t index = s->decided.oldest;
-
-    if (index) {
-        trace_list_del(&s->table, &s->decided, index);
-        forget(s, index);
-        return;
-    }
-    index = s->undecided.oldest;
-    tail_at(s, index)->flags |= TRACE_FORGET;
-    decide_early(s, index, EARLY_NUM_TRACES);
-    tail_bury(s);
-    tail_send(s, false);
-}
-
-bool tail_make_place(struct tail_sampler *s)
-{
-    while (s->table.n_traces - s->n_leaving >= s->max_traces && (s->decided.n || s->undecided.n))
-        evict_one(s);
-    while (trace_table_reserve(&s->table) != 0) {
-        if (!s->decided.n && !s->undecided.n)
-            return false;
-        evict_one(s);
-    }
-    return true;
-}
-

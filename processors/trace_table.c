@@ -97,9 +97,16 @@ static uint32_t chunk_number(struct trace_table *t)
     return t->n_chunks++;
 }
 
-static int chunk_new(struct trace_table *t)
+static bool charge(struct trace_table *t, size_t bytes, bool force)
 {
-    if (!budget_charge(t->budget, MEM_TAIL, chunk_bytes(t)))
+    if (force)
+        budget_force(t->budget, MEM_TAIL, bytes);
+    return force || budget_charge(t->budget, MEM_TAIL, bytes);
+}
+
+static int chunk_new(struct trace_table *t, bool force)
+{
+    if (!charge(t, chunk_bytes(t), force))
         return -1;
     struct trace_chunk *c = mem_try(chunk_bytes(t));
     if (!c) {
@@ -164,12 +171,12 @@ static void slot_put(struct trace_slot *slots, uint32_t mask, struct trace_slot 
     slots[i] = s;
 }
 
-static int slots_grow(struct trace_table *t)
+static int slots_grow(struct trace_table *t, bool force)
 {
     uint32_t n = t->n_slots ? t->n_slots * 2 : MIN_SLOTS;
     size_t bytes = n * sizeof(*t->slots);
 
-    if (n > 1u << 30 || !budget_charge(t->budget, MEM_TAIL, bytes))
+    if (n > 1u << 30 || !charge(t, bytes, force))
         return -1;
     struct trace_slot *slots = calloc(n, sizeof(*slots));
     if (!slots) {
@@ -186,11 +193,21 @@ static int slots_grow(struct trace_table *t)
     return 0;
 }
 
+static int reserve(struct trace_table *t, bool force)
+{
+    if (t->n_traces >= t->n_slots / 4 * 3 && slots_grow(t, force) != 0)
+        return -1;
+    return t->open ? 0 : chunk_new(t, force);
+}
+
 int trace_table_reserve(struct trace_table *t)
 {
-    if (t->n_traces >= t->n_slots / 4 * 3 && slots_grow(t) != 0)
-        return -1;
-    return t->open ? 0 : chunk_new(t);
+    return reserve(t, false);
+}
+
+int trace_table_force(struct trace_table *t)
+{
+    return reserve(t, true);
 }
 
 uint32_t trace_table_find(const struct trace_table *t, const uint8_t id[static 16], uint64_t hash)

@@ -74,6 +74,8 @@ uint64_t trace_table_bytes_for(uint64_t n_traces, uint32_t facts_bytes);
 
 /* Room for one more trace, so that the next trace_table_add() succeeds. -1: the budget refuses. */
 int trace_table_reserve(struct trace_table *t) MUST_USE;
+/* The same without asking the budget. -1: the system has no memory, or 2^30 traces. */
+int trace_table_force(struct trace_table *t) MUST_USE;
 
 /* The index, or 0. hash is hash_u128(id). */
 uint32_t trace_table_find(const struct trace_table *t, const uint8_t id[static 16], uint64_t hash);

@@ -5,10 +5,11 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import unittest
 
 from otlp_http import Backend
-from tailrace import Daemon, wait_for
+from tailrace import BINARY, Daemon, wait_for
 
 PREFIX = "otelcol_processor_tail_sampling_"
 
@@ -109,6 +110,40 @@ class TailSampling(unittest.TestCase):
                 last = d.find("Span ledger")
                 self.assertEqual((last["accepted"], last["exported"], last["sampled_out"], last["held"], last["dropped"]),
                                  (20_000, kept, 20_000 - kept, 0, 0))
+
+    def test_stopped_under_overload_it_delivers_what_it_took(self):
+        """Scenario: everything is kept, the backend is slower than the senders, who are refused by then; every batch is
+        edited on its way; SIGTERM. Guarantees: all that was acknowledged is delivered; nothing is dropped for want of
+        memory."""
+        turn = threading.Lock()
+
+        def slowly(_):
+            with turn:
+                backend.released.wait(0.03)
+            return 200
+
+        with Backend(slowly) as backend:
+            tail = {"decision_wait": "1s", "policies": [{"name": "all", "type": "always_sample"}]}
+            more = (", memory_limiter: {check_interval: 1s, limit_mib: 24, spike_limit_mib: 6}, batch: {send_batch_max_size: 1000, send_batch_size: 1000},"
+                    " attributes: {actions: [{key: env, value: test, action: upsert}]}")
+            whole = config(backend, tail, more).replace("tail_sampling]", "tail_sampling, attributes, batch]")
+            with Daemon(whole, ["--workers", "3", "--shutdown-timeout", "120s"]) as d:
+                d.wait_ready()
+                port = d.port("Starting HTTP server")
+                load = [subprocess.Popen([BINARY, "generate", "--endpoint", "127.0.0.1:%d" % port, "--traces", "20000", "--seed", str(i)],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for i in range(4)]
+                try:
+                    wait_for(lambda: any(v > 0 for k, v in d.metrics().items() if k.startswith("tailrace_pipeline_dropped_spans") and "returned" in k),
+                             "a refusal")
+                    self.assertEqual(d.stop(), 0, d.log())
+                finally:
+                    for p in load:
+                        p.kill()
+                        p.wait()
+                last = d.find("Span ledger")
+                self.assertRegex(last["dropped_by_reason"], "^returned [0-9]+$")
+                self.assertEqual(last["accepted"], last["exported"] + last["dropped"])
+                self.assertEqual(backend.count(), last["exported"])
 
 
 if __name__ == "__main__":

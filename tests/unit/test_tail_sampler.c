@@ -46,7 +46,7 @@ static void teardown(void)
 static bool file_payload(struct payload *p)
 {
     struct batch *b = th_batch(host, p);
-    bool ok = tail_sampler_prepare(&sampler, b->parts, b->n_parts, b->n_bytes, b->n_spans) == 0;
+    bool ok = tail_sampler_prepare(&sampler, b->parts, b->n_parts, b->n_bytes, b->n_spans, false) == 0;
 
     if (ok)
         tail_sampler_file(&sampler, 0, 0, p->n_spans, NULL);
@@ -229,6 +229,63 @@ START_TEST(a_full_budget_refuses_and_loses_nothing)
     ck_assert(file_much(5000, true));
     ticks(1);
     ck_assert_int_eq(host->ledger.held, (int64_t)(sampler.held_spans + th_out_spans(host)));
+}
+END_TEST
+
+/* The next stage copies every batch, and works on it until the test takes it away. */
+static unsigned copies_refused;
+
+static void copy_and_keep(struct host *h, struct batch **take)
+{
+    struct batch *b = *take;
+    uint64_t bytes = b->n_bytes;
+    struct payload *p = batch_edit(b, 0);
+
+    (void)h;
+    copies_refused += !p || !payload_room(p, bytes);
+    *take = NULL;
+    host->out = mem_grow(host->out, (host->n_out + 1) * sizeof(*host->out));
+    host->cap_out = (uint32_t)host->n_out + 1;
+    host->out[host->n_out++] = b;
+}
+
+static uint64_t out_end_oldest(void)
+{
+    uint64_t n = host->out[0]->n_spans;
+
+    batch_exported(&host->out[0]);
+    host->n_out--;
+    memmove(host->out, host->out + 1, host->n_out * sizeof(*host->out));
+    return n;
+}
+
+START_TEST(what_is_sent_leaves_room_to_work_on_it)
+{
+    struct policy_settings all = tb_policy("all", "always_sample");
+    uint64_t filed = 0, out = 0, blocked = 0;
+    enum tail_work w;
+
+    th_budget(host, 16 << 20, 20 << 20);
+    settings = tb_settings(&all, 1);
+    settings.decision_wait_ns = TB_S(1000);
+    settings.buffer_limit_mib = 100; /* the budget is what bounds */
+    begin();
+    host->host.emit_fn = copy_and_keep;
+    while (budget_used(host->host.budget) < 15 << 20 && file_much(filed + 1, false))
+        filed++;
+    ck_assert_uint_ge(filed, 200);
+    tail_sampler_end(&sampler, false);
+    while ((w = tail_sampler_work(&sampler, NS_PER_SEC)) != TAIL_IDLE) {
+        ck_assert_uint_lt(blocked, 10000);
+        blocked += w == TAIL_BLOCKED;
+        if (w == TAIL_BLOCKED && host->n_out)
+            out += out_end_oldest();
+    }
+    while (host->n_out)
+        out += out_end_oldest();
+    ck_assert_uint_eq(copies_refused, 0);
+    ck_assert_uint_gt(blocked, 5);
+    ck_assert_uint_eq(out, filed);
 }
 END_TEST
 
@@ -532,6 +589,7 @@ static Suite *suite(void)
     tcase_add_test(t, num_traces_zero_is_one);
     tcase_add_test(t, the_byte_bound_decides_the_oldest_early);
     tcase_add_test(t, a_full_budget_refuses_and_loses_nothing);
+    tcase_add_test(t, what_is_sent_leaves_room_to_work_on_it);
     tcase_add_test(t, a_long_trace_does_not_pin_memory);
     tcase_add_test(t, output_is_regrouped);
     tcase_add_test(t, batches_are_bounded);

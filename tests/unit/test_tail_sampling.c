@@ -225,6 +225,40 @@ START_TEST(a_full_ring_delays_and_loses_nothing)
 }
 END_TEST
 
+/* What was taken is filed where it belongs, even when others took the memory meanwhile. */
+START_TEST(spans_under_way_to_another_worker_have_their_room)
+{
+    static char text[3000];
+    struct test_span span = {.trace = 1, .id = 1, .attrs = {TH_STR("text", text)}};
+    uint64_t refused = 0, filed = 0;
+    uint8_t id[16];
+
+    memset(text, 'x', sizeof(text) - 1);
+    th_budget(host, 8 << 20, 10 << 20);
+    settings.num_traces = 100000;
+    settings.buffer_limit_mib = 100;
+    settings.decision_wait_ns = TB_S(1000);
+    start_workers(2);
+    while (refused < 20) {
+        for (th_trace_id(span.trace, id); tail_owner(id, 2) != 1; th_trace_id(span.trace, id))
+            span.trace++;
+        struct batch *b = th_batch(hosts[0], th_payload(host, &span, 1));
+        b->waiter = th_wait(host);
+        th_push(tails[0], b);
+        *(host->waits[host->n_waits - 1]->answer == ANSWER_OK ? &filed : &refused) += 1;
+        span.trace++;
+    }
+    ck_assert_uint_gt(filed, 500);
+    uint64_t rest = (10 << 20) - budget_used(host->host.budget);
+    budget_force(host->host.budget, MEM_OUTPUT, rest);
+    th_turn(host);
+    budget_release(host->host.budget, MEM_OUTPUT, rest);
+    ck_assert_uint_eq(hosts[1]->ledger.dropped[DROP_MEMORY], 0);
+    ck_assert_uint_eq(tails[1]->type->held(tails[1]), filed);
+    stop_workers(2);
+}
+END_TEST
+
 START_TEST(owners_are_those_of_the_reference)
 {
     static const struct {
@@ -254,6 +288,7 @@ static Suite *suite(void)
     tcase_add_test(t, no_memory_is_told_to_the_sender);
     tcase_add_test(t, decisions_do_not_depend_on_the_number_of_workers);
     tcase_add_test(t, a_full_ring_delays_and_loses_nothing);
+    tcase_add_test(t, spans_under_way_to_another_worker_have_their_room);
     tcase_add_test(t, owners_are_those_of_the_reference);
     suite_add_tcase(s, t);
     return s;
