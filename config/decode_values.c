@@ -20,8 +20,8 @@ void slot_complain(const struct slot *s, enum severity severity, const struct no
     key_put_line(&hint, s->key);
     buf_putc(&hint, 0);
     va_start(ap, fmt);
-    diag_addv(s->d->diags, severity, n->at, path_text(s->d->diags->arena, s->path), (const char *)hint.p,
-              fmt, ap);
+    diag_addv(s->d->diags, severity, n->at, path_text(s->d->diags->arena, s->path),
+              (const char *)hint.p, fmt, ap);
     va_end(ap);
     buf_free(&hint);
 }
@@ -378,8 +378,10 @@ void decode_value(const struct slot *s)
         [KEY_T_SECRET] = set_str,    [KEY_T_ENUM] = set_enum,         [KEY_T_STRS] = set_strs,
         [KEY_T_PAIRS] = set_pairs,   [KEY_T_VALUE] = set_value,
     };
-    CHECK(s->key->type < ARRAY_LEN(setters) && setters[s->key->type]);
+    void (*set)(const struct slot *s) =
+        s->key->type < ARRAY_LEN(setters) ? setters[s->key->type] : NULL;
+    CHECK(set);
     if (s->n->type == NODE_NULL && s->key->type >= KEY_T_BOOL && s->key->type <= KEY_T_SECRET)
         warn_null(s);
-    setters[s->key->type](s);
+    set(s);
 }
