@@ -22,6 +22,7 @@ const struct component_type *const registry[] = {
     &attributes_type,
     &resource_type,
     &probabilistic_sampler_type,
+    &span_type,
 
     &otlp_grpc_exporter_type,
     &otlp_http_exporter_type,

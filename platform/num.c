@@ -119,3 +119,15 @@ size_t num_json(char dst[static 32], double v)
         return put_exponent(dst, &d, 1);
     return put_plain(dst, &d);
 }
+
+size_t num_plain(char dst[static NUM_PLAIN_MAX], double v)
+{
+    struct decimal d = {0};
+
+    if (isnan(v))
+        return put_text(dst, "NaN");
+    if (isinf(v))
+        return put_text(dst, v > 0 ? "+Inf" : "-Inf");
+    shortest(v, &d);
+    return put_plain(dst, &d);
+}

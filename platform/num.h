@@ -11,4 +11,8 @@ size_t num_metric(char dst[static 32], double v);
 /* As JSON prints them: plain digits from 1e-6 up to 1e21, otherwise 1e+21, 1e-7. Not for Inf, NaN. */
 size_t num_json(char dst[static 32], double v);
 
+/* Digits alone, however many: 1000000000000000000000, 0.0000001, +Inf, -Inf, NaN. */
+#define NUM_PLAIN_MAX 400
+size_t num_plain(char dst[static NUM_PLAIN_MAX], double v);
+
 #endif

@@ -15,6 +15,7 @@
 #include "processors/edit.h"
 #include "processors/items.h"
 #include "processors/processors.h"
+#include "processors/span_select.h"
 
 struct resource_settings {
     struct item_list attributes;
@@ -41,7 +42,7 @@ static const struct metric_row attributes_rows[] = {ITEMS_ROW_INCOMING, ITEMS_RO
 /* Compiled settings, shared by all workers. */
 struct compiled {
     struct actions *actions;
-    struct match *include, *exclude; /* NULL: none */
+    struct selection selection;
 };
 
 struct attributes {
@@ -76,35 +77,12 @@ static void resource_check(const void *settings, struct check *c)
 
 /* ---- work ---- */
 
-/* What include and exclude say of the scope of the latest span. */
-struct scope_look {
-    uint32_t scope;
-    bool known, include, exclude;
-};
-
-static bool selected(const struct compiled *c, struct editor *ed, uint32_t i, struct scope_look *look)
-{
-    const struct span *s = editor_span(ed, i);
-    uint32_t scope;
-
-    if (!c->include && !c->exclude)
-        return true;
-    scope = editor_scope_of(ed, s);
-    if (!look->known || look->scope != scope) {
-        struct slice of_resource = editor_resource(ed, editor_resource_of(ed, s)), of_scope = editor_scope(ed, scope);
-
-        *look = (struct scope_look){scope, true, !c->include || match_scope(c->include, of_resource, of_scope),
-                                    c->exclude && match_scope(c->exclude, of_resource, of_scope)};
-    }
-    return look->include && (!c->include || match_span(c->include, s)) && !(look->exclude && match_span(c->exclude, s));
-}
-
 static bool edit_spans(struct attributes *m, struct editor *ed, const struct request_info *info)
 {
     struct scope_look look = {0};
 
     for (uint32_t i = 0; i < ed->n_spans; i++) {
-        if (!selected(m->compiled, ed, i, &look))
+        if (!selection_has(&m->compiled->selection, ed, i, &look))
             continue;
         if (!attr_map_load(&m->map, span_body(editor_span(ed, i)), SPAN_ATTRIBUTES) ||
             !actions_run(m->compiled->actions, &m->map, info))
@@ -167,8 +145,7 @@ static void attributes_shared_destroy(void **shared)
     struct compiled *c = *shared;
 
     actions_free(&c->actions);
-    match_free(&c->include);
-    match_free(&c->exclude);
+    selection_free(&c->selection);
     free(c);
     *shared = NULL;
 }
@@ -181,11 +158,8 @@ static int attributes_shared_create(const void *settings, struct host *host, voi
     (void)host;
     *shared = c;
     c->actions = actions_new(&s->actions, err);
-    if (c->actions && s->include_enabled)
-        c->include = match_new(&s->include, err);
-    if (c->actions && s->exclude_enabled)
-        c->exclude = match_new(&s->exclude, err);
-    if (c->actions && !c->include == !s->include_enabled && !c->exclude == !s->exclude_enabled)
+    if (c->actions && selection_build(&c->selection, s->include_enabled ? &s->include : NULL,
+                                      s->exclude_enabled ? &s->exclude : NULL, err) == 0)
         return 0;
     attributes_shared_destroy(shared);
     return -1;

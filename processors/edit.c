@@ -174,3 +174,9 @@ bool editor_set_trace_state(struct editor *ed, uint32_t i, struct slice state)
         ed->to->spans[i].flags &= (uint8_t)~SPAN_HAS_STATE;
     return true;
 }
+
+void editor_note_status(struct editor *ed, uint32_t i, uint8_t code)
+{
+    CHECK(ed->to);
+    ed->to->spans[i].status = code;
+}

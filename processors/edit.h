@@ -59,5 +59,7 @@ uint8_t *editor_span_room(struct editor *ed, uint32_t i, size_t body_len) MUST_U
 bool editor_drop_span(struct editor *ed, uint32_t i) MUST_USE;
 /* Replaces the span's trace state; empty: it has none. False: refused. */
 bool editor_set_trace_state(struct editor *ed, uint32_t i, struct slice state) MUST_USE;
+/* After a write: what its Status.code is now, 0 to 2. */
+void editor_note_status(struct editor *ed, uint32_t i, uint8_t code);
 
 #endif

@@ -12,5 +12,6 @@ extern const struct component_type redaction_type;
 extern const struct component_type attributes_type;
 extern const struct component_type resource_type;
 extern const struct component_type probabilistic_sampler_type;
+extern const struct component_type span_type;
 
 #endif

@@ -24,6 +24,7 @@ static const struct {
     {PROCESSOR, "tail_sampling", "{decision_wait: 1h, policies: [{name: all, type: always_sample}]}"},
     {PROCESSOR, "attributes", "{actions: [{key: a, value: b, action: upsert}]}"},
     {PROCESSOR, "resource", "{attributes: [{key: a, value: b, action: upsert}]}"},
+    {PROCESSOR, "span", "{status: {code: Ok}}"},
     {EXPORTER, "otlp_grpc", "{endpoint: '127.0.0.1:1', tls: {insecure: true}}"},
     {EXPORTER, "otlp_http", "{endpoint: 'http://127.0.0.1:1'}"},
     {EXPORTER, "file", "{path: /dev/null}"},

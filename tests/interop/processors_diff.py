@@ -80,6 +80,16 @@ CONFIGS = [
     ("probabilistic_sampler", "{mode: equalizing, sampling_percentage: 33.333333, sampling_precision: 14}", ""),
     ("probabilistic_sampler", "{mode: equalizing, sampling_percentage: 51, sampling_precision: -3}", ""),
     ("probabilistic_sampler", "{mode: equalizing, sampling_percentage: 0, fail_closed: false}", ""),
+    ("span", "{name: {from_attributes: [a]}}", ""),
+    ("span", "{name: {from_attributes: [n, a], separator: '->'}}", ""),
+    ("span", "{name: {from_attributes: [b], separator: x, to_attributes: {rules: ['(?P<a>[0-9]+)']}}}", ""),
+    ("span", "{name: {to_attributes: {rules: ['^/users/(?P<user>[^/?]*)', '(?P<n>\d+)', '(?P<word>\pL\pL+)']}}}", ""),
+    ("span", "{name: {to_attributes: {rules: ['(?P<user>\d+)', '(.)', '(?P<z>o?)'], break_after_match: true}}}", ""),
+    ("span", "{name: {to_attributes: {rules: ['(?P<a>\w+)[ /]+(?P<b>\w+)', '(?P<end>$)', '(?P<token>[^ -~])'], keep_original_name: true}}}", ""),
+    ("span", "{name: {to_attributes: {rules: ['/(?P<last>[^/]*)$', '(?s)^(?P<all>.*)$']}}, status: {code: Ok}}", ""),
+    ("span", "{status: {code: Unset}, include: {match_type: regexp, span_names: ['^op']}}", ""),
+    ("span", "{status: {code: Error, description: because}, exclude: {match_type: strict, attributes: [{key: a}]}}", ""),
+    ("span", "{status: {code: Error}, include: {match_type: strict, span_kinds: [SPAN_KIND_SERVER, SPAN_KIND_CLIENT]}}", ""),
     ("resource", "{attributes: [{key: service.name, action: upsert, value: other}, {key: a, action: delete}, {key: n, action: hash}, {key: new, action: insert, from_attribute: b}]}", ""),
 ]
 for i, (kind, both, _) in enumerate(CONFIGS):
@@ -134,6 +144,12 @@ def trace_state(rng):
         for _ in range(rng.choice([1, 1, 1, 2, 3, 31, 32])))
 
 
+def name(rng):
+    if rng.random() < 0.6:
+        return "op " + rng.choice(BITS)
+    return rng.choice(["", "/users/42/carts/7", "GET /users/42?token=x", "/users//", "SELECT 1", "a/b/c\nd", "\u00fc ber", "SET user:1 john", "n2"])
+
+
 def priority(rng):
     if rng.random() < 0.8:
         return []
@@ -152,7 +168,7 @@ def request(rng, number):
     trace = f"{rng.getrandbits(128):032x}"
 
     def span(i):
-        return {"traceId": trace, "traceState": trace_state(rng), "spanId": f"{i + 1:016x}", "name": "op " + rng.choice(BITS), "kind": rng.randrange(6),
+        return {"traceId": trace, "traceState": trace_state(rng), "spanId": f"{i + 1:016x}", "name": name(rng), "kind": rng.randrange(6),
                 "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000001000000000", "attributes": attributes(rng, 10) + priority(rng),
                 "events": [{"name": "e", "timeUnixNano": "1700000000000000001", "attributes": attributes(rng, 4)} for _ in range(rng.randrange(3))],
                 "links": [{"traceId": "ab" * 16, "spanId": "cd" * 8, "attributes": attributes(rng, 2)} for _ in range(rng.randrange(2))],

@@ -251,7 +251,7 @@ END_TEST
 START_TEST(every_number_reads_back)
 {
     uint64_t state = 42;
-    char s[32];
+    char s[32], plain[NUM_PLAIN_MAX];
 
     for (int i = 0; i < 20000; i++) {
         uint64_t bits = random_next(&state);
@@ -264,11 +264,17 @@ START_TEST(every_number_reads_back)
         ck_assert(strtod(s, NULL) == d);
         ck_assert_uint_lt(num_json(s, d), sizeof(s));
         ck_assert(strtod(s, NULL) == d);
+        ck_assert_uint_lt(num_plain(plain, d), sizeof(plain));
+        ck_assert(strtod(plain, NULL) == d && !strpbrk(plain, "eE"));
     }
     num_metric(s, (double)NAN);
     ck_assert_str_eq(s, "NaN");
     num_metric(s, -(double)INFINITY);
     ck_assert_str_eq(s, "-Inf");
+    num_plain(plain, -1e21);
+    ck_assert_str_eq(plain, "-1000000000000000000000");
+    num_plain(plain, (double)INFINITY);
+    ck_assert_str_eq(plain, "+Inf");
 }
 END_TEST
 
