@@ -220,8 +220,8 @@ static int write_rest(struct conn *c, const struct iovec *iov, size_t n, size_t 
     return rc;
 }
 
-void conn_write(struct conn *c, const struct iovec *iov, size_t n,
-                void (*done)(void *ctx, bool ok), void *done_ctx)
+void conn_write(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok),
+                void *done_ctx)
 {
     size_t total = iov_bytes(iov, n);
     ssize_t sent = 0;
@@ -292,7 +292,8 @@ struct conn *conn_adopt(struct loop *l, int fd, const struct sockaddr_storage *p
 {
     struct conn *c = conn_new(l, peer->ss_family);
     int one = 1;
-    int rc = peer->ss_family == AF_UNIX ? uv_pipe_open(&c->uv.pipe, fd) : uv_tcp_open(&c->uv.tcp, fd);
+    int rc =
+        peer->ss_family == AF_UNIX ? uv_pipe_open(&c->uv.pipe, fd) : uv_tcp_open(&c->uv.tcp, fd);
 
     if (rc != 0) {
         close(fd);
@@ -342,7 +343,8 @@ struct conn *conn_dial(struct loop *l, const struct sockaddr *addr, uint64_t tim
         uv_pipe_connect(&c->connect, &c->uv.pipe, un->sun_path, on_uv_connect);
     } else {
         memcpy(&c->peer_address, addr,
-               addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+               addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+                                          : sizeof(struct sockaddr_in6));
         rc = uv_tcp_connect(&c->connect, &c->uv.tcp, addr, on_uv_connect);
     }
     if (rc != 0) {

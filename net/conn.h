@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One stream connection over libuv, accepted or dialled: read, write, close once. Knows no protocol.
- * (TLS will sit here: what on_read gives and conn_write takes is always plaintext.)
+ * One stream connection over libuv, accepted or dialled: read, write, close once. Knows no
+ * protocol. (TLS will sit here: what on_read gives and conn_write takes is always plaintext.)
  *
- * Rules: callbacks come on the loop's thread. conn_close() may be called from any callback, any number
- * of times; exactly one on_closed follows, later, and nothing after it; only then may ctx be freed.
- * conn_free happens by itself after on_closed.
+ * Rules: callbacks come on the loop's thread. conn_close() may be called from any callback, any
+ * number of times; exactly one on_closed follows, later, and nothing after it; only then may ctx be
+ * freed. conn_free happens by itself after on_closed.
  */
 #ifndef TAILRACE_NET_CONN_H
 #define TAILRACE_NET_CONN_H
@@ -27,7 +27,8 @@ struct conn_ops {
     void (*on_eof)(void *ctx);
     /* Writes that had to wait (conn_unsent_bytes() was not 0) have all left. May be NULL. */
     void (*on_flushed)(void *ctx);
-    /* The end. reason: "" for our own close, else words for the log ("connection reset by peer"). */
+    /* The end. reason: "" for our own close, else words for the log ("connection reset by peer").
+     */
     void (*on_closed)(void *ctx, const char *reason);
 };
 
@@ -35,15 +36,17 @@ struct conn_ops {
  * resolved address (net/dial.h resolves); unix paths as sockaddr_un. timeout_ms 0: the kernel's. */
 struct sockaddr;
 struct conn *conn_dial(struct loop *l, const struct sockaddr *addr, uint64_t timeout_ms,
-                       const struct conn_ops *ops, void (*on_connected)(void *ctx), void *ctx) MUST_USE;
+                       const struct conn_ops *ops, void (*on_connected)(void *ctx),
+                       void *ctx) MUST_USE;
 
 void conn_read_start(struct conn *c);
 void conn_read_stop(struct conn *c); /* the kernel's window pushes back */
 
 /* Writes the bytes after all earlier writes; tries at once. They must stay valid until done, which
- * comes exactly once, perhaps before this returns; ok false: the connection is going down. done may be
- * NULL (for bytes that outlive the connection). */
-void conn_write(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok), void *done_ctx);
+ * comes exactly once, perhaps before this returns; ok false: the connection is going down. done may
+ * be NULL (for bytes that outlive the connection). */
+void conn_write(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok),
+                void *done_ctx);
 size_t conn_unsent_bytes(const struct conn *c);
 
 /* Sends what is queued, then shuts the write side down. */
@@ -54,14 +57,16 @@ void conn_close(struct conn *c, const char *reason);
 const char *conn_peer_ip(const struct conn *c);
 const char *conn_peer(const struct conn *c);
 
-/* Listening. endpoint: "host:port", "[::1]:0", ":4317", or a path for unix. With reuse_port several workers
- * listen on the same port. The bound address ("127.0.0.1:4317") comes back in bound[64] (a port 0 is
- * replaced by the real one). NULL with err "listen tcp 127.0.0.1:4317: bind: address already in use". */
+/* Listening. endpoint: "host:port", "[::1]:0", ":4317", or a path for unix. With reuse_port several
+ * workers listen on the same port. The bound address ("127.0.0.1:4317") comes back in bound[64] (a
+ * port 0 is replaced by the real one). NULL with err "listen tcp 127.0.0.1:4317: bind: address
+ * already in use". */
 struct listener;
-struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix, bool reuse_port, char bound[static 64],
-                              void (*on_accept)(void *ctx, struct conn *c), void *ctx, struct err *err) MUST_USE;
-/* Is the TCP address free? -1 with the same err when somebody listens there. SO_REUSEPORT alone would not
- * notice another daemon: the first of several workers asks before it listens. */
+struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix, bool reuse_port,
+                              char bound[static 64], void (*on_accept)(void *ctx, struct conn *c),
+                              void *ctx, struct err *err) MUST_USE;
+/* Is the TCP address free? -1 with the same err when somebody listens there. SO_REUSEPORT alone
+ * would not notice another daemon: the first of several workers asks before it listens. */
 int listener_probe(const char *endpoint, struct err *err) MUST_USE;
 /* Stops accepting; closes. NULLs. */
 void listener_free(struct listener **l);

@@ -3,8 +3,8 @@
  * Whole bodies decompressed under a cap and a budget.
  *
  * The output starts at what the input makes plausible (a size stated by the sender is believed only
- * as far as the format could reach it), and doubles; each step is charged before it is allocated. So
- * a bomb costs at most twice its cap in work and never more than the cap in memory.
+ * as far as the format could reach it), and doubles; each step is charged before it is allocated.
+ * So a bomb costs at most twice its cap in work and never more than the cap in memory.
  *
  *   gzip, zlib  libdeflate: whole buffers; too little room means growing and once more from the
  *               start of the member
@@ -24,11 +24,11 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#define FIRST_BYTES     (64u << 10)
-#define FIRST_RATIO     16u
-#define SNAPPY_RATIO    22u /* a copy of 64 bytes takes at least 3 */
-#define SNAPPY_PIECE    65536u
-#define KEPT_SLACK      (64u << 10) /* unused room worth giving back */
+#define FIRST_BYTES  (64u << 10)
+#define FIRST_RATIO  16u
+#define SNAPPY_RATIO 22u /* a copy of 64 bytes takes at least 3 */
+#define SNAPPY_PIECE 65536u
+#define KEPT_SLACK   (64u << 10) /* unused room worth giving back */
 
 struct decompressor {
     struct libdeflate_decompressor *deflate; /* each made at first use */
@@ -137,12 +137,13 @@ static uint32_t le32(const uint8_t *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-typedef enum libdeflate_result (*inflate_fn)(struct libdeflate_decompressor *, const void *, size_t, void *, size_t,
-                                             size_t *, size_t *);
+typedef enum libdeflate_result (*inflate_fn)(struct libdeflate_decompressor *, const void *, size_t,
+                                             void *, size_t, size_t *, size_t *);
 
 /* One member at the end of the output; *used: bytes of it in the input. */
-static enum decompress_result inflate_member(struct output *o, struct libdeflate_decompressor *ld, inflate_fn fn,
-                                             struct slice in, size_t *used, const char *what)
+static enum decompress_result inflate_member(struct output *o, struct libdeflate_decompressor *ld,
+                                             inflate_fn fn, struct slice in, size_t *used,
+                                             const char *what)
 {
     for (;;) {
         size_t got = 0;
@@ -166,13 +167,16 @@ static enum decompress_result do_gzip(struct decompressor *d, struct slice in, s
     if (!ld)
         return no_memory(o);
     if (in.len < 18)
-        return corrupt(o, in.len >= 2 && in.p[0] == 0x1f && in.p[1] == 0x8b ? "unexpected EOF" : "gzip: invalid header");
+        return corrupt(o, in.len >= 2 && in.p[0] == 0x1f && in.p[1] == 0x8b
+                              ? "unexpected EOF"
+                              : "gzip: invalid header");
     enum decompress_result r = first_room(o, in.len, (uint64_t)le32(in.p + in.len - 4) + 1);
     while (r == DECOMPRESS_OK && in.len > 0) {
         size_t used = 0;
         if (in.len < 3 || in.p[0] != 0x1f || in.p[1] != 0x8b || in.p[2] != 8)
             return corrupt(o, "gzip: invalid header");
-        r = inflate_member(o, ld, libdeflate_gzip_decompress_ex, in, &used, "gzip: invalid data or checksum");
+        r = inflate_member(o, ld, libdeflate_gzip_decompress_ex, in, &used,
+                           "gzip: invalid data or checksum");
         in = slice_of(in.p + used, in.len - used);
     }
     return r;
@@ -189,7 +193,8 @@ static enum decompress_result do_zlib(struct decompressor *d, struct slice in, s
         return corrupt(o, "zlib: invalid header");
     enum decompress_result r = first_room(o, in.len, 0);
     if (r == DECOMPRESS_OK)
-        r = inflate_member(o, ld, libdeflate_zlib_decompress_ex, in, &used, "zlib: invalid data or checksum");
+        r = inflate_member(o, ld, libdeflate_zlib_decompress_ex, in, &used,
+                           "zlib: invalid data or checksum");
     if (r == DECOMPRESS_OK && used != in.len)
         r = corrupt(o, "zlib: bytes after the end");
     return r;
@@ -205,7 +210,8 @@ static uint64_t zstd_stated(struct slice in)
     while (in.len > 0) {
         unsigned long long n = ZSTD_getFrameContentSize(in.p, in.len);
         size_t used = ZSTD_findFrameCompressedSize(in.p, in.len);
-        if (n == ZSTD_CONTENTSIZE_UNKNOWN || n == ZSTD_CONTENTSIZE_ERROR || ZSTD_isError(used) || n > UINT64_MAX - sum)
+        if (n == ZSTD_CONTENTSIZE_UNKNOWN || n == ZSTD_CONTENTSIZE_ERROR || ZSTD_isError(used) ||
+            n > UINT64_MAX - sum)
             return 0;
         sum += n;
         in = slice_of(in.p + used, in.len - used);
@@ -221,7 +227,8 @@ static enum decompress_result do_zstd(struct decompressor *d, struct slice in, s
         d->zstd = ZSTD_createDCtx();
     if (!d->zstd)
         return no_memory(o);
-    if (in.len < 4 || (le32(in.p) != ZSTD_MAGICNUMBER && le32(in.p) >> 4 != ZSTD_MAGIC_SKIPPABLE_START >> 4))
+    if (in.len < 4 ||
+        (le32(in.p) != ZSTD_MAGICNUMBER && le32(in.p) >> 4 != ZSTD_MAGIC_SKIPPABLE_START >> 4))
         return corrupt(o, in.len < 4 ? "unexpected EOF" : "invalid input: magic number mismatch");
     if (stated > o->max)
         return too_large(o);
@@ -309,18 +316,21 @@ static enum decompress_result snappy_piece(struct slice in, bool compressed, str
     if (in.len < 4)
         return corrupt(o, "snappy: corrupt input");
     struct slice data = slice_of(in.p + 4, in.len - 4);
-    if (compressed ? snappy_uncompressed_length((const char *)data.p, data.len, &n) != SNAPPY_OK || n > SNAPPY_PIECE
+    if (compressed ? snappy_uncompressed_length((const char *)data.p, data.len, &n) != SNAPPY_OK ||
+                         n > SNAPPY_PIECE
                    : data.len > SNAPPY_PIECE)
         return corrupt(o, "snappy: corrupt input");
-    enum decompress_result r = compressed ? snappy_block(data, o) : room_for(o, data.len ? data.len : 1);
+    enum decompress_result r =
+        compressed ? snappy_block(data, o) : room_for(o, data.len ? data.len : 1);
     if (r != DECOMPRESS_OK)
         return r;
     if (!compressed && data.len) {
         memcpy(o->p + o->len, data.p, data.len);
         o->len += data.len;
     }
-    return crc_mask(crc32c(o->p + before, o->len - before)) == le32(in.p) ? DECOMPRESS_OK
-                                                                          : corrupt(o, "snappy: wrong checksum");
+    return crc_mask(crc32c(o->p + before, o->len - before)) == le32(in.p)
+               ? DECOMPRESS_OK
+               : corrupt(o, "snappy: wrong checksum");
 }
 
 static enum decompress_result do_snappy_framed(struct slice in, struct output *o)
@@ -337,7 +347,8 @@ static enum decompress_result do_snappy_framed(struct slice in, struct output *o
         struct slice chunk = slice_of(in.p + 4, n);
         if (type <= 1)
             r = snappy_piece(chunk, type == 0, o);
-        else if (type < 0x80 || (type == 0xff && (n != 6 || memcmp(in.p, snappy_stream_id, 10) != 0)))
+        else if (type < 0x80 ||
+                 (type == 0xff && (n != 6 || memcmp(in.p, snappy_stream_id, 10) != 0)))
             return corrupt(o, "snappy: unsupported chunk");
         in = slice_of(in.p + 4 + n, in.len - 4 - n);
     }
@@ -391,16 +402,24 @@ static enum decompress_result do_lz4(struct slice in, struct output *o)
 
 /* ---- the door ---- */
 
-static enum decompress_result run(struct decompressor *d, enum codec codec, struct slice in, struct output *o)
+static enum decompress_result run(struct decompressor *d, enum codec codec, struct slice in,
+                                  struct output *o)
 {
     switch (codec) {
-    case CODEC_GZIP: return do_gzip(d, in, o);
-    case CODEC_ZLIB: return do_zlib(d, in, o);
-    case CODEC_ZSTD: return do_zstd(d, in, o);
-    case CODEC_SNAPPY: return do_snappy(in, o);
-    case CODEC_SNAPPY_FRAMED: return do_snappy_framed(in, o);
-    case CODEC_LZ4: return do_lz4(in, o);
-    default: return corrupt(o, "unknown compression");
+    case CODEC_GZIP:
+        return do_gzip(d, in, o);
+    case CODEC_ZLIB:
+        return do_zlib(d, in, o);
+    case CODEC_ZSTD:
+        return do_zstd(d, in, o);
+    case CODEC_SNAPPY:
+        return do_snappy(in, o);
+    case CODEC_SNAPPY_FRAMED:
+        return do_snappy_framed(in, o);
+    case CODEC_LZ4:
+        return do_lz4(in, o);
+    default:
+        return corrupt(o, "unknown compression");
     }
 }
 
@@ -419,8 +438,9 @@ static void trim(struct output *o)
     o->cap = keep;
 }
 
-enum decompress_result decompress(struct decompressor *d, enum codec codec, struct slice in, size_t max_out,
-                                  struct budget *b, uint8_t **out, size_t *out_len, size_t *charged, struct err *err)
+enum decompress_result decompress(struct decompressor *d, enum codec codec, struct slice in,
+                                  size_t max_out, struct budget *b, uint8_t **out, size_t *out_len,
+                                  size_t *charged, struct err *err)
 {
     struct output o = {.max = max_out, .budget = b, .err = err};
     enum decompress_result r = run(d, codec, in, &o);

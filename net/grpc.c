@@ -58,15 +58,21 @@ bool grpc_code_retryable(int code, bool has_retry_info)
 int grpc_code_from_http(int status)
 {
     switch (status) {
-    case 400: return GRPC_INTERNAL;
-    case 401: return GRPC_UNAUTHENTICATED;
-    case 403: return GRPC_PERMISSION_DENIED;
-    case 404: return GRPC_UNIMPLEMENTED;
+    case 400:
+        return GRPC_INTERNAL;
+    case 401:
+        return GRPC_UNAUTHENTICATED;
+    case 403:
+        return GRPC_PERMISSION_DENIED;
+    case 404:
+        return GRPC_UNIMPLEMENTED;
     case 429:
     case 502:
     case 503:
-    case 504: return GRPC_UNAVAILABLE;
-    default:  return GRPC_UNKNOWN;
+    case 504:
+        return GRPC_UNAVAILABLE;
+    default:
+        return GRPC_UNKNOWN;
     }
 }
 
@@ -75,9 +81,12 @@ int grpc_status_from_http(int status)
     switch (status) {
     case 400:
     case 413:
-    case 415: return GRPC_INVALID_ARGUMENT;
-    case 429: return GRPC_RESOURCE_EXHAUSTED;
-    default:  return grpc_code_from_http(status);
+    case 415:
+        return GRPC_INVALID_ARGUMENT;
+    case 429:
+        return GRPC_RESOURCE_EXHAUSTED;
+    default:
+        return grpc_code_from_http(status);
     }
 }
 
@@ -103,7 +112,8 @@ uint8_t grpc_prefix_flag(const struct grpc_prefix *x)
 
 uint32_t grpc_prefix_length(const struct grpc_prefix *x)
 {
-    return (uint32_t)x->bytes[1] << 24 | (uint32_t)x->bytes[2] << 16 | (uint32_t)x->bytes[3] << 8 | x->bytes[4];
+    return (uint32_t)x->bytes[1] << 24 | (uint32_t)x->bytes[2] << 16 | (uint32_t)x->bytes[3] << 8 |
+           x->bytes[4];
 }
 
 void grpc_prefix_put(uint8_t dst[static GRPC_PREFIX_BYTES], bool compressed, uint32_t len)
@@ -120,7 +130,8 @@ void grpc_prefix_put(uint8_t dst[static GRPC_PREFIX_BYTES], bool compressed, uin
 static const struct unit {
     char letter;
     uint64_t ns;
-} units[] = {{'n', 1}, {'u', 1000}, {'m', 1000000}, {'S', 1000000000}, {'M', 60000000000}, {'H', 3600000000000}};
+} units[] = {{'n', 1},          {'u', 1000},        {'m', 1000000},
+             {'S', 1000000000}, {'M', 60000000000}, {'H', 3600000000000}};
 
 int grpc_timeout_parse(struct slice s, uint64_t *ns)
 {
@@ -192,13 +203,15 @@ void grpc_message_decode(struct buf *out, struct slice s)
     }
 }
 
-static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void base64_encode(struct buf *out, struct slice s)
 {
     for (size_t i = 0; i < s.len; i += 3) {
         size_t n = s.len - i < 3 ? s.len - i : 3;
-        uint32_t v = (uint32_t)s.p[i] << 16 | (n > 1 ? (uint32_t)s.p[i + 1] << 8 : 0) | (n > 2 ? s.p[i + 2] : 0);
+        uint32_t v = (uint32_t)s.p[i] << 16 | (n > 1 ? (uint32_t)s.p[i + 1] << 8 : 0) |
+                     (n > 2 ? s.p[i + 2] : 0);
         for (size_t k = 0; k <= n; k++)
             buf_putc(out, base64_alphabet[v >> (18 - 6 * k) & 63]);
     }
@@ -283,7 +296,8 @@ void grpc_retry_info_encode(struct buf *out, uint64_t retry_after_ms)
     buf_free(&duration);
 }
 
-void grpc_status_encode(struct buf *out, int code, struct slice message, bool has_retry, uint64_t retry_after_ms)
+void grpc_status_encode(struct buf *out, int code, struct slice message, bool has_retry,
+                        uint64_t retry_after_ms)
 {
     struct buf info = {0}, any = {0};
 
@@ -329,14 +343,20 @@ static int get_field(struct slice *s, struct field *f)
         return -1;
     f->number = (uint32_t)(tag >> 3);
     switch (tag & 7) {
-    case 0: return get_varint(s, &f->value);
-    case 1: n = 8; break;
+    case 0:
+        return get_varint(s, &f->value);
+    case 1:
+        n = 8;
+        break;
     case 2:
         if (get_varint(s, &n) != 0)
             return -1;
         break;
-    case 5: n = 4; break;
-    default: return -1;
+    case 5:
+        n = 4;
+        break;
+    default:
+        return -1;
     }
     if (n > s->len)
         return -1;

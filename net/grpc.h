@@ -13,16 +13,30 @@
 #include "platform/buf.h"
 
 enum grpc_code {
-    GRPC_OK, GRPC_CANCELLED, GRPC_UNKNOWN, GRPC_INVALID_ARGUMENT, GRPC_DEADLINE_EXCEEDED,
-    GRPC_NOT_FOUND, GRPC_ALREADY_EXISTS, GRPC_PERMISSION_DENIED, GRPC_RESOURCE_EXHAUSTED,
-    GRPC_FAILED_PRECONDITION, GRPC_ABORTED, GRPC_OUT_OF_RANGE, GRPC_UNIMPLEMENTED, GRPC_INTERNAL,
-    GRPC_UNAVAILABLE, GRPC_DATA_LOSS, GRPC_UNAUTHENTICATED, GRPC_CODES
+    GRPC_OK,
+    GRPC_CANCELLED,
+    GRPC_UNKNOWN,
+    GRPC_INVALID_ARGUMENT,
+    GRPC_DEADLINE_EXCEEDED,
+    GRPC_NOT_FOUND,
+    GRPC_ALREADY_EXISTS,
+    GRPC_PERMISSION_DENIED,
+    GRPC_RESOURCE_EXHAUSTED,
+    GRPC_FAILED_PRECONDITION,
+    GRPC_ABORTED,
+    GRPC_OUT_OF_RANGE,
+    GRPC_UNIMPLEMENTED,
+    GRPC_INTERNAL,
+    GRPC_UNAVAILABLE,
+    GRPC_DATA_LOSS,
+    GRPC_UNAUTHENTICATED,
+    GRPC_CODES
 };
 
-const char *grpc_code_name(int code);    /* "Unavailable"; "Code(77)" becomes "Unknown" */
-int grpc_code_to_http(int code);         /* as the OTLP/HTTP receiver answers the same error */
-int grpc_code_from_http(int status);     /* for a response without grpc-status */
-int grpc_status_from_http(int status);   /* Status.code of an OTLP/HTTP error (404: UNIMPLEMENTED) */
+const char *grpc_code_name(int code);  /* "Unavailable"; "Code(77)" becomes "Unknown" */
+int grpc_code_to_http(int code);       /* as the OTLP/HTTP receiver answers the same error */
+int grpc_code_from_http(int status);   /* for a response without grpc-status */
+int grpc_status_from_http(int status); /* Status.code of an OTLP/HTTP error (404: UNIMPLEMENTED) */
 bool grpc_code_retryable(int code, bool has_retry_info); /* OTLP's table */
 
 /* Each message: flag (1: compressed), length big endian, bytes. */
@@ -51,7 +65,8 @@ void base64_encode(struct buf *out, struct slice s);
 int base64_decode(struct buf *out, struct slice s) MUST_USE;
 
 /* google.rpc.Status; retry_after_ms > 0 adds a google.rpc.RetryInfo. Appends. */
-void grpc_status_encode(struct buf *out, int code, struct slice message, bool has_retry, uint64_t retry_after_ms);
+void grpc_status_encode(struct buf *out, int code, struct slice message, bool has_retry,
+                        uint64_t retry_after_ms);
 /* A bare google.rpc.RetryInfo. */
 void grpc_retry_info_encode(struct buf *out, uint64_t retry_after_ms);
 

@@ -4,15 +4,15 @@
  *
  * What nghttp2 leaves to us:
  *   - frames on streams that the client has ended, and new streams with an id below the highest
- *     (RFC 9113, 5.1 and 5.1.1): nghttp2 ignores the ones, and would have to keep closed streams for
- *     the others. We look at the frame headers first (scan) and keep two bits for the latest ids;
+ *     (RFC 9113, 5.1 and 5.1.1): nghttp2 ignores the ones, and would have to keep closed streams
+ * for the others. We look at the frame headers first (scan) and keep two bits for the latest ids;
  *   - floods: frames that cost us and bring nothing (pings, settings, resets, empty data, priority,
  *     window updates) are `junk`; requests and time pay for them;
- *   - an answer before the request's end: the stream lingers, so that the client can finish and read
- *     the answer; h2_server_tick() resets what still lingers after LINGER_NS.
+ *   - an answer before the request's end: the stream lingers, so that the client can finish and
+ * read the answer; h2_server_tick() resets what still lingers after LINGER_NS.
  *
- * Speed: one nghttp2_session_consume_connection per feed, header fields without copies, no memory of
- * our own per request.
+ * Speed: one nghttp2_session_consume_connection per feed, header fields without copies, no memory
+ * of our own per request.
  */
 #include "net/h2_server.h"
 
@@ -23,23 +23,23 @@
 #include "platform/clock.h"
 #include "platform/mem.h"
 
-#define MAX_FRAME_BYTES (1u << 20)
-#define LINGER_NS       (1 * NS_PER_SEC)
-#define JUNK_LIMIT      10000u /* frames without use, beyond what requests and time paid for */
-#define JUNK_PER_SECOND 1000u
-#define RESET_JUNK      10u /* an abandoned request costs as much as some pings */
-#define KNOWN_IDS       1024u
-#define FRAME_HEAD_BYTES 9u
-#define PREFACE_BYTES   24u
+#define MAX_FRAME_BYTES         (1u << 20)
+#define LINGER_NS               (1 * NS_PER_SEC)
+#define JUNK_LIMIT              10000u /* frames without use, beyond what requests and time paid for */
+#define JUNK_PER_SECOND         1000u
+#define RESET_JUNK              10u /* an abandoned request costs as much as some pings */
+#define KNOWN_IDS               1024u
+#define FRAME_HEAD_BYTES        9u
+#define PREFACE_BYTES           24u
 #define MAX_HEADERS_FRAME_BYTES 16384u /* a longer header comes in CONTINUATION frames */
-#define MAX_FIELDS      24
+#define MAX_FIELDS              24
 
 struct h2_server {
     nghttp2_session *session;
     const struct h2_server_ops *ops;
     void *ctx;
     struct h2_server_settings set;
-    bool dead;       /* GOAWAY with an error is on its way: what still comes in is ignored */
+    bool dead; /* GOAWAY with an error is on its way: what still comes in is ignored */
     unsigned n_streams;
     struct list all, lingering;
     size_t unconsumed_bytes; /* of the connection's window, during one feed */
@@ -126,9 +126,11 @@ static void note_opened(struct h2_server *h, int32_t id)
 }
 
 /* What the client may not do with this frame, as an error code; 0: it may. */
-static uint32_t check_frame(struct h2_server *h, uint8_t type, uint8_t flags, uint32_t len, int32_t id)
+static uint32_t check_frame(struct h2_server *h, uint8_t type, uint8_t flags, uint32_t len,
+                            int32_t id)
 {
-    bool stream_frame = type == NGHTTP2_HEADERS || type == NGHTTP2_DATA || type == NGHTTP2_RST_STREAM;
+    bool stream_frame =
+        type == NGHTTP2_HEADERS || type == NGHTTP2_DATA || type == NGHTTP2_RST_STREAM;
 
     if (type == NGHTTP2_HEADERS && len > MAX_HEADERS_FRAME_BYTES)
         return NGHTTP2_FRAME_SIZE_ERROR;
@@ -163,7 +165,8 @@ static size_t scan(struct h2_server *h, const uint8_t *p, size_t n, uint32_t *er
             break;
         const uint8_t *f = h->scan_head;
         uint32_t len = (uint32_t)f[0] << 16 | (uint32_t)f[1] << 8 | f[2];
-        int32_t id = (int32_t)(((uint32_t)f[5] & 0x7f) << 24 | (uint32_t)f[6] << 16 | (uint32_t)f[7] << 8 | f[8]);
+        int32_t id = (int32_t)(((uint32_t)f[5] & 0x7f) << 24 | (uint32_t)f[6] << 16 |
+                               (uint32_t)f[7] << 8 | f[8]);
         *error_code = check_frame(h, f[3], f[4], len, id);
         h->scan_have = 0;
         h->scan_skip = len;
@@ -212,7 +215,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *f, nghttp2_r
     return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *ctx)
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
+                   void *ctx)
 {
     struct h2_server *h = ctx;
     struct h2_stream *s = stream_of(h, id);
@@ -244,7 +248,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *ctx)
     if (h->dead)
         return 0;
     if (f->hd.type == NGHTTP2_PING) {
-        void (*tell)(void *) = f->hd.flags & NGHTTP2_FLAG_ACK ? h->ops->on_ping_ack : h->ops->on_ping;
+        void (*tell)(void *) =
+            f->hd.flags & NGHTTP2_FLAG_ACK ? h->ops->on_ping_ack : h->ops->on_ping;
         if (tell)
             tell(h->ctx);
     }
@@ -300,13 +305,15 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *f, void 
 
 static void make_nv(nghttp2_nv *nv, const struct h2_field *f)
 {
-    *nv = (nghttp2_nv){.name = (uint8_t *)f->name.p, .namelen = f->name.len,
-                       .value = (uint8_t *)f->value.p, .valuelen = f->value.len,
+    *nv = (nghttp2_nv){.name = (uint8_t *)f->name.p,
+                       .namelen = f->name.len,
+                       .value = (uint8_t *)f->value.p,
+                       .valuelen = f->value.len,
                        .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
 
-static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *dst, size_t max, uint32_t *flags,
-                         nghttp2_data_source *source, void *ctx)
+static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *dst, size_t max,
+                         uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     struct h2_stream *s = source->ptr;
     size_t n = s->body.len - s->body_sent;
@@ -344,7 +351,8 @@ void h2_respond(struct h2_stream *s, int status, const struct h2_field *fields, 
     s->n_trailers = n_trailers;
     if (status != 200)
         snprintf(code, sizeof code, "%03d", status);
-    struct h2_field first = {slice_str(":status"), status == 200 ? slice_str("200") : slice_str(code)};
+    struct h2_field first = {slice_str(":status"),
+                             status == 200 ? slice_str("200") : slice_str(code)};
     make_nv(&nv[0], &first);
     if (status != 200)
         nv[0].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
@@ -352,14 +360,16 @@ void h2_respond(struct h2_stream *s, int status, const struct h2_field *fields, 
         make_nv(&nv[i + 1], &fields[i]);
     nghttp2_data_provider provider = {.source.ptr = s, .read_callback = read_body};
     bool more = body.len || n_trailers;
-    if (nghttp2_submit_response(s->server->session, s->id, nv, n_fields + 1, more ? &provider : NULL) != 0)
+    if (nghttp2_submit_response(s->server->session, s->id, nv, n_fields + 1,
+                                more ? &provider : NULL) != 0)
         nghttp2_submit_rst_stream(s->server->session, 0, s->id, NGHTTP2_INTERNAL_ERROR);
 }
 
 void h2_expect(struct h2_stream *s, uint64_t bytes)
 {
     struct h2_server *h = s->server;
-    uint64_t got = (uint64_t)nghttp2_session_get_stream_effective_recv_data_length(h->session, s->id);
+    uint64_t got =
+        (uint64_t)nghttp2_session_get_stream_effective_recv_data_length(h->session, s->id);
     uint64_t want = got + bytes;
 
     if (want > INT32_MAX)
@@ -422,8 +432,8 @@ void h2_server_goaway(struct h2_server *h, bool final, uint32_t error_code, cons
     if (!final)
         nghttp2_submit_shutdown_notice(h->session);
     else
-        nghttp2_submit_goaway(h->session, 0, nghttp2_session_get_last_proc_stream_id(h->session), error_code,
-                              (const uint8_t *)debug, debug ? strlen(debug) : 0);
+        nghttp2_submit_goaway(h->session, 0, nghttp2_session_get_last_proc_stream_id(h->session),
+                              error_code, (const uint8_t *)debug, debug ? strlen(debug) : 0);
 }
 
 void h2_server_ping(struct h2_server *h)
@@ -480,16 +490,19 @@ static void send_settings(struct h2_server *h)
     };
 
     CHECK(nghttp2_submit_settings(h->session, 0, entries, ARRAY_LEN(entries)) == 0);
-    CHECK(nghttp2_session_set_local_window_size(h->session, 0, 0, (int32_t)h->set.connection_window) == 0);
+    CHECK(nghttp2_session_set_local_window_size(h->session, 0, 0,
+                                                (int32_t)h->set.connection_window) == 0);
 }
 
-struct h2_server *h2_server_new(const struct h2_server_ops *ops, void *ctx, const struct h2_server_settings *set)
+struct h2_server *h2_server_new(const struct h2_server_ops *ops, void *ctx,
+                                const struct h2_server_settings *set)
 {
     struct h2_server *h = mem_alloc(sizeof *h);
     nghttp2_session_callbacks *cb;
     nghttp2_option *opt;
 
-    *h = (struct h2_server){.ops = ops, .ctx = ctx, .set = *set, .highest_id = -1, .scan_skip = PREFACE_BYTES};
+    *h = (struct h2_server){
+        .ops = ops, .ctx = ctx, .set = *set, .highest_id = -1, .scan_skip = PREFACE_BYTES};
     list_init(&h->all);
     list_init(&h->lingering);
     CHECK(nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0);

@@ -6,11 +6,11 @@
  *   feed -> on_stream -> on_header* -> on_request -> on_data* -> on_end -> h2_respond -> pull
  *                                        ... and on_gone once for each on_stream, at any time
  *
- * Windows: the connection's is large and reopened as bytes are handed up (they are charged or thrown
- * away at once). A stream starts with `stream_window` bytes; h2_expect() opens it for a body that was
- * admitted. What is not admitted stays with the client.
- * Streams: the owner allocates them (struct h2_stream first in its own request), and frees them when
- * it likes after on_gone; nothing here touches a stream after that.
+ * Windows: the connection's is large and reopened as bytes are handed up (they are charged or
+ * thrown away at once). A stream starts with `stream_window` bytes; h2_expect() opens it for a body
+ * that was admitted. What is not admitted stays with the client. Streams: the owner allocates them
+ * (struct h2_stream first in its own request), and frees them when it likes after on_gone; nothing
+ * here touches a stream after that.
  */
 #ifndef TAILRACE_NET_H2_SERVER_H
 #define TAILRACE_NET_H2_SERVER_H
@@ -39,7 +39,8 @@ struct h2_stream {
 };
 
 struct h2_server_ops {
-    /* A new request: its memory, zeroed. NULL: refused (REFUSED_STREAM, the client may try again). */
+    /* A new request: its memory, zeroed. NULL: refused (REFUSED_STREAM, the client may try again).
+     */
     struct h2_stream *(*on_stream)(void *ctx);
     /* Pseudo headers included; valid during the call. */
     void (*on_header)(void *ctx, struct h2_stream *s, struct slice name, struct slice value);
@@ -88,6 +89,13 @@ void h2_server_ping(struct h2_server *h);
 void h2_server_tick(struct h2_server *h, uint64_t now_ns);
 unsigned h2_server_streams(const struct h2_server *h); /* between on_stream and on_gone */
 
-enum { H2_NO_ERROR = 0, H2_PROTOCOL_ERROR = 1, H2_INTERNAL_ERROR = 2, H2_REFUSED_STREAM = 7, H2_CANCEL = 8, H2_ENHANCE_YOUR_CALM = 11 };
+enum {
+    H2_NO_ERROR = 0,
+    H2_PROTOCOL_ERROR = 1,
+    H2_INTERNAL_ERROR = 2,
+    H2_REFUSED_STREAM = 7,
+    H2_CANCEL = 8,
+    H2_ENHANCE_YOUR_CALM = 11
+};
 
 #endif

@@ -31,10 +31,10 @@ struct http1 {
     size_t max_header_bytes;
 
     enum http1_state state;
-    bool answered;   /* http1_respond came for the request being read */
-    bool last;       /* no request after this one */
-    bool in_parser;  /* llhttp is on the stack: it must not be entered again */
-    bool failed;     /* llhttp gave up */
+    bool answered;  /* http1_respond came for the request being read */
+    bool last;      /* no request after this one */
+    bool in_parser; /* llhttp is on the stack: it must not be entered again */
+    bool failed;    /* llhttp gave up */
 
     /* line structure of the header, which llhttp reads too kindly */
     bool after_cr, lines_ended;
@@ -377,25 +377,44 @@ static void parse_behind(struct http1 *h)
 static const char *reason_phrase(int status)
 {
     switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default:  return "Status";
+    case 200:
+        return "OK";
+    case 204:
+        return "No Content";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 406:
+        return "Not Acceptable";
+    case 408:
+        return "Request Timeout";
+    case 413:
+        return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
+    case 417:
+        return "Expectation Failed";
+    case 429:
+        return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 503:
+        return "Service Unavailable";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "Status";
     }
 }
 
@@ -439,7 +458,9 @@ void http1_respond(struct http1 *h, int status, const char *content_type,
     if (status != 204)
         buf_putf(&h->out, "Content-Length: %zu\r\n", body.len);
     buf_putf(&h->out, "Date: %s\r\n%s\r\n", date_now(h),
-             h->last ? "Connection: close\r\n" : old ? "Connection: keep-alive\r\n" : "");
+             h->last ? "Connection: close\r\n"
+             : old   ? "Connection: keep-alive\r\n"
+                     : "");
     if (!head && body.len)
         buf_put(&h->out, body.p, body.len);
     if (h->state == HTTP1_ANSWERING && !h->in_parser) {

@@ -6,9 +6,9 @@
  *
  *   feed -> on_header* -> on_request -> on_body* -> on_end -> http1_respond -> output
  *
- * One request at a time: bytes that arrive behind an unanswered request wait inside (at most what one
- * feed brought; http1_wants_read() says when to go on reading). A response before the end of the
- * request is fine: the rest of a small body is thrown away, a large one closes the connection.
+ * One request at a time: bytes that arrive behind an unanswered request wait inside (at most what
+ * one feed brought; http1_wants_read() says when to go on reading). A response before the end of
+ * the request is fine: the rest of a small body is thrown away, a large one closes the connection.
  */
 #ifndef TAILRACE_NET_HTTP1_SERVER_H
 #define TAILRACE_NET_HTTP1_SERVER_H
@@ -18,9 +18,9 @@
 struct http1;
 
 struct http1_head {
-    struct slice method;    /* "POST" */
-    struct slice path;      /* without scheme, host and query */
-    struct slice query;     /* behind the '?'; empty: none */
+    struct slice method;     /* "POST" */
+    struct slice path;       /* without scheme, host and query */
+    struct slice query;      /* behind the '?'; empty: none */
     uint64_t content_length; /* when !chunked; 0: no body */
     bool chunked;
     bool expect_continue; /* the client waits for http1_continue() or an answer */
@@ -53,7 +53,8 @@ void http1_feed(struct http1 *h, const uint8_t *p, size_t n);
 /* The answer to the current request, from any callback or later. content_type NULL: no such field.
  * Content-Length, Date and Connection are added. close: no further request on this connection. */
 void http1_respond(struct http1 *h, int status, const char *content_type,
-                   const struct http1_field *fields, size_t n_fields, struct slice body, bool close);
+                   const struct http1_field *fields, size_t n_fields, struct slice body,
+                   bool close);
 /* "100 Continue", when the client waits for it. */
 void http1_continue(struct http1 *h);
 
@@ -62,7 +63,8 @@ struct buf *http1_output(struct http1 *h);
 
 /* False while an unanswered request is complete: stop reading, start again after the answer. */
 bool http1_wants_read(const struct http1 *h);
-/* No further request will be read: send the output, then close (politely: the client may still write). */
+/* No further request will be read: send the output, then close (politely: the client may still
+ * write). */
 bool http1_wants_close(const struct http1 *h);
 
 enum http1_state { HTTP1_IDLE, HTTP1_HEADER, HTTP1_BODY, HTTP1_ANSWERING, HTTP1_DONE };

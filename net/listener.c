@@ -44,7 +44,8 @@ struct listener {
 /* ---- addresses ---- */
 
 /* Splits "host:port"; brackets around IPv6 hosts are taken off. */
-static int split_endpoint(const char *endpoint, char host[static 256], char port[static 16], struct err *err)
+static int split_endpoint(const char *endpoint, char host[static 256], char port[static 16],
+                          struct err *err)
 {
     const char *colon = strrchr(endpoint, ':');
     size_t n = colon ? (size_t)(colon - endpoint) : 0;
@@ -68,15 +69,16 @@ static int split_endpoint(const char *endpoint, char host[static 256], char port
 }
 
 /* The first address of the host, IPv4 before IPv6, as Go picks it. */
-static int resolve_tcp(const char *host, const char *port, struct sockaddr_storage *out, socklen_t *len,
-                       struct err *err)
+static int resolve_tcp(const char *host, const char *port, struct sockaddr_storage *out,
+                       socklen_t *len, struct err *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found = NULL;
     struct addrinfo *pick = NULL;
     int rc = getaddrinfo(host, port, &hints, &found);
 
     if (rc != 0)
-        return err_set(err, "lookup %s: %s", host, rc == EAI_NONAME ? "no such host" : gai_strerror(rc));
+        return err_set(err, "lookup %s: %s", host,
+                       rc == EAI_NONAME ? "no such host" : gai_strerror(rc));
     for (struct addrinfo *a = found; a && !pick; a = a->ai_next)
         if (a->ai_family == AF_INET)
             pick = a;
@@ -90,7 +92,8 @@ static int resolve_tcp(const char *host, const char *port, struct sockaddr_stora
 }
 
 /* ":4317" means every address, IPv6 and IPv4 on one socket where the system has IPv6. */
-static int any_address(const char *port, struct sockaddr_storage *out, socklen_t *len, struct err *err)
+static int any_address(const char *port, struct sockaddr_storage *out, socklen_t *len,
+                       struct err *err)
 {
     int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -100,7 +103,8 @@ static int any_address(const char *port, struct sockaddr_storage *out, socklen_t
     return resolve_tcp("::", port, out, len, err);
 }
 
-static int parse_tcp(const char *endpoint, struct sockaddr_storage *out, socklen_t *len, struct err *err)
+static int parse_tcp(const char *endpoint, struct sockaddr_storage *out, socklen_t *len,
+                     struct err *err)
 {
     char host[256] = "", port[16] = "";
 
@@ -109,7 +113,8 @@ static int parse_tcp(const char *endpoint, struct sockaddr_storage *out, socklen
     return host[0] ? resolve_tcp(host, port, out, len, err) : any_address(port, out, len, err);
 }
 
-static int parse_unix(const char *path, struct sockaddr_storage *out, socklen_t *len, struct err *err)
+static int parse_unix(const char *path, struct sockaddr_storage *out, socklen_t *len,
+                      struct err *err)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
 
@@ -139,7 +144,8 @@ static void remove_stale_socket(const struct sockaddr_storage *addr, socklen_t l
 
 /* ---- the socket ---- */
 
-static int open_socket(const struct sockaddr_storage *addr, socklen_t len, bool reuse_port, struct err *err)
+static int open_socket(const struct sockaddr_storage *addr, socklen_t len, bool reuse_port,
+                       struct err *err)
 {
     char text[96];
     int one = 1, zero = 0;
@@ -174,7 +180,8 @@ static int open_endpoint(const char *endpoint, bool is_unix, bool reuse_port, st
     socklen_t len = 0;
     int fd = -1;
 
-    int rc = is_unix ? parse_unix(endpoint, &addr, &len, err) : parse_tcp(endpoint, &addr, &len, err);
+    int rc =
+        is_unix ? parse_unix(endpoint, &addr, &len, err) : parse_tcp(endpoint, &addr, &len, err);
     if (rc == 0 && is_unix)
         remove_stale_socket(&addr, len);
     if (rc == 0)

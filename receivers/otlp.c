@@ -9,8 +9,8 @@
  *   otlp_pool.c    body buffers
  *
  * Workers: each listens on its own socket of the same port. Whoever starts first binds, says so in
- * the log, and leaves the address in the shared state for the others; so port 0 works. A Unix socket
- * is the first worker's alone.
+ * the log, and leaves the address in the shared state for the others; so port 0 works. A Unix
+ * socket is the first worker's alone.
  */
 #include "receivers/otlp.h"
 
@@ -22,39 +22,55 @@
 #include "receivers/otlp_http.h"
 #include "receivers/receivers.h"
 
-#define MIB (1ull << 20)
+#define MIB                (1ull << 20)
 #define DEFAULT_GRPC_MIB   4
 #define DEFAULT_HTTP_BYTES (20 * MIB)
 
 /* ---- settings ---- */
 
 static const struct key keepalive_server_keys[] = {
-    KEY_DURATION(struct otlp_keepalive_server, max_connection_idle, "0s", 0, 1e9, "A connection without calls for this long is told to go away; 0: never."),
-    KEY_DURATION(struct otlp_keepalive_server, max_connection_age, "0s", 0, 1e9, "A connection of this age is told to go away; 0: never."),
-    KEY_DURATION(struct otlp_keepalive_server, max_connection_age_grace, "0s", 0, 1e9, "How long after that its calls may take; 0: as long as they need."),
-    KEY_DURATION(struct otlp_keepalive_server, time, "2h", 0, 1e9, "A connection silent for this long gets a ping."),
-    KEY_DURATION(struct otlp_keepalive_server, timeout, "20s", 0, 1e9, "How long the answer to a ping may take."),
+    KEY_DURATION(struct otlp_keepalive_server, max_connection_idle, "0s", 0, 1e9,
+                 "A connection without calls for this long is told to go away; 0: never."),
+    KEY_DURATION(struct otlp_keepalive_server, max_connection_age, "0s", 0, 1e9,
+                 "A connection of this age is told to go away; 0: never."),
+    KEY_DURATION(struct otlp_keepalive_server, max_connection_age_grace, "0s", 0, 1e9,
+                 "How long after that its calls may take; 0: as long as they need."),
+    KEY_DURATION(struct otlp_keepalive_server, time, "2h", 0, 1e9,
+                 "A connection silent for this long gets a ping."),
+    KEY_DURATION(struct otlp_keepalive_server, timeout, "20s", 0, 1e9,
+                 "How long the answer to a ping may take."),
     KEY_END};
 
 static const struct key keepalive_policy_keys[] = {
-    KEY_DURATION(struct otlp_keepalive_policy, min_time, "5m", 0, 1e9, "A client that pings more often than this is told to go away."),
-    KEY_BOOL(struct otlp_keepalive_policy, permit_without_stream, "false", "Whether clients without calls may ping."),
+    KEY_DURATION(struct otlp_keepalive_policy, min_time, "5m", 0, 1e9,
+                 "A client that pings more often than this is told to go away."),
+    KEY_BOOL(struct otlp_keepalive_policy, permit_without_stream, "false",
+             "Whether clients without calls may ping."),
     KEY_END};
 
 static const struct key keepalive_keys[] = {
-    KEY_OPTIONAL(struct otlp_keepalive, server_parameters, SECTION_ON, keepalive_server_keys, "Idle and age limits, pings."),
-    KEY_OPTIONAL(struct otlp_keepalive, enforcement_policy, SECTION_ON, keepalive_policy_keys, "What clients may do."),
+    KEY_OPTIONAL(struct otlp_keepalive, server_parameters, SECTION_ON, keepalive_server_keys,
+                 "Idle and age limits, pings."),
+    KEY_OPTIONAL(struct otlp_keepalive, enforcement_policy, SECTION_ON, keepalive_policy_keys,
+                 "What clients may do."),
     KEY_END};
 
 static const struct key grpc_keys[] = {
-    KEY_STR(struct otlp_grpc_settings, endpoint, "localhost:4317", "Where to listen: host:port, or the path of a Unix socket."),
+    KEY_STR(struct otlp_grpc_settings, endpoint, "localhost:4317",
+            "Where to listen: host:port, or the path of a Unix socket."),
     KEY_STR(struct otlp_grpc_settings, transport, "tcp", "tcp, tcp4, tcp6 or unix."),
-    KEY_INT(struct otlp_grpc_settings, max_recv_msg_size_mib, "0", 1, 0, "Largest message, also after decompression; 0: 4."),
-    KEY_UINT(struct otlp_grpc_settings, max_concurrent_streams, "0", 0, 4294967295.0, "Calls at once on one connection; 0: 250; at most 10000."),
-    KEY_INT(struct otlp_grpc_settings, read_buffer_size, "524288", 1, 0, "Accepted; reads here are 64 KiB, the fastest size."),
-    KEY_INT(struct otlp_grpc_settings, write_buffer_size, "0", 1, 0, "Accepted; answers are gathered whatever their size."),
-    KEY_OPTIONAL(struct otlp_grpc_settings, keepalive, SECTION_ON, keepalive_keys, "Pings, idle and age limits of connections."),
-    KEY_BOOL(struct otlp_grpc_settings, include_metadata, "false", "Whether request headers are kept for the pipelines."),
+    KEY_INT(struct otlp_grpc_settings, max_recv_msg_size_mib, "0", 1, 0,
+            "Largest message, also after decompression; 0: 4."),
+    KEY_UINT(struct otlp_grpc_settings, max_concurrent_streams, "0", 0, 4294967295.0,
+             "Calls at once on one connection; 0: 250; at most 10000."),
+    KEY_INT(struct otlp_grpc_settings, read_buffer_size, "524288", 1, 0,
+            "Accepted; reads here are 64 KiB, the fastest size."),
+    KEY_INT(struct otlp_grpc_settings, write_buffer_size, "0", 1, 0,
+            "Accepted; answers are gathered whatever their size."),
+    KEY_OPTIONAL(struct otlp_grpc_settings, keepalive, SECTION_ON, keepalive_keys,
+                 "Pings, idle and age limits of connections."),
+    KEY_BOOL(struct otlp_grpc_settings, include_metadata, "false",
+             "Whether request headers are kept for the pipelines."),
     KEY_IGNORED("dialer", false, "A server does not dial."),
     KEY_NOT_YET("tls", "TLS."),
     KEY_NOT_YET("auth", "Authentication."),
@@ -62,28 +78,45 @@ static const struct key grpc_keys[] = {
     KEY_END};
 
 static const struct key cors_keys[] = {
-    KEY_STRS(struct otlp_cors, allowed_origins, NULL, "Origins that browsers may send from; one * each."),
-    KEY_STRS(struct otlp_cors, allowed_headers, NULL, "Request headers allowed beyond the usual ones."),
+    KEY_STRS(struct otlp_cors, allowed_origins, NULL,
+             "Origins that browsers may send from; one * each."),
+    KEY_STRS(struct otlp_cors, allowed_headers, NULL,
+             "Request headers allowed beyond the usual ones."),
     KEY_STRS(struct otlp_cors, exposed_headers, NULL, "Response headers that scripts may read."),
-    KEY_INT(struct otlp_cors, max_age, "0", 0, 4294967295.0, "Seconds a preflight answer may be kept."),
+    KEY_INT(struct otlp_cors, max_age, "0", 0, 4294967295.0,
+            "Seconds a preflight answer may be kept."),
     KEY_END};
 
 static const struct key http_keys[] = {
-    KEY_STR(struct otlp_http_settings, endpoint, "localhost:4318", "Where to listen: host:port, or the path of a Unix socket."),
+    KEY_STR(struct otlp_http_settings, endpoint, "localhost:4318",
+            "Where to listen: host:port, or the path of a Unix socket."),
     KEY_STR(struct otlp_http_settings, transport, "tcp", "tcp, tcp4, tcp6 or unix."),
-    KEY_OPTIONAL(struct otlp_http_settings, cors, SECTION_OFF, cors_keys, "Requests from browsers."),
-    KEY_INT(struct otlp_http_settings, max_request_body_size, "20971520", 1, 0, "Largest body in bytes, also after decompression; 0 and less: the default."),
-    KEY_BOOL(struct otlp_http_settings, include_metadata, "false", "Whether request headers are kept for the pipelines."),
+    KEY_OPTIONAL(struct otlp_http_settings, cors, SECTION_OFF, cors_keys,
+                 "Requests from browsers."),
+    KEY_INT(struct otlp_http_settings, max_request_body_size, "20971520", 1, 0,
+            "Largest body in bytes, also after decompression; 0 and less: the default."),
+    KEY_BOOL(struct otlp_http_settings, include_metadata, "false",
+             "Whether request headers are kept for the pipelines."),
     KEY_PAIRS(struct otlp_http_settings, response_headers, "Headers added to every answer."),
-    KEY_STRS(struct otlp_http_settings, compression_algorithms, "[\"\", gzip, zstd, zlib, snappy, deflate, lz4, x-snappy-framed]", "Content encodings accepted; [] takes every body as it is."),
-    KEY_DURATION(struct otlp_http_settings, read_timeout, "0s", 0, 1e9, "How long a request may take to arrive; 0: as long as it makes progress."),
-    KEY_DURATION(struct otlp_http_settings, read_header_timeout, "0s", 0, 1e9, "The same for its header; 0: 20s."),
-    KEY_DURATION(struct otlp_http_settings, write_timeout, "0s", 0, 1e9, "How long a client may leave an answer unread; 0: 30s."),
-    KEY_DURATION(struct otlp_http_settings, idle_timeout, "0s", 0, 1e9, "How long a connection may wait for its next request; 0: until its place is needed."),
-    KEY_BOOL(struct otlp_http_settings, keep_alives_enabled, "true", "Whether connections serve more than one request."),
+    KEY_STRS(struct otlp_http_settings, compression_algorithms,
+             "[\"\", gzip, zstd, zlib, snappy, deflate, lz4, x-snappy-framed]",
+             "Content encodings accepted; [] takes every body as it is."),
+    KEY_DURATION(struct otlp_http_settings, read_timeout, "0s", 0, 1e9,
+                 "How long a request may take to arrive; 0: as long as it makes progress."),
+    KEY_DURATION(struct otlp_http_settings, read_header_timeout, "0s", 0, 1e9,
+                 "The same for its header; 0: 20s."),
+    KEY_DURATION(struct otlp_http_settings, write_timeout, "0s", 0, 1e9,
+                 "How long a client may leave an answer unread; 0: 30s."),
+    KEY_DURATION(
+        struct otlp_http_settings, idle_timeout, "0s", 0, 1e9,
+        "How long a connection may wait for its next request; 0: until its place is needed."),
+    KEY_BOOL(struct otlp_http_settings, keep_alives_enabled, "true",
+             "Whether connections serve more than one request."),
     KEY_STR(struct otlp_http_settings, traces_url_path, "/v1/traces", "Path of trace requests."),
-    KEY_STR(struct otlp_http_settings, metrics_url_path, "/v1/metrics", "Path of metrics requests, which are refused with a clear answer."),
-    KEY_STR(struct otlp_http_settings, logs_url_path, "/v1/logs", "Path of logs requests, which are refused with a clear answer."),
+    KEY_STR(struct otlp_http_settings, metrics_url_path, "/v1/metrics",
+            "Path of metrics requests, which are refused with a clear answer."),
+    KEY_STR(struct otlp_http_settings, logs_url_path, "/v1/logs",
+            "Path of logs requests, which are refused with a clear answer."),
     KEY_IGNORED("dialer", false, "A server does not dial."),
     KEY_NOT_YET("tls", "TLS."),
     KEY_NOT_YET("auth", "Authentication."),
@@ -92,16 +125,19 @@ static const struct key http_keys[] = {
 
 static const struct key protocol_keys[] = {
     KEY_OPTIONAL(struct otlp_protocols, grpc, SECTION_DEFAULT_OFF, grpc_keys, "OTLP over gRPC."),
-    KEY_OPTIONAL(struct otlp_protocols, http, SECTION_DEFAULT_OFF, http_keys, "OTLP over HTTP: protobuf and JSON."),
+    KEY_OPTIONAL(struct otlp_protocols, http, SECTION_DEFAULT_OFF, http_keys,
+                 "OTLP over HTTP: protobuf and JSON."),
     KEY_END};
 
 static const struct key otlp_keys[] = {
-    KEY_SECTION(struct otlp_settings, protocols, protocol_keys, "What to listen for; at least one of grpc and http."),
+    KEY_SECTION(struct otlp_settings, protocols, protocol_keys,
+                "What to listen for; at least one of grpc and http."),
     KEY_END};
 
 uint64_t otlp_grpc_max_bytes(const struct otlp_grpc_settings *s)
 {
-    return (uint64_t)(s->max_recv_msg_size_mib > 0 ? s->max_recv_msg_size_mib : DEFAULT_GRPC_MIB) * MIB;
+    return (uint64_t)(s->max_recv_msg_size_mib > 0 ? s->max_recv_msg_size_mib : DEFAULT_GRPC_MIB) *
+           MIB;
 }
 
 uint64_t otlp_http_max_bytes(const struct otlp_http_settings *s)
@@ -116,7 +152,8 @@ static bool is_unix(const char *transport)
     return strcmp(transport, "unix") == 0;
 }
 
-static void check_address(struct check *c, const char *at, const char *endpoint, const char *transport)
+static void check_address(struct check *c, const char *at, const char *endpoint,
+                          const char *transport)
 {
     static const char *const known[] = {"tcp", "tcp4", "tcp6", "unix"};
     bool ok = false;
@@ -143,11 +180,14 @@ static void check_grpc(struct check *c, const struct otlp_grpc_settings *s)
     check_address(c, at, s->endpoint, s->transport);
     if (s->max_recv_msg_size_mib < 0 || s->max_recv_msg_size_mib > 2047)
         check_error(c, "protocols.grpc.max_recv_msg_size_mib",
-                    "invalid max_recv_msg_size_mib value, must be between 1 and 2047: %lld", (long long)s->max_recv_msg_size_mib);
+                    "invalid max_recv_msg_size_mib value, must be between 1 and 2047: %lld",
+                    (long long)s->max_recv_msg_size_mib);
     if (s->read_buffer_size < 0)
-        check_error(c, "protocols.grpc.read_buffer_size", "invalid read_buffer_size value: %lld", (long long)s->read_buffer_size);
+        check_error(c, "protocols.grpc.read_buffer_size", "invalid read_buffer_size value: %lld",
+                    (long long)s->read_buffer_size);
     if (s->write_buffer_size < 0)
-        check_error(c, "protocols.grpc.write_buffer_size", "invalid write_buffer_size value: %lld", (long long)s->write_buffer_size);
+        check_error(c, "protocols.grpc.write_buffer_size", "invalid write_buffer_size value: %lld",
+                    (long long)s->write_buffer_size);
 }
 
 static void check_path(struct check *c, const char *key, const char *path, const char *signal)
@@ -163,7 +203,8 @@ static void check_path(struct check *c, const char *key, const char *path, const
 
 static void check_http(struct check *c, const struct otlp_http_settings *s)
 {
-    static const char *const known[] = {"", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed", "identity"};
+    static const char *const known[] = {
+        "", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed", "identity"};
 
     check_address(c, "protocols.http", s->endpoint, s->transport);
     check_path(c, "traces_url_path", s->traces_url_path, "traces");
@@ -176,11 +217,14 @@ static void check_http(struct check *c, const struct otlp_http_settings *s)
         for (size_t k = 0; k < ARRAY_LEN(known); k++)
             ok |= strcmp(known[k], s->compression_algorithms.v[i]) == 0;
         if (!ok)
-            check_error(c, "protocols.http.compression_algorithms", "unsupported algorithm \"%s\"", s->compression_algorithms.v[i]);
+            check_error(c, "protocols.http.compression_algorithms", "unsupported algorithm \"%s\"",
+                        s->compression_algorithms.v[i]);
     }
     for (size_t i = 0; i < s->response_headers.n; i++)
-        if (strpbrk(s->response_headers.v[i].value, "\r\n") || strpbrk(s->response_headers.v[i].name, "\r\n: \t"))
-            check_error(c, "protocols.http.response_headers", "\"%s\" is not a valid header", s->response_headers.v[i].name);
+        if (strpbrk(s->response_headers.v[i].value, "\r\n") ||
+            strpbrk(s->response_headers.v[i].name, "\r\n: \t"))
+            check_error(c, "protocols.http.response_headers", "\"%s\" is not a valid header",
+                        s->response_headers.v[i].name);
     if (s->response_headers.n > 8)
         check_error(c, "protocols.http.response_headers", "at most 8 headers");
     if (s->cors_enabled && s->cors.allowed_origins.n == 0)
@@ -192,17 +236,20 @@ static void otlp_check(const void *settings, struct check *c)
     const struct otlp_protocols *p = &((const struct otlp_settings *)settings)->protocols;
 
     if (!p->grpc_enabled && !p->http_enabled)
-        check_error(c, "protocols", "must specify at least one protocol when using the OTLP receiver");
+        check_error(c, "protocols",
+                    "must specify at least one protocol when using the OTLP receiver");
     if (p->grpc_enabled)
         check_grpc(c, &p->grpc);
     if (p->http_enabled)
         check_http(c, &p->http);
     if (p->grpc_enabled && p->http_enabled && strcmp(p->grpc.endpoint, p->http.endpoint) == 0 &&
-        !(strlen(p->grpc.endpoint) > 2 && strcmp(p->grpc.endpoint + strlen(p->grpc.endpoint) - 2, ":0") == 0))
+        !(strlen(p->grpc.endpoint) > 2 &&
+          strcmp(p->grpc.endpoint + strlen(p->grpc.endpoint) - 2, ":0") == 0))
         check_error(c, "protocols.http.endpoint", "%s is also the gRPC endpoint", p->http.endpoint);
 }
 
-static size_t otlp_memory(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max)
+static size_t otlp_memory(const void *settings, unsigned n_workers, struct memory_term *terms,
+                          size_t max)
 {
     (void)settings;
     if (max < 1)
@@ -239,7 +286,8 @@ static struct otlp *otlp_of(struct component *c)
     return CONTAINER_OF(c, struct otlp, base);
 }
 
-static int otlp_shared_create(const void *settings, struct host *host, void **shared, struct err *err)
+static int otlp_shared_create(const void *settings, struct host *host, void **shared,
+                              struct err *err)
 {
     struct otlp_shared *s = mem_alloc(sizeof *s);
 
@@ -273,11 +321,13 @@ static struct component *otlp_create(struct host *h, const void *settings, struc
     o->decompressor = decompressor_new();
     const struct otlp_protocols *p = &o->set->protocols;
     if (p->grpc_enabled) {
-        ingest_init(&o->grpc_in, h, o->pool, o->decompressor, "grpc", otlp_grpc_max_bytes(&p->grpc));
+        ingest_init(&o->grpc_in, h, o->pool, o->decompressor, "grpc",
+                    otlp_grpc_max_bytes(&p->grpc));
         otlp_grpc_init(&o->grpc, h, &o->grpc_in, &p->grpc);
     }
     if (p->http_enabled) {
-        ingest_init(&o->http_in, h, o->pool, o->decompressor, "http", otlp_http_max_bytes(&p->http));
+        ingest_init(&o->http_in, h, o->pool, o->decompressor, "http",
+                    otlp_http_max_bytes(&p->http));
         otlp_http_init(&o->http, h, &o->http_in, &p->http);
     }
     return &o->base;
@@ -286,8 +336,8 @@ static struct component *otlp_create(struct host *h, const void *settings, struc
 /* ---- start ---- */
 
 /* Listens; the first worker probes, names the address and logs. Under the lock. */
-static int listen_on(struct otlp_server *s, const char *endpoint, const char *transport, bool *was_bound,
-                     char bound[static 64], struct err *err)
+static int listen_on(struct otlp_server *s, const char *endpoint, const char *transport,
+                     bool *was_bound, char bound[static 64], struct err *err)
 {
     struct host *h = s->host;
     bool uds = is_unix(transport), many = h->n_workers > 1 && !uds;
@@ -320,9 +370,11 @@ static int otlp_start(struct component *c, struct err *err)
     o->started = true;
     pthread_mutex_lock(&sh->lock);
     if (p->grpc_enabled)
-        rc = listen_on(&o->grpc, p->grpc.endpoint, p->grpc.transport, &sh->grpc.bound, sh->grpc.endpoint, err);
+        rc = listen_on(&o->grpc, p->grpc.endpoint, p->grpc.transport, &sh->grpc.bound,
+                       sh->grpc.endpoint, err);
     if (rc == 0 && p->http_enabled)
-        rc = listen_on(&o->http, p->http.endpoint, p->http.transport, &sh->http.bound, sh->http.endpoint, err);
+        rc = listen_on(&o->http, p->http.endpoint, p->http.transport, &sh->http.bound,
+                       sh->http.endpoint, err);
     pthread_mutex_unlock(&sh->lock);
     return rc;
 }

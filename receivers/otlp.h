@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Settings of the otlp receiver (collector.yaml: receivers.otlp), for its own files and its tests. */
+/* Settings of the otlp receiver (collector.yaml: receivers.otlp), for its own files and its tests.
+ */
 #ifndef TAILRACE_RECEIVERS_OTLP_H
 #define TAILRACE_RECEIVERS_OTLP_H
 
 #include "component/component.h"
 
 struct otlp_keepalive_server {
-    int64_t max_connection_idle_ns, max_connection_age_ns, max_connection_age_grace_ns; /* 0: never */
+    int64_t max_connection_idle_ns, max_connection_age_ns,
+        max_connection_age_grace_ns; /* 0: never */
     int64_t time_ns, timeout_ns;
 };
 
@@ -23,7 +25,7 @@ struct otlp_keepalive {
 
 struct otlp_grpc_settings {
     const char *endpoint, *transport;
-    int64_t max_recv_msg_size_mib; /* 0: 4 */
+    int64_t max_recv_msg_size_mib;   /* 0: 4 */
     uint64_t max_concurrent_streams; /* 0: OTLP_DEFAULT_STREAMS */
     int64_t read_buffer_size, write_buffer_size;
     bool keepalive_enabled;
@@ -44,7 +46,8 @@ struct otlp_http_settings {
     bool include_metadata;
     struct pair_list response_headers;
     struct str_list compression_algorithms;
-    int64_t read_timeout_ns, read_header_timeout_ns, write_timeout_ns, idle_timeout_ns; /* 0: ours */
+    int64_t read_timeout_ns, read_header_timeout_ns, write_timeout_ns,
+        idle_timeout_ns; /* 0: ours */
     bool keep_alives_enabled;
     const char *traces_url_path, *metrics_url_path, *logs_url_path;
 };
@@ -60,9 +63,9 @@ struct otlp_settings {
 };
 
 /* Limits that the Collector does not have; the reference page lists them. */
-#define OTLP_DEFAULT_STREAMS   250u              /* of one connection */
+#define OTLP_DEFAULT_STREAMS   250u /* of one connection */
 #define OTLP_MAX_STREAMS       10000u
-#define OTLP_STREAM_WINDOW     (256u << 10)     /* what may come before a body is admitted */
+#define OTLP_STREAM_WINDOW     (256u << 10) /* what may come before a body is admitted */
 #define OTLP_CONNECTION_WINDOW (16u << 20)
 #define OTLP_MAX_HEADER_BYTES  (64u << 10)
 #define OTLP_POOL_BYTES        (4u << 20) /* idle body buffers of one worker */

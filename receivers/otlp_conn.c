@@ -4,8 +4,8 @@
  *
  *   accepted -> (protocol known) -> serving -> closing -> closed
  *
- * Writing:  the answers to everything one read brought leave in one write; an answer that comes later
- *           is gathered with others of the same turn. While the socket is full nothing is read: a
+ * Writing:  the answers to everything one read brought leave in one write; an answer that comes
+ * later is gathered with others of the same turn. While the socket is full nothing is read: a
  *           client that does not take its answers does not get to ask more.
  * Closing:  we shut our side and go on throwing away what comes in for a moment, so that the client
  *           reads the last answer instead of a reset.
@@ -20,20 +20,20 @@
 
 #include "platform/clock.h"
 
-#define TICK_MS            250
-#define OUT_BYTES          (64u << 10)
-#define CLOSE_LINGER_NS    (1 * NS_PER_SEC)
-#define SETUP_NS           (20 * NS_PER_SEC) /* first bytes to a known protocol; a header */
-#define WRITE_STALL_NS     (30 * NS_PER_SEC)
-#define BODY_IDLE_NS       (20 * NS_PER_SEC)
-#define BODY_FLOOR         256u /* bytes a second */
-#define DRAIN_IDLE_NS      (1 * NS_PER_SEC)
-#define DRAIN_FLOOR        (16u << 10)
-#define EVICT_IDLE_NS      (1 * NS_PER_SEC)
-#define CONN_BYTES         (8u << 10)
-#define REQUESTS_PER_BLOCK 32u
-#define BLOCK_BYTES        (40u << 10) /* of so many requests: ours and nghttp2's of each stream */
-#define MAX_PING_STRIKES   2u
+#define TICK_MS                250
+#define OUT_BYTES              (64u << 10)
+#define CLOSE_LINGER_NS        (1 * NS_PER_SEC)
+#define SETUP_NS               (20 * NS_PER_SEC) /* first bytes to a known protocol; a header */
+#define WRITE_STALL_NS         (30 * NS_PER_SEC)
+#define BODY_IDLE_NS           (20 * NS_PER_SEC)
+#define BODY_FLOOR             256u /* bytes a second */
+#define DRAIN_IDLE_NS          (1 * NS_PER_SEC)
+#define DRAIN_FLOOR            (16u << 10)
+#define EVICT_IDLE_NS          (1 * NS_PER_SEC)
+#define CONN_BYTES             (8u << 10)
+#define REQUESTS_PER_BLOCK     32u
+#define BLOCK_BYTES            (40u << 10) /* of so many requests: ours and nghttp2's of each stream */
+#define MAX_PING_STRIKES       2u
 #define PING_WITHOUT_STREAM_NS (7200 * NS_PER_SEC)
 
 static void flush(struct otlp_conn *c);
@@ -240,8 +240,9 @@ static bool looks_like_http1(const uint8_t *p, size_t n)
 
 static void wrong_protocol(struct otlp_conn *c)
 {
-    static const char answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
-                                 "This port speaks gRPC (HTTP/2); OTLP/HTTP has a port of its own.\n";
+    static const char answer[] =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+        "This port speaks gRPC (HTTP/2); OTLP/HTTP has a port of its own.\n";
     struct iovec iov = {(void *)(uintptr_t)answer, sizeof answer - 1};
 
     ingest_count_refused(c->server->in, REFUSED_PROTOCOL, 0);
@@ -323,7 +324,8 @@ static void on_eof(void *ctx)
         conn_close(c->conn, "EOF");
 }
 
-static const struct conn_ops conn_ops = {.on_read = on_read, .on_eof = on_eof, .on_closed = on_closed};
+static const struct conn_ops conn_ops = {
+    .on_read = on_read, .on_eof = on_eof, .on_closed = on_closed};
 
 /* ---- accepting ---- */
 
@@ -384,7 +386,8 @@ static void tick_h2(struct otlp_conn *c, uint64_t now)
     else if (!c->goaway_noticed && ((c->n_requests == 0 && older(now, c->idle_ns, lim->idle_ns)) ||
                                     older(now, c->opened_ns, lim->age_ns)))
         goaway(c, false, H2_NO_ERROR, NULL);
-    if (c->goaway_sent && older(now, c->opened_ns, lim->age_ns) && older(now, c->goaway_ns, lim->age_grace_ns)) {
+    if (c->goaway_sent && older(now, c->opened_ns, lim->age_ns) &&
+        older(now, c->goaway_ns, lim->age_grace_ns)) {
         conn_close(c->conn, "connection age");
         return;
     }
@@ -464,7 +467,8 @@ static void on_tick(void *ctx)
     uint64_t now = now_of(s);
     struct list *at = s->conns.next;
 
-    ingest_evict_slow(s->in, s->draining ? DRAIN_IDLE_NS : BODY_IDLE_NS, s->draining ? DRAIN_FLOOR : BODY_FLOOR);
+    ingest_evict_slow(s->in, s->draining ? DRAIN_IDLE_NS : BODY_IDLE_NS,
+                      s->draining ? DRAIN_FLOOR : BODY_FLOOR);
     if (s->on_tick)
         s->on_tick(s, now);
     while (at != &s->conns) {
@@ -488,10 +492,12 @@ static unsigned connection_limit(const struct host *h)
     return share < 16 ? 16 : (unsigned)share;
 }
 
-void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struct host *host, struct ingest *in,
-                      const void *settings, const struct otlp_conn_limits *limits)
+void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struct host *host,
+                      struct ingest *in, const void *settings,
+                      const struct otlp_conn_limits *limits)
 {
-    *s = (struct otlp_server){.port = port, .host = host, .in = in, .settings = settings, .limits = *limits};
+    *s = (struct otlp_server){
+        .port = port, .host = host, .in = in, .settings = settings, .limits = *limits};
     s->max_conns = connection_limit(host);
     list_init(&s->conns);
     list_init(&s->timed);
@@ -500,7 +506,8 @@ void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struc
 int otlp_server_listen(struct otlp_server *s, const char *endpoint, bool is_unix, bool reuse_port,
                        char bound[static 64], struct err *err)
 {
-    s->listener = listener_new(s->host->loop, endpoint, is_unix, reuse_port, bound, on_accept, s, err);
+    s->listener =
+        listener_new(s->host->loop, endpoint, is_unix, reuse_port, bound, on_accept, s, err);
     if (!s->listener)
         return -1;
     s->tick = timer_new(s->host->loop, __func__, on_tick, s);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections of the otlp receiver, for both ports: accept and limits, which protocol it is, reading
- * and gathered writing, deadlines, keepalive, polite closing, drain. What a request means is
- * otlp_grpc.c's and otlp_http.c's business.
+ * Connections of the otlp receiver, for both ports: accept and limits, which protocol it is,
+ * reading and gathered writing, deadlines, keepalive, polite closing, drain. What a request means
+ * is otlp_grpc.c's and otlp_http.c's business.
  */
 #ifndef TAILRACE_RECEIVERS_OTLP_CONN_H
 #define TAILRACE_RECEIVERS_OTLP_CONN_H
@@ -17,9 +17,9 @@ struct otlp_conn;
 
 /* What makes one port differ from the other. */
 struct otlp_port {
-    const char *name; /* "GRPC", "HTTP": for the log */
-    const struct h2_server_ops *h2;    /* ctx: struct otlp_conn */
-    const struct http1_ops *http1;     /* NULL: HTTP/2 only */
+    const char *name;                        /* "GRPC", "HTTP": for the log */
+    const struct h2_server_ops *h2;          /* ctx: struct otlp_conn */
+    const struct http1_ops *http1;           /* NULL: HTTP/2 only */
     void (*http1_gone)(struct otlp_conn *c); /* the connection ends; a request may be under way */
     bool enforce_pings;
 };
@@ -27,12 +27,12 @@ struct otlp_port {
 /* 0: no limit of that kind. */
 struct otlp_conn_limits {
     uint32_t max_streams;
-    uint64_t header_ns, write_ns, idle_ns;  /* idle_ns: no request at all */
+    uint64_t header_ns, write_ns, idle_ns; /* idle_ns: no request at all */
     uint64_t age_ns, age_grace_ns;
-    uint64_t ping_ns, ping_timeout_ns;      /* ours, when nothing was heard */
-    uint64_t min_ping_ns;                   /* the client's */
+    uint64_t ping_ns, ping_timeout_ns; /* ours, when nothing was heard */
+    uint64_t min_ping_ns;              /* the client's */
     bool pings_without_stream;
-    bool keep_alives;                       /* HTTP/1 */
+    bool keep_alives; /* HTTP/1 */
 };
 
 /* One port on one worker. */
@@ -60,7 +60,7 @@ struct otlp_conn {
     struct list link;
     struct h2_server *h2; /* one of the two, once the first bytes told */
     struct http1 *h1;
-    void *h1_request;     /* otlp_http.c's current exchange */
+    void *h1_request; /* otlp_http.c's current exchange */
     uint8_t sniff[16];
     uint8_t n_sniffed;
 
@@ -74,18 +74,20 @@ struct otlp_conn {
     uint64_t ping_sent_ns, client_ping_ns;
     unsigned ping_strikes;
 
-    unsigned n_requests;  /* whose memory lives */
-    unsigned n_charged;   /* requests paid for */
+    unsigned n_requests; /* whose memory lives */
+    unsigned n_charged;  /* requests paid for */
     size_t charged_bytes;
 };
 
 /* Fills in; opens nothing. */
-void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struct host *host, struct ingest *in,
-                      const void *settings, const struct otlp_conn_limits *limits);
+void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struct host *host,
+                      struct ingest *in, const void *settings,
+                      const struct otlp_conn_limits *limits);
 /* bound: where it listens. */
 int otlp_server_listen(struct otlp_server *s, const char *endpoint, bool is_unix, bool reuse_port,
                        char bound[static 64], struct err *err) MUST_USE;
-/* No new connections, no new requests; on_empty when the last connection has gone, perhaps at once. */
+/* No new connections, no new requests; on_empty when the last connection has gone, perhaps at once.
+ */
 void otlp_server_drain(struct otlp_server *s, void (*on_empty)(void *ctx), void *ctx);
 /* Closes what is left. */
 void otlp_server_cut(struct otlp_server *s);

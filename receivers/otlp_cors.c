@@ -55,7 +55,8 @@ static bool header_allowed(const struct otlp_cors *cors, const char *name, size_
 {
     for (size_t i = 0; i < cors->allowed_headers.n; i++)
         if (strcmp(cors->allowed_headers.v[i], "*") == 0 ||
-            (strlen(cors->allowed_headers.v[i]) == len && strncasecmp(cors->allowed_headers.v[i], name, len) == 0))
+            (strlen(cors->allowed_headers.v[i]) == len &&
+             strncasecmp(cors->allowed_headers.v[i], name, len) == 0))
             return true;
     for (size_t i = 0; i < ARRAY_LEN(default_headers); i++)
         if (strlen(default_headers[i]) == len && strncasecmp(default_headers[i], name, len) == 0)
@@ -80,25 +81,30 @@ static bool method_allowed(const char *method)
     return strcmp(method, "GET") == 0 || strcmp(method, "POST") == 0 || strcmp(method, "HEAD") == 0;
 }
 
-static void allow_origin(const struct otlp_cors *cors, const char *origin, struct otlp_fields *out, struct arena *a)
+static void allow_origin(const struct otlp_cors *cors, const char *origin, struct otlp_fields *out,
+                         struct arena *a)
 {
     otlp_fields_add(out, "access-control-allow-origin",
                     any_origin(cors) ? "*" : arena_dup_n(a, origin, strlen(origin)));
 }
 
-void otlp_cors_preflight(const struct otlp_cors *cors, const char *origin, const char *method, const char *headers,
-                         struct otlp_fields *out, struct arena *a)
+void otlp_cors_preflight(const struct otlp_cors *cors, const char *origin, const char *method,
+                         const char *headers, struct otlp_fields *out, struct arena *a)
 {
-    otlp_fields_add(out, "vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
-    if (!method || !origin_allowed(cors, origin) || !method_allowed(method) || !headers_allowed(cors, headers))
+    otlp_fields_add(out, "vary",
+                    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers");
+    if (!method || !origin_allowed(cors, origin) || !method_allowed(method) ||
+        !headers_allowed(cors, headers))
         return;
     allow_origin(cors, origin, out, a);
     otlp_fields_add(out, "access-control-allow-methods", arena_dup_n(a, method, strlen(method)));
     if (headers && *headers)
-        otlp_fields_add(out, "access-control-allow-headers", arena_dup_n(a, headers, strlen(headers)));
+        otlp_fields_add(out, "access-control-allow-headers",
+                        arena_dup_n(a, headers, strlen(headers)));
     otlp_fields_add(out, "access-control-allow-credentials", "true");
     if (cors->max_age > 0)
-        otlp_fields_add(out, "access-control-max-age", arena_printf(a, "%lld", (long long)cors->max_age));
+        otlp_fields_add(out, "access-control-max-age",
+                        arena_printf(a, "%lld", (long long)cors->max_age));
 }
 
 static const char *joined(const struct str_list *l, struct arena *a)
@@ -110,7 +116,8 @@ static const char *joined(const struct str_list *l, struct arena *a)
     return text;
 }
 
-void otlp_cors_actual(const struct otlp_cors *cors, const char *origin, struct otlp_fields *out, struct arena *a)
+void otlp_cors_actual(const struct otlp_cors *cors, const char *origin, struct otlp_fields *out,
+                      struct arena *a)
 {
     otlp_fields_add(out, "vary", "Origin");
     if (!origin_allowed(cors, origin))

@@ -7,8 +7,9 @@
  * The prefix states the message's length: it is checked and charged before a byte of the message is
  * taken, and only then does the stream's window open for it. What cannot be is answered at once.
  *
- * A call's memory lives until its stream is gone and the pipelines have answered, whichever is later.
- * The good answer is made of constants. Everything else is built into `text`, off the hot path.
+ * A call's memory lives until its stream is gone and the pipelines have answered, whichever is
+ * later. The good answer is made of constants. Everything else is built into `text`, off the hot
+ * path.
  */
 #include "receivers/otlp_grpc.h"
 
@@ -18,11 +19,11 @@
 #include "platform/clock.h"
 #include "receivers/otlp_meta.h"
 
-#define METHOD_PATH   "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-#define SERVICE_PATH  "/opentelemetry.proto.collector.trace.v1.TraceService/"
-#define ENCODINGS     "identity,gzip,zstd,snappy,deflate"
-#define STRAY_BYTES   (64u << 10) /* behind the first message: ignored, but not without end */
-#define MAX_TEXT      1024u        /* of an error, before encoding */
+#define METHOD_PATH  "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+#define SERVICE_PATH "/opentelemetry.proto.collector.trace.v1.TraceService/"
+#define ENCODINGS    "identity,gzip,zstd,snappy,deflate"
+#define STRAY_BYTES  (64u << 10) /* behind the first message: ignored, but not without end */
+#define MAX_TEXT     1024u       /* of an error, before encoding */
 
 enum call_state { CALL_PREFIX, CALL_BODY, CALL_WHOLE, CALL_RUNNING, CALL_ANSWERED };
 enum call_route { ROUTE_NONE, ROUTE_EXPORT, ROUTE_OTHER };
@@ -55,7 +56,10 @@ struct grpc_answer {
     size_t n_fields;
 };
 
-#define TEXT(s) {(const uint8_t *)(s), sizeof(s) - 1}
+#define TEXT(s)                                                                                    \
+    {                                                                                              \
+        (const uint8_t *)(s), sizeof(s) - 1                                                        \
+    }
 static const struct h2_field content_type = {TEXT("content-type"), TEXT("application/grpc")};
 static const struct h2_field status_ok = {TEXT("grpc-status"), TEXT("0")};
 static const uint8_t empty_message[GRPC_PREFIX_BYTES];
@@ -128,7 +132,8 @@ static void on_gone(void *ctx, struct h2_stream *s)
 static void answer_ok(struct grpc_call *k)
 {
     k->state = CALL_ANSWERED;
-    h2_respond(&k->stream, 200, &content_type, 1, slice_of(empty_message, sizeof empty_message), &status_ok, 1);
+    h2_respond(&k->stream, 200, &content_type, 1, slice_of(empty_message, sizeof empty_message),
+               &status_ok, 1);
     otlp_conn_flush_later(k->conn);
 }
 
@@ -147,7 +152,8 @@ static void answer_partial(struct grpc_call *k, const struct ingest_result *res)
 /* Remembers a field whose value is text[from, len); resolved when the text is complete. */
 static void add_field(struct grpc_answer *a, struct slice name, size_t from)
 {
-    a->fields[a->n_fields++] = (struct h2_field){name, {(const uint8_t *)(uintptr_t)from, a->text.len - from}};
+    a->fields[a->n_fields++] =
+        (struct h2_field){name, {(const uint8_t *)(uintptr_t)from, a->text.len - from}};
 }
 
 static void add_details(struct grpc_answer *a, const struct ingest_result *res)
@@ -253,14 +259,16 @@ static void note_path(struct grpc_call *k, struct slice path)
 {
     k->route = is(path, METHOD_PATH) ? ROUTE_EXPORT : ROUTE_OTHER;
     if (k->route == ROUTE_OTHER)
-        k->path = mem_dup_n((const char *)path.p, path.len < MAX_TEXT / 2 ? path.len : MAX_TEXT / 2);
+        k->path =
+            mem_dup_n((const char *)path.p, path.len < MAX_TEXT / 2 ? path.len : MAX_TEXT / 2);
 }
 
 static void note_content_type(struct grpc_call *k, struct slice v)
 {
     size_t n = sizeof "application/grpc" - 1;
 
-    k->grpc_content = begins(v, "application/grpc") && (v.len == n || v.p[n] == '+' || v.p[n] == ';');
+    k->grpc_content =
+        begins(v, "application/grpc") && (v.len == n || v.p[n] == '+' || v.p[n] == ';');
 }
 
 static void note_encoding(struct grpc_call *k, struct slice v)
@@ -320,7 +328,8 @@ static void unknown_method(struct grpc_call *k)
     if (!slash)
         snprintf(text, sizeof text, "malformed method name: \"%s\"", path);
     else if (strncmp(path, SERVICE_PATH, sizeof SERVICE_PATH - 1) == 0)
-        snprintf(text, sizeof text, "unknown method %s for service %.*s", slash + 1, (int)(slash - path - 1), path + 1);
+        snprintf(text, sizeof text, "unknown method %s for service %.*s", slash + 1,
+                 (int)(slash - path - 1), path + 1);
     else
         snprintf(text, sizeof text, "unknown service %.*s", (int)(slash - path - 1), path + 1);
     fail(k, REFUSALS, GRPC_UNIMPLEMENTED, text);
@@ -338,10 +347,12 @@ static void fail_http(struct grpc_call *k, int http_status, int code, const char
     size_t digits = a->text.len - strlen(text);
     a->fields[0] = plain;
     a->fields[1] = (struct h2_field){slice_str("grpc-status"), slice_of(a->text.p, digits)};
-    a->fields[2] = (struct h2_field){slice_str("grpc-message"), slice_of(a->text.p + digits, a->text.len - digits)};
+    a->fields[2] = (struct h2_field){slice_str("grpc-message"),
+                                     slice_of(a->text.p + digits, a->text.len - digits)};
     a->fields[3] = (struct h2_field){slice_str("allow"), slice_str("POST")};
     k->state = CALL_ANSWERED;
-    h2_respond(&k->stream, http_status, a->fields, http_status == 405 ? 4 : 3, a->fields[2].value, NULL, 0);
+    h2_respond(&k->stream, http_status, a->fields, http_status == 405 ? 4 : 3, a->fields[2].value,
+               NULL, 0);
     otlp_conn_flush_later(k->conn);
 }
 
@@ -360,7 +371,8 @@ static void on_request(void *ctx, struct h2_stream *s)
     } else if (k->route != ROUTE_EXPORT) {
         unknown_method(k);
     } else if (k->codec == CODEC_UNKNOWN) {
-        snprintf(text, sizeof text, "grpc: Decompressor is not installed for grpc-encoding \"%s\"", k->encoding);
+        snprintf(text, sizeof text, "grpc: Decompressor is not installed for grpc-encoding \"%s\"",
+                 k->encoding);
         fail(k, REFUSED_COMPRESSION, GRPC_UNIMPLEMENTED, text);
     } else if (k->has_timeout && k->timeout_ns == 0) {
         fail(k, REFUSALS, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
@@ -386,10 +398,11 @@ static void begin_message(struct grpc_call *k)
         snprintf(text, sizeof text, "grpc: received unexpected payload format %u", flag);
         fail(k, REFUSED_PROTOCOL, GRPC_INTERNAL, text);
     } else if (flag == 1 && k->codec == CODEC_NONE) {
-        fail(k, REFUSED_PROTOCOL, GRPC_INTERNAL, "grpc: compressed flag set with identity or empty encoding");
+        fail(k, REFUSED_PROTOCOL, GRPC_INTERNAL,
+             "grpc: compressed flag set with identity or empty encoding");
     } else if (k->message_bytes > max) {
-        snprintf(text, sizeof text, "grpc: received message larger than max (%u vs. %llu)", k->message_bytes,
-                 (unsigned long long)max);
+        snprintf(text, sizeof text, "grpc: received message larger than max (%u vs. %llu)",
+                 k->message_bytes, (unsigned long long)max);
         fail(k, REFUSED_TOO_LARGE, GRPC_RESOURCE_EXHAUSTED, text);
     } else if (!body_open(&k->ing, k->message_bytes, true)) {
         refuse(k, REFUSED_MEMORY, &ingest_memory_result);
@@ -427,7 +440,8 @@ static void on_data(void *ctx, struct h2_stream *s, const uint8_t *p, size_t n)
     if (k->state == CALL_WHOLE && n > 0) {
         k->stray_bytes += n < STRAY_BYTES ? (uint32_t)n : STRAY_BYTES;
         if (k->stray_bytes > STRAY_BYTES)
-            fail(k, REFUSED_PROTOCOL, GRPC_INTERNAL, "bytes after the only message of a unary call");
+            fail(k, REFUSED_PROTOCOL, GRPC_INTERNAL,
+                 "bytes after the only message of a unary call");
     }
 }
 
@@ -452,7 +466,8 @@ static void on_end(void *ctx, struct h2_stream *s)
  * find nobody. */
 static void on_tick(struct otlp_server *s, uint64_t now_ns)
 {
-    static const struct ingest_result late = {.code = GRPC_DEADLINE_EXCEEDED, .text = "context deadline exceeded"};
+    static const struct ingest_result late = {.code = GRPC_DEADLINE_EXCEEDED,
+                                              .text = "context deadline exceeded"};
     struct list *at = s->timed.next;
 
     while (at != &s->timed) {
@@ -485,20 +500,26 @@ static uint64_t ns_of(int64_t ns)
     return ns > 0 ? (uint64_t)ns : 0;
 }
 
-void otlp_grpc_init(struct otlp_server *s, struct host *host, struct ingest *in, const struct otlp_grpc_settings *set)
+void otlp_grpc_init(struct otlp_server *s, struct host *host, struct ingest *in,
+                    const struct otlp_grpc_settings *set)
 {
     /* What holds when the sections are switched off: gRPC's own defaults. */
-    static const struct otlp_keepalive_server plain_server = {.time_ns = 7200 * (int64_t)NS_PER_SEC,
-                                                              .timeout_ns = 20 * (int64_t)NS_PER_SEC};
-    static const struct otlp_keepalive_policy plain_policy = {.min_time_ns = 300 * (int64_t)NS_PER_SEC};
+    static const struct otlp_keepalive_server plain_server = {
+        .time_ns = 7200 * (int64_t)NS_PER_SEC, .timeout_ns = 20 * (int64_t)NS_PER_SEC};
+    static const struct otlp_keepalive_policy plain_policy = {.min_time_ns =
+                                                                  300 * (int64_t)NS_PER_SEC};
     bool on = set->keepalive_enabled;
-    const struct otlp_keepalive_server *k =
-        on && set->keepalive.server_parameters_enabled ? &set->keepalive.server_parameters : &plain_server;
-    const struct otlp_keepalive_policy *policy =
-        on && set->keepalive.enforcement_policy_enabled ? &set->keepalive.enforcement_policy : &plain_policy;
+    const struct otlp_keepalive_server *k = on && set->keepalive.server_parameters_enabled
+                                                ? &set->keepalive.server_parameters
+                                                : &plain_server;
+    const struct otlp_keepalive_policy *policy = on && set->keepalive.enforcement_policy_enabled
+                                                     ? &set->keepalive.enforcement_policy
+                                                     : &plain_policy;
     uint64_t streams = set->max_concurrent_streams;
     struct otlp_conn_limits limits = {
-        .max_streams = !streams ? OTLP_DEFAULT_STREAMS : streams < OTLP_MAX_STREAMS ? (uint32_t)streams : OTLP_MAX_STREAMS,
+        .max_streams = !streams                     ? OTLP_DEFAULT_STREAMS
+                       : streams < OTLP_MAX_STREAMS ? (uint32_t)streams
+                                                    : OTLP_MAX_STREAMS,
         .idle_ns = ns_of(k->max_connection_idle_ns),
         .age_ns = ns_of(k->max_connection_age_ns),
         .age_grace_ns = ns_of(k->max_connection_age_grace_ns),

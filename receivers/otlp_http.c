@@ -5,10 +5,11 @@
  *   headers -> checks -> BODY -> ingest -> answer
  *
  * Order of the checks: CORS preflight, encoding, path, method, content type, size, memory. Every
- * error has a google.rpc.Status as its body, in the request's own format (JSON when that is unknown).
+ * error has a google.rpc.Status as its body, in the request's own format (JSON when that is
+ * unknown).
  *
- * Life: an HTTP/2 exchange ends with its stream. An HTTP/1.1 connection keeps its exchange until the
- * next request begins. Either way it stays while the pipelines have not answered.
+ * Life: an HTTP/2 exchange ends with its stream. An HTTP/1.1 connection keeps its exchange until
+ * the next request begins. Either way it stays while the pipelines have not answered.
  */
 #include "receivers/otlp_http.h"
 
@@ -127,7 +128,8 @@ static void common_fields(struct exchange *x, struct otlp_fields *f)
         otlp_cors_actual(&set->cors, x->origin, f, arena_of(x));
 }
 
-static void send_h2(struct exchange *x, int status, const char *type, const struct otlp_fields *f, struct slice body)
+static void send_h2(struct exchange *x, int status, const char *type, const struct otlp_fields *f,
+                    struct slice body)
 {
     size_t n = 0;
 
@@ -143,7 +145,8 @@ static void send_h2(struct exchange *x, int status, const char *type, const stru
 }
 
 /* The exchange may be gone when this returns. body and type must live as long as it. */
-static void send_answer(struct exchange *x, int status, const char *type, struct otlp_fields *f, struct slice body)
+static void send_answer(struct exchange *x, int status, const char *type, struct otlp_fields *f,
+                        struct slice body)
 {
     struct otlp_conn *c = x->conn;
     struct http1_field fields[OTLP_MAX_FIELDS];
@@ -167,7 +170,8 @@ static void answer_good(struct exchange *x, const struct ingest_result *res)
 {
     static const char proto[] = "\x0a\x00", json[] = "{\"partialSuccess\":{}}";
     struct otlp_fields f = {0};
-    struct slice body = x->content == CONTENT_JSON ? slice_of(json, sizeof json - 1) : slice_of(proto, sizeof proto - 1);
+    struct slice body = x->content == CONTENT_JSON ? slice_of(json, sizeof json - 1)
+                                                   : slice_of(proto, sizeof proto - 1);
 
     if (res->rejected_spans) {
         if (x->content != CONTENT_JSON)
@@ -180,13 +184,16 @@ static void answer_good(struct exchange *x, const struct ingest_result *res)
     send_answer(x, 200, content_name(x), &f, body);
 }
 
-static void answer_error(struct exchange *x, int status, const struct ingest_result *res, struct otlp_fields *f)
+static void answer_error(struct exchange *x, int status, const struct ingest_result *res,
+                         struct otlp_fields *f)
 {
     uint64_t retry_ms = res->has_retry ? res->retry_after_ms : 0;
 
     if (res->has_retry)
-        otlp_fields_add(f, "retry-after",
-                        arena_printf(arena_of(x), "%llu", (unsigned long long)(retry_ms <= 1000 ? 1 : (retry_ms + 999) / 1000)));
+        otlp_fields_add(
+            f, "retry-after",
+            arena_printf(arena_of(x), "%llu",
+                         (unsigned long long)(retry_ms <= 1000 ? 1 : (retry_ms + 999) / 1000)));
     if (x->content == CONTENT_PROTOBUF)
         grpc_status_encode(&x->body, res->code, slice_str(res->text), res->has_retry, retry_ms);
     else if (otlp_json_status(&x->body, res->code, res->text, retry_ms) != 0)
@@ -334,7 +341,8 @@ static bool check_encoding(struct exchange *x)
 
 static bool path_is(const struct exchange *x, const char *setting)
 {
-    return strcmp(x->path, setting) == 0 || (setting[0] != '/' && x->path[0] == '/' && strcmp(x->path + 1, setting) == 0);
+    return strcmp(x->path, setting) == 0 ||
+           (setting[0] != '/' && x->path[0] == '/' && strcmp(x->path + 1, setting) == 0);
 }
 
 static void answer_not_found(struct exchange *x)
@@ -343,12 +351,14 @@ static void answer_not_found(struct exchange *x)
     bool other = path_is(x, set->metrics_url_path) || path_is(x, set->logs_url_path) ||
                  path_is(x, "/v1development/profiles");
 
-    refuse(x, REFUSALS, 404, GRPC_UNIMPLEMENTED, other ? "only traces are supported here" : "404 page not found");
+    refuse(x, REFUSALS, 404, GRPC_UNIMPLEMENTED,
+           other ? "only traces are supported here" : "404 page not found");
 }
 
 static void answer_method(struct exchange *x)
 {
-    struct ingest_result res = {.code = GRPC_UNIMPLEMENTED, .text = "405 method not allowed, supported: [POST]"};
+    struct ingest_result res = {.code = GRPC_UNIMPLEMENTED,
+                                .text = "405 method not allowed, supported: [POST]"};
     struct otlp_fields f = {0};
 
     otlp_fields_add(&f, "allow", "POST");
@@ -359,7 +369,8 @@ static void answer_preflight(struct exchange *x)
 {
     struct otlp_fields f = {0};
 
-    otlp_cors_preflight(&settings_of(x)->cors, x->origin, x->cors_method, x->cors_headers, &f, arena_of(x));
+    otlp_cors_preflight(&settings_of(x)->cors, x->origin, x->cors_method, x->cors_headers, &f,
+                        arena_of(x));
     send_answer(x, 204, NULL, &f, slice_of(NULL, 0));
 }
 
@@ -517,7 +528,8 @@ static void h2_header(void *ctx, struct h2_stream *s, struct slice name, struct 
         keep_short(x->method, sizeof x->method, value);
     } else if (is(name, ":path")) {
         const uint8_t *q = value.len ? memchr(value.p, '?', value.len) : NULL;
-        keep_short(x->path, sizeof x->path, slice_of(value.p, q ? (size_t)(q - value.p) : value.len));
+        keep_short(x->path, sizeof x->path,
+                   slice_of(value.p, q ? (size_t)(q - value.p) : value.len));
     } else if (is(name, ":authority") && settings_of(x)->include_metadata) {
         otlp_meta_add(&x->meta, slice_str("host"), value);
     }
@@ -572,7 +584,8 @@ static const struct h2_server_ops h2_ops = {
 
 /* ---- the port ---- */
 
-static const struct otlp_port http_port = {.name = "HTTP", .h2 = &h2_ops, .http1 = &h1_ops, .http1_gone = h1_gone};
+static const struct otlp_port http_port = {
+    .name = "HTTP", .h2 = &h2_ops, .http1 = &h1_ops, .http1_gone = h1_gone};
 
 /* read_timeout: a request must have arrived whole by then. */
 static void on_tick(struct otlp_server *s, uint64_t now_ns)
@@ -595,7 +608,8 @@ static uint64_t ns_of(int64_t ns)
     return ns > 0 ? (uint64_t)ns : 0;
 }
 
-void otlp_http_init(struct otlp_server *s, struct host *host, struct ingest *in, const struct otlp_http_settings *set)
+void otlp_http_init(struct otlp_server *s, struct host *host, struct ingest *in,
+                    const struct otlp_http_settings *set)
 {
     struct otlp_conn_limits limits = {
         .max_streams = OTLP_DEFAULT_STREAMS,

@@ -6,6 +6,7 @@
 #include "receivers/otlp_conn.h"
 
 /* A server for these settings; opens nothing. */
-void otlp_http_init(struct otlp_server *s, struct host *host, struct ingest *in, const struct otlp_http_settings *set);
+void otlp_http_init(struct otlp_server *s, struct host *host, struct ingest *in,
+                    const struct otlp_http_settings *set);
 
 #endif

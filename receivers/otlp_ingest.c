@@ -20,55 +20,85 @@
 #include "receivers/otlp.h"
 
 #define PRESSURE_IDLE_NS (200 * NS_PER_MS) /* nobody waits for a body that paused this long */
-#define PRESSURE_FLOOR   (64u << 10)      /* bytes a second */
-#define FIRST_BYTES      (16u << 10)      /* of a body whose length is not known */
+#define PRESSURE_FLOOR   (64u << 10)       /* bytes a second */
+#define FIRST_BYTES      (16u << 10)       /* of a body whose length is not known */
 #define JSON_SCRATCH     8192u             /* names and numbers while decoding */
 
-const struct ingest_result ingest_memory_result = {
-    .code = GRPC_UNAVAILABLE, .text = OTLP_TEXT_MEMORY, .has_retry = true, .retry_after_ms = OTLP_RETRY_MS};
-const struct ingest_result ingest_stopping_result = {
-    .code = GRPC_UNAVAILABLE, .text = "the receiver is shutting down", .has_retry = true, .retry_after_ms = OTLP_RETRY_MS};
-const struct ingest_result ingest_slow_result = {
-    .code = GRPC_UNAVAILABLE, .http_status = 408, .text = "the request body did not arrive in time",
-    .has_retry = true, .retry_after_ms = OTLP_RETRY_MS};
+const struct ingest_result ingest_memory_result = {.code = GRPC_UNAVAILABLE,
+                                                   .text = OTLP_TEXT_MEMORY,
+                                                   .has_retry = true,
+                                                   .retry_after_ms = OTLP_RETRY_MS};
+const struct ingest_result ingest_stopping_result = {.code = GRPC_UNAVAILABLE,
+                                                     .text = "the receiver is shutting down",
+                                                     .has_retry = true,
+                                                     .retry_after_ms = OTLP_RETRY_MS};
+const struct ingest_result ingest_slow_result = {.code = GRPC_UNAVAILABLE,
+                                                 .http_status = 408,
+                                                 .text = "the request body did not arrive in time",
+                                                 .has_retry = true,
+                                                 .retry_after_ms = OTLP_RETRY_MS};
 
 /* ---- metrics ---- */
 
 const struct metric_row otlp_metrics[] = {
-    {.name = "otelcol_receiver_accepted_spans", .type = METRIC_COUNTER, .unit = "{spans}",
+    {.name = "otelcol_receiver_accepted_spans",
+     .type = METRIC_COUNTER,
+     .unit = "{spans}",
      .help = "Number of spans successfully pushed into the pipeline. [Alpha]"},
-    {.name = "otelcol_receiver_refused_spans", .type = METRIC_COUNTER, .unit = "{spans}",
+    {.name = "otelcol_receiver_refused_spans",
+     .type = METRIC_COUNTER,
+     .unit = "{spans}",
      .help = "Number of spans that could not be pushed into the pipeline. [Alpha]"},
-    {.name = "otelcol_receiver_failed_spans", .type = METRIC_COUNTER, .unit = "{spans}",
+    {.name = "otelcol_receiver_failed_spans",
+     .type = METRIC_COUNTER,
+     .unit = "{spans}",
      .help = "Number of spans that failed inside the receiver itself. [Alpha]"},
-    {.name = "tailrace_receiver_refused_requests", .type = METRIC_COUNTER, .unit = "{requests}",
+    {.name = "tailrace_receiver_refused_requests",
+     .type = METRIC_COUNTER,
+     .unit = "{requests}",
      .help = "Requests turned away before they reached a pipeline, by reason."},
-    {.name = "tailrace_receiver_refused_bytes", .type = METRIC_COUNTER, .unit = "By",
+    {.name = "tailrace_receiver_refused_bytes",
+     .type = METRIC_COUNTER,
+     .unit = "By",
      .help = "Size of the requests turned away, as far as it was known."},
-    {.name = "tailrace_receiver_rejected_spans", .type = METRIC_COUNTER, .unit = "{spans}",
-     .help = "Spans left out of otherwise good requests and reported as partial success, by cause."},
-    {.name = "tailrace_receiver_repaired_strings", .type = METRIC_COUNTER, .unit = "{strings}",
+    {.name = "tailrace_receiver_rejected_spans",
+     .type = METRIC_COUNTER,
+     .unit = "{spans}",
+     .help =
+         "Spans left out of otherwise good requests and reported as partial success, by cause."},
+    {.name = "tailrace_receiver_repaired_strings",
+     .type = METRIC_COUNTER,
+     .unit = "{strings}",
      .help = "Strings that were not UTF-8 and got replacement characters."},
-    {.name = "tailrace_receiver_connections", .type = METRIC_GAUGE, .unit = "{connections}",
+    {.name = "tailrace_receiver_connections",
+     .type = METRIC_GAUGE,
+     .unit = "{connections}",
      .help = "Open client connections."},
     {.name = NULL},
 };
 
 static const char *const refusal_names[REFUSALS] = {
-    [REFUSED_MEMORY] = "memory", [REFUSED_TOO_LARGE] = "too_large", [REFUSED_MALFORMED] = "malformed",
-    [REFUSED_COMPRESSION] = "compression", [REFUSED_SLOW] = "slow", [REFUSED_STOPPING] = "stopping",
-    [REFUSED_CONNECTIONS] = "connections", [REFUSED_PROTOCOL] = "protocol",
+    [REFUSED_MEMORY] = "memory",
+    [REFUSED_TOO_LARGE] = "too_large",
+    [REFUSED_MALFORMED] = "malformed",
+    [REFUSED_COMPRESSION] = "compression",
+    [REFUSED_SLOW] = "slow",
+    [REFUSED_STOPPING] = "stopping",
+    [REFUSED_CONNECTIONS] = "connections",
+    [REFUSED_PROTOCOL] = "protocol",
 };
 
-static struct series *series_of(struct ingest *in, size_t row, const char *transport, const char *name, const char *value)
+static struct series *series_of(struct ingest *in, size_t row, const char *transport,
+                                const char *name, const char *value)
 {
-    struct metric_label labels[] = {{"receiver", in->host->id}, {"transport", transport}, {name, value}};
+    struct metric_label labels[] = {
+        {"receiver", in->host->id}, {"transport", transport}, {name, value}};
 
     return metric_series(in->host->metrics, &otlp_metrics[row], labels, name ? 3 : 2);
 }
 
-void ingest_init(struct ingest *in, struct host *host, struct body_pool *pool, struct decompressor *d,
-                 const char *transport, uint64_t max_bytes)
+void ingest_init(struct ingest *in, struct host *host, struct body_pool *pool,
+                 struct decompressor *d, const char *transport, uint64_t max_bytes)
 {
     *in = (struct ingest){.host = host, .pool = pool, .decompressor = d, .max_bytes = max_bytes};
     list_init(&in->reading);
@@ -126,13 +156,15 @@ void ingest_close(struct ingest *in)
 
 /* ---- bodies ---- */
 
-static bool is_slow(const struct ingest_request *r, uint64_t now, uint64_t idle_ns, uint64_t floor_bytes_per_s)
+static bool is_slow(const struct ingest_request *r, uint64_t now, uint64_t idle_ns,
+                    uint64_t floor_bytes_per_s)
 {
     uint64_t age_ns = now - r->started_ns;
 
     if (now - r->progress_ns >= idle_ns)
         return true;
-    return age_ns > idle_ns && age_ns > NS_PER_SEC && (double)r->len * 1e9 < (double)age_ns * (double)floor_bytes_per_s;
+    return age_ns > idle_ns && age_ns > NS_PER_SEC &&
+           (double)r->len * 1e9 < (double)age_ns * (double)floor_bytes_per_s;
 }
 
 void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes_per_s)
@@ -248,7 +280,9 @@ static void finish(struct ingest_request *r, const struct ingest_result *res)
 
 static void refuse(struct ingest_request *r, enum refusal why, const struct ingest_result *res)
 {
-    uint64_t spans = r->codec == CODEC_NONE && !r->json && r->body ? otlp_count_spans(slice_of(r->body, r->len)) : 0;
+    uint64_t spans = r->codec == CODEC_NONE && !r->json && r->body
+                         ? otlp_count_spans(slice_of(r->body, r->len))
+                         : 0;
 
     ingest_count_refused(r->in, why, r->len);
     count_spans(r->in, 0, spans);
@@ -263,7 +297,8 @@ static void refuse_bad(struct ingest_request *r, enum refusal why, const char *t
 }
 
 /* Puts malloc'ed bytes in the place of the body as it came. */
-static struct payload *payload_of(struct ingest_request *r, uint8_t **bytes, size_t len, size_t charged)
+static struct payload *payload_of(struct ingest_request *r, uint8_t **bytes, size_t len,
+                                  size_t charged)
 {
     body_drop(r);
     return payload_new(r->in->host->budget, bytes, len, charged);
@@ -271,7 +306,8 @@ static struct payload *payload_of(struct ingest_request *r, uint8_t **bytes, siz
 
 static struct payload *payload_of_body(struct ingest_request *r)
 {
-    struct payload *p = payload_new_ext(r->in->host->budget, r->body, r->len, r->cap, body_pool_give, r->in->pool);
+    struct payload *p =
+        payload_new_ext(r->in->host->budget, r->body, r->len, r->cap, body_pool_give, r->in->pool);
 
     list_del(&r->reading);
     r->body = NULL; /* buffer and charge are the payload's */
@@ -279,7 +315,8 @@ static struct payload *payload_of_body(struct ingest_request *r)
     return p;
 }
 
-static void decompression_failed(struct ingest_request *r, enum decompress_result how, const char *text)
+static void decompression_failed(struct ingest_request *r, enum decompress_result how,
+                                 const char *text)
 {
     struct ingest_result res = {.text = text};
 
@@ -302,27 +339,29 @@ static bool decompress_body(struct ingest_request *r, uint8_t **bytes, size_t *l
 {
     struct ingest *in = r->in;
     struct err err = {0};
-    enum decompress_result d = decompress(in->decompressor, r->codec, slice_of(r->body, r->len), in->max_bytes,
-                                          in->host->budget, bytes, len, charged, &err);
+    enum decompress_result d =
+        decompress(in->decompressor, r->codec, slice_of(r->body, r->len), in->max_bytes,
+                   in->host->budget, bytes, len, charged, &err);
     if (d == DECOMPRESS_NO_MEMORY && !list_empty(&in->reading) && !in->evicting) {
         in->evicting = true;
         ingest_evict_slow(in, PRESSURE_IDLE_NS, PRESSURE_FLOOR);
         in->evicting = false;
-        d = decompress(in->decompressor, r->codec, slice_of(r->body, r->len), in->max_bytes, in->host->budget, bytes,
-                       len, charged, &err);
+        d = decompress(in->decompressor, r->codec, slice_of(r->body, r->len), in->max_bytes,
+                       in->host->budget, bytes, len, charged, &err);
     }
     if (d == DECOMPRESS_OK)
         return true;
     if (d == DECOMPRESS_TOO_LARGE)
-        err_set(&err, "received message after decompression larger than max %llu", (unsigned long long)in->max_bytes);
+        err_set(&err, "received message after decompression larger than max %llu",
+                (unsigned long long)in->max_bytes);
     else
         err_wrap(&err, "failed to decompress the message");
     decompression_failed(r, d, err.text);
     return false;
 }
 
-/* What decoding this much JSON needs at most: the protobuf, which is hardly larger than its text (the
- * worst is ,"kind":-1), in a buffer that doubles as it grows. */
+/* What decoding this much JSON needs at most: the protobuf, which is hardly larger than its text
+ * (the worst is ,"kind":-1), in a buffer that doubles as it grows. */
 static size_t json_decode_bytes(size_t n)
 {
     return n / 2 * 5 + JSON_SCRATCH;
@@ -380,18 +419,22 @@ static struct payload *make_payload(struct ingest_request *r)
 
 static int code_of(const struct answer_detail *d)
 {
-    static const int defaults[] = {[ANSWER_OK] = GRPC_OK, [ANSWER_RETRY] = GRPC_UNAVAILABLE,
-                                   [ANSWER_EXHAUSTED] = GRPC_RESOURCE_EXHAUSTED, [ANSWER_REJECTED] = GRPC_INTERNAL};
+    static const int defaults[] = {[ANSWER_OK] = GRPC_OK,
+                                   [ANSWER_RETRY] = GRPC_UNAVAILABLE,
+                                   [ANSWER_EXHAUSTED] = GRPC_RESOURCE_EXHAUSTED,
+                                   [ANSWER_REJECTED] = GRPC_INTERNAL};
 
     return d->answer != ANSWER_OK && d->grpc_code ? d->grpc_code : defaults[d->answer];
 }
 
-static void result_of_rejected(const struct ingest_request *r, struct ingest_result *res, char text[static 160])
+static void result_of_rejected(const struct ingest_request *r, struct ingest_result *res,
+                               char text[static 160])
 {
     res->rejected_spans = (uint64_t)r->rejected_trace_id + r->rejected_span_id;
     if (!res->rejected_spans)
         return;
-    snprintf(text, 160, "spans left out: %u with an empty or zero trace id, %u with an empty or zero span id",
+    snprintf(text, 160,
+             "spans left out: %u with an empty or zero trace id, %u with an empty or zero span id",
              r->rejected_trace_id, r->rejected_span_id);
     res->text = text;
 }
@@ -456,7 +499,8 @@ void ingest_run(struct ingest_request *r)
     if (w != WALK_OK) {
         uint32_t spans = otlp_count_spans(slice_of(p->bytes, p->len));
         payload_unref(&p);
-        ingest_count_refused(r->in, w == WALK_MALFORMED ? REFUSED_MALFORMED : REFUSED_MEMORY, bytes);
+        ingest_count_refused(r->in, w == WALK_MALFORMED ? REFUSED_MALFORMED : REFUSED_MEMORY,
+                             bytes);
         count_spans(r->in, 0, spans);
         struct ingest_result bad = {.code = GRPC_INVALID_ARGUMENT, .text = err.text};
         finish(r, w == WALK_MALFORMED ? &bad : &ingest_memory_result);

@@ -19,19 +19,26 @@
 #define OTLP_TEXT_MEMORY "data refused due to high memory usage"
 #define OTLP_RETRY_MS    1000u
 
-#define INGEST_SPARES 64u
+#define INGEST_SPARES    64u
 
 /* Why requests were turned away at the door; the reason label. */
 enum refusal {
-    REFUSED_MEMORY, REFUSED_TOO_LARGE, REFUSED_MALFORMED, REFUSED_COMPRESSION, REFUSED_SLOW,
-    REFUSED_STOPPING, REFUSED_CONNECTIONS, REFUSED_PROTOCOL, REFUSALS
+    REFUSED_MEMORY,
+    REFUSED_TOO_LARGE,
+    REFUSED_MALFORMED,
+    REFUSED_COMPRESSION,
+    REFUSED_SLOW,
+    REFUSED_STOPPING,
+    REFUSED_CONNECTIONS,
+    REFUSED_PROTOCOL,
+    REFUSALS
 };
 
 struct ingest {
     struct host *host;
     struct body_pool *pool; /* shared by the transports of an instance */
     struct decompressor *decompressor;
-    uint64_t max_bytes; /* of a body, before and after decompression */
+    uint64_t max_bytes;  /* of a body, before and after decompression */
     struct list reading; /* bodies that are coming in, the one that waited longest first */
     bool evicting;
     struct ingest_request *growing;
@@ -44,9 +51,9 @@ struct ingest {
 };
 
 struct ingest_result {
-    int code;                /* enum grpc_code */
-    int http_status;         /* 0: what the code means on HTTP */
-    const char *text;        /* for people; valid during the call */
+    int code;         /* enum grpc_code */
+    int http_status;  /* 0: what the code means on HTTP */
+    const char *text; /* for people; valid during the call */
     bool has_retry;
     uint64_t retry_after_ms;
     uint64_t rejected_spans; /* of an otherwise good request */
@@ -74,19 +81,19 @@ struct ingest_request {
 };
 
 /* transport: "grpc", "http". */
-void ingest_init(struct ingest *in, struct host *host, struct body_pool *pool, struct decompressor *d,
-                 const char *transport, uint64_t max_bytes);
+void ingest_init(struct ingest *in, struct host *host, struct body_pool *pool,
+                 struct decompressor *d, const char *transport, uint64_t max_bytes);
 
-/* Memory for a transport's requests, zeroed; all of one size. calloc() and free() would be a tenth of
- * the cost of a small request. */
+/* Memory for a transport's requests, zeroed; all of one size. calloc() and free() would be a tenth
+ * of the cost of a small request. */
 void *ingest_take_memory(struct ingest *in, size_t size) MUST_USE;
 void ingest_give_memory(struct ingest *in, void *request);
 void ingest_close(struct ingest *in);
 
 /* A request begins (its header is there). r is zeroed; evict must be set. */
 void ingest_request_init(struct ingest_request *r, struct ingest *in);
-/* Room for a body of n bytes (known: exactly that many will come; else a first guess). False: memory
- * is short; the caller answers with ingest_memory_result. */
+/* Room for a body of n bytes (known: exactly that many will come; else a first guess). False:
+ * memory is short; the caller answers with ingest_memory_result. */
 bool body_open(struct ingest_request *r, size_t n, bool known) MUST_USE;
 enum body_added { BODY_OK, BODY_TOO_LARGE, BODY_NO_MEMORY };
 enum body_added body_add(struct ingest_request *r, const uint8_t *p, size_t n) MUST_USE;

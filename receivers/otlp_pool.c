@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pool: a free list per size class, four classes to a power of two, so that at most a fifth of a
- * buffer is unused. Buffers given back by other threads go to a stack that the owner empties.
+ * The pool: a free list per size class, four classes to a power of two, so that at most a fifth of
+ * a buffer is unused. Buffers given back by other threads go to a stack that the owner empties.
  */
 #include "receivers/otlp_pool.h"
 
@@ -27,7 +27,7 @@ struct body_pool {
     bool owned;
     struct pooled *idle[CLASSES];
     size_t idle_bytes, max_idle_bytes;
-    bool used; /* since the last trim */
+    bool used;                         /* since the last trim */
     _Atomic(struct pooled *) returned; /* by other threads */
     _Atomic size_t refs;               /* the owner and each buffer that is out */
     _Atomic bool orphaned;
@@ -44,7 +44,8 @@ static unsigned class_of(size_t n)
     if (n <= (size_t)1 << SMALLEST_SHIFT)
         return 0;
     unsigned shift = 63u - (unsigned)__builtin_clzll(n - 1); /* 2^shift <= n - 1 */
-    unsigned quarter = (unsigned)((n - 1) >> (shift - 2)) - 4; /* 0..3: which quarter n - 1 lies in */
+    unsigned quarter =
+        (unsigned)((n - 1) >> (shift - 2)) - 4; /* 0..3: which quarter n - 1 lies in */
     return (shift - SMALLEST_SHIFT) * 4 + quarter + 1;
 }
 

@@ -3,8 +3,8 @@
  * Buffers for request bodies, recycled while they are hot in cache: a fresh page costs a fault, and
  * faults were a third of the cost of receiving.
  *
- * Threads: one owner takes buffers; any thread may give one back (a payload ends where its last span
- * does). The pool outlives its owner until the last buffer is back.
+ * Threads: one owner takes buffers; any thread may give one back (a payload ends where its last
+ * span does). The pool outlives its owner until the last buffer is back.
  */
 #ifndef TAILRACE_RECEIVERS_OTLP_POOL_H
 #define TAILRACE_RECEIVERS_OTLP_POOL_H

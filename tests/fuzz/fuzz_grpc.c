@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzzes the otlp receiver from the first byte of a connection to the pipelines, without sockets:
- * net/conn.h and the listener are played by this file. HTTP/2 and gRPC framing, HTTP/1, decompression,
- * the walk and the answers all run as in the daemon.
+ * net/conn.h and the listener are played by this file. HTTP/2 and gRPC framing, HTTP/1,
+ * decompression, the walk and the answers all run as in the daemon.
  *
- * Input: byte 0 chooses the port (bit 0), whether a preface and a good header come first (bit 1), whether
- * the pipelines answer late, after the connection is gone (bit 2), and a small memory budget (bit 3);
- * byte 1 the size of the pieces; the rest is the connection.
- * Afterwards nothing may be held: no body charged, no connection, no request.
+ * Input: byte 0 chooses the port (bit 0), whether a preface and a good header come first (bit 1),
+ * whether the pipelines answer late, after the connection is gone (bit 2), and a small memory
+ * budget (bit 3); byte 1 the size of the pieces; the rest is the connection. Afterwards nothing may
+ * be held: no body charged, no connection, no request.
  */
 #include <stdlib.h>
 
@@ -37,8 +37,9 @@ struct listener {
 static struct listener *ports[2];
 static size_t n_ports;
 
-struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix, bool reuse_port, char bound[static 64],
-                              void (*on_accept)(void *ctx, struct conn *c), void *ctx, struct err *err)
+struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix, bool reuse_port,
+                              char bound[static 64], void (*on_accept)(void *ctx, struct conn *c),
+                              void *ctx, struct err *err)
 {
     struct listener *li = mem_alloc(sizeof(*li));
 
@@ -81,7 +82,8 @@ void conn_read_stop(struct conn *c)
 {
     (void)c;
 }
-void conn_write(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok), void *done_ctx)
+void conn_write(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok),
+                void *done_ctx)
 {
     for (size_t i = 0; i < n; i++)
         c->written += iov[i].iov_len;
@@ -131,10 +133,12 @@ static struct otlp_settings settings = {
 
 static void start_receiver(void)
 {
-    static const char *const algorithms[] = {"", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed"};
+    static const char *const algorithms[] = {"",       "gzip",    "zstd", "zlib",
+                                             "snappy", "deflate", "lz4",  "x-snappy-framed"};
     static const char *const origins[] = {"https://*.example.com"};
 
-    settings.protocols.http.compression_algorithms = (struct str_list){algorithms, ARRAY_LEN(algorithms)};
+    settings.protocols.http.compression_algorithms =
+        (struct str_list){algorithms, ARRAY_LEN(algorithms)};
     settings.protocols.http.cors_enabled = true;
     settings.protocols.http.cors.allowed_origins = (struct str_list){origins, 1};
     host = th_new();
@@ -144,12 +148,14 @@ static void start_receiver(void)
 }
 
 /* A preface, SETTINGS, and the header of an Export call on stream 1. */
-static const uint8_t opening[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-                                 "\0\0\0\4\0\0\0\0\0"
-                                 "\0\0\x69\1\4\0\0\0\1"
-                                 "\x83\x86\x04\x3b/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-                                 "\x01\x01x\x0f\x10\x10" "application/grpc"
-                                 "\x00\x0dgrpc-encoding\x04gzip";
+static const uint8_t opening[] =
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    "\0\0\0\4\0\0\0\0\0"
+    "\0\0\x69\1\4\0\0\0\1"
+    "\x83\x86\x04\x3b/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    "\x01\x01x\x0f\x10\x10"
+    "application/grpc"
+    "\x00\x0dgrpc-encoding\x04gzip";
 
 static void feed(struct conn *c, const uint8_t *p, size_t n, size_t piece)
 {

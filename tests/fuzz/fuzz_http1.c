@@ -114,7 +114,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     go(&pieces, data + 2, size - 2, 1 + (size_t)data[1] % 64);
     /* Bodies of answered requests may be cut at other places, nothing else may differ. */
     CHECK(whole.n_answers == pieces.n_answers && whole.n_requests == pieces.n_requests);
-    CHECK(slice_eq(slice_of(whole.seen.p, whole.seen.len), slice_of(pieces.seen.p, pieces.seen.len)));
+    CHECK(
+        slice_eq(slice_of(whole.seen.p, whole.seen.len), slice_of(pieces.seen.p, pieces.seen.len)));
     buf_free(&whole.seen);
     buf_free(&pieces.seen);
     return 0;

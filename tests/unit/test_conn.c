@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections and listeners over real sockets: there and back, much more than a socket holds, ends of
- * every kind, addresses in use, running out of descriptors. */
+/* Connections and listeners over real sockets: there and back, much more than a socket holds, ends
+ * of every kind, addresses in use, running out of descriptors. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static char bound[64];
 struct end {
     struct conn *conn;
     struct buf got;
-    size_t want;       /* stop the loop at this many bytes */
+    size_t want; /* stop the loop at this many bytes */
     bool echo, connected, eof, flushed, closed, stop_at_close;
     bool keep_after_eof;
     char reason[96];
@@ -155,7 +155,8 @@ static void listen_tcp(void)
 
 static struct sockaddr_in address(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(strrchr(bound, ':') + 1))};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)atoi(strrchr(bound, ':') + 1))};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return a;
 }
@@ -316,7 +317,8 @@ static const struct {
 START_TEST(wrong_endpoints)
 {
     struct err err = {0};
-    ck_assert_ptr_null(listener_new(loop, wrong[_i].endpoint, false, false, bound, on_accept, NULL, &err));
+    ck_assert_ptr_null(
+        listener_new(loop, wrong[_i].endpoint, false, false, bound, on_accept, NULL, &err));
     ck_assert_msg(strncmp(err.text, wrong[_i].error, strlen(wrong[_i].error)) == 0, "%s", err.text);
 }
 END_TEST

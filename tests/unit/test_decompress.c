@@ -64,8 +64,14 @@ static uint32_t crc32c_plain(const uint8_t *p, size_t n)
 static void put_chunk(struct buf *out, uint8_t type, uint32_t crc, struct slice s)
 {
     uint32_t n = (uint32_t)s.len + 4, masked = (crc >> 15 | crc << 17) + 0xa282ead8u;
-    uint8_t head[8] = {type, (uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)masked, (uint8_t)(masked >> 8),
-                       (uint8_t)(masked >> 16), (uint8_t)(masked >> 24)};
+    uint8_t head[8] = {type,
+                       (uint8_t)n,
+                       (uint8_t)(n >> 8),
+                       (uint8_t)(n >> 16),
+                       (uint8_t)masked,
+                       (uint8_t)(masked >> 8),
+                       (uint8_t)(masked >> 16),
+                       (uint8_t)(masked >> 24)};
     buf_put(out, head, 8);
     buf_put(out, s.p, s.len);
 }
@@ -123,19 +129,28 @@ static struct buf lz4_pack(struct slice in)
 static struct buf pack(int how, struct slice in)
 {
     switch (how) {
-    case 0: return zlib_pack(in, 15 + 16);
-    case 1: return zlib_pack(in, 15);
-    case 2: return zstd_pack(in, true);
-    case 3: return zstd_pack(in, false);
-    case 4: return snappy_pack(in);
-    case 5: return framed_pack(in);
-    default: return lz4_pack(in);
+    case 0:
+        return zlib_pack(in, 15 + 16);
+    case 1:
+        return zlib_pack(in, 15);
+    case 2:
+        return zstd_pack(in, true);
+    case 3:
+        return zstd_pack(in, false);
+    case 4:
+        return snappy_pack(in);
+    case 5:
+        return framed_pack(in);
+    default:
+        return lz4_pack(in);
     }
 }
-static const enum codec codecs[] = {CODEC_GZIP, CODEC_ZLIB, CODEC_ZSTD, CODEC_ZSTD, CODEC_SNAPPY, CODEC_SNAPPY, CODEC_LZ4};
+static const enum codec codecs[] = {CODEC_GZIP,   CODEC_ZLIB,   CODEC_ZSTD, CODEC_ZSTD,
+                                    CODEC_SNAPPY, CODEC_SNAPPY, CODEC_LZ4};
 #define HOWS ((int)ARRAY_LEN(codecs))
 
-static enum decompress_result try(enum codec codec, struct slice in, size_t max, struct buf *out, struct err *err)
+static enum decompress_result try(enum codec codec, struct slice in, size_t max, struct buf *out,
+                                  struct err *err)
 {
     uint8_t *p;
     size_t len, charged;
@@ -162,8 +177,9 @@ START_TEST(there_and_back)
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
         struct buf plain = plain_text(sizes[i]), back = {0};
         struct buf packed = pack(_i, slice_of(plain.p, plain.len));
-        ck_assert_msg(try(codecs[_i], slice_of(packed.p, packed.len), 2000000, &back, &err) == DECOMPRESS_OK, "%d %zu: %s", _i,
-                      sizes[i], err.text);
+        ck_assert_msg(try(codecs[_i], slice_of(packed.p, packed.len), 2000000, &back, &err) ==
+                          DECOMPRESS_OK,
+                      "%d %zu: %s", _i, sizes[i], err.text);
         ck_assert(slice_eq(slice_of(back.p, back.len), slice_of(plain.p, plain.len)));
         buf_free(&plain);
         buf_free(&back);
@@ -177,7 +193,8 @@ START_TEST(several_members_are_one_body)
     static const int hows[] = {0, 2, 3, 6};
     int how = hows[_i];
     struct buf plain = plain_text(300000), back = {0};
-    struct buf a = pack(how, slice_of(plain.p, 1000)), b = pack(how, slice_of(plain.p + 1000, plain.len - 1000));
+    struct buf a = pack(how, slice_of(plain.p, 1000)),
+               b = pack(how, slice_of(plain.p + 1000, plain.len - 1000));
     struct err err;
     buf_put(&a, b.p, b.len);
     ck_assert_int_eq(try(codecs[how], slice_of(a.p, a.len), 400000, &back, &err), DECOMPRESS_OK);
@@ -197,9 +214,12 @@ START_TEST(the_cap_holds)
     plain.len = 8 << 20;
     memset(plain.p, 0, plain.len);
     struct buf packed = pack(_i, slice_of(plain.p, plain.len));
-    ck_assert_int_eq(try(codecs[_i], slice_of(packed.p, packed.len), (8 << 20) - 1, NULL, &err), DECOMPRESS_TOO_LARGE);
-    ck_assert_int_eq(try(codecs[_i], slice_of(packed.p, packed.len), 1000, NULL, &err), DECOMPRESS_TOO_LARGE);
-    ck_assert_int_eq(try(codecs[_i], slice_of(packed.p, packed.len), (8 << 20) + 1, NULL, &err), DECOMPRESS_OK);
+    ck_assert_int_eq(try(codecs[_i], slice_of(packed.p, packed.len), (8 << 20) - 1, NULL, &err),
+                     DECOMPRESS_TOO_LARGE);
+    ck_assert_int_eq(try(codecs[_i], slice_of(packed.p, packed.len), 1000, NULL, &err),
+                     DECOMPRESS_TOO_LARGE);
+    ck_assert_int_eq(try(codecs[_i], slice_of(packed.p, packed.len), (8 << 20) + 1, NULL, &err),
+                     DECOMPRESS_OK);
     buf_free(&plain);
     buf_free(&packed);
 }
@@ -216,7 +236,8 @@ START_TEST(the_budget_holds)
     plain.len = 8 << 20;
     memset(plain.p, 'x', plain.len);
     struct buf packed = pack(_i, slice_of(plain.p, plain.len));
-    ck_assert_int_eq(decompress(d, codecs[_i], slice_of(packed.p, packed.len), 16 << 20, small, &p, &len, &charged, &err),
+    ck_assert_int_eq(decompress(d, codecs[_i], slice_of(packed.p, packed.len), 16 << 20, small, &p,
+                                &len, &charged, &err),
                      DECOMPRESS_NO_MEMORY);
     ck_assert_uint_eq(budget_used(small), 0);
     budget_free(&small);
@@ -228,14 +249,19 @@ END_TEST
 START_TEST(a_small_input_reserves_little)
 {
     /* Headers that promise 3 GiB: nothing like that is charged before it is there. */
-    static const uint8_t gzip[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0xc0};
+    static const uint8_t gzip[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3,
+                                   3,    0,    0, 0, 0, 0, 0, 0, 0, 0xc0};
     static const uint8_t snappy[] = {0xff, 0xff, 0xff, 0xff, 0x0b, 0};
     struct budget *small = budget_new(1 << 20, 1 << 20);
     struct err err;
     uint8_t *p;
     size_t len, charged;
-    ck_assert_int_eq(decompress(d, CODEC_GZIP, slice_of(gzip, sizeof gzip), 1u << 31, small, &p, &len, &charged, &err), DECOMPRESS_CORRUPT);
-    ck_assert_int_eq(decompress(d, CODEC_SNAPPY, slice_of(snappy, sizeof snappy), 1u << 31, small, &p, &len, &charged, &err), DECOMPRESS_CORRUPT);
+    ck_assert_int_eq(decompress(d, CODEC_GZIP, slice_of(gzip, sizeof gzip), 1u << 31, small, &p,
+                                &len, &charged, &err),
+                     DECOMPRESS_CORRUPT);
+    ck_assert_int_eq(decompress(d, CODEC_SNAPPY, slice_of(snappy, sizeof snappy), 1u << 31, small,
+                                &p, &len, &charged, &err),
+                     DECOMPRESS_CORRUPT);
     budget_free(&small);
 }
 END_TEST
@@ -245,15 +271,19 @@ START_TEST(damage_is_found)
     struct buf plain = plain_text(50000);
     struct buf packed = pack(_i, slice_of(plain.p, plain.len));
     struct err err;
-    bool checked = _i != 2 && _i != 3 && _i != 4 && _i != 6; /* those carry no checksum of the content */
+    bool checked =
+        _i != 2 && _i != 3 && _i != 4 && _i != 6; /* those carry no checksum of the content */
     for (size_t cut = 0; cut < packed.len; cut += 1 + cut / 16)
-        ck_assert_msg(try(codecs[_i], slice_of(packed.p, cut), 100000, NULL, &err) != DECOMPRESS_OK ||
-                          (_i == 5 && (cut == 10 || cut == 17)), /* a framed stream may end behind any chunk */
+        ck_assert_msg(try(codecs[_i], slice_of(packed.p, cut), 100000, NULL, &err) !=
+                              DECOMPRESS_OK ||
+                          (_i == 5 &&
+                           (cut == 10 || cut == 17)), /* a framed stream may end behind any chunk */
                       "%d cut at %zu", _i, cut);
     for (size_t at = 0; at < packed.len; at += 1 + packed.len / 200) {
         struct buf back = {0};
         packed.p[at] ^= 0x10;
-        enum decompress_result r = try(codecs[_i], slice_of(packed.p, packed.len), 100000, &back, &err);
+        enum decompress_result r =
+            try(codecs[_i], slice_of(packed.p, packed.len), 100000, &back, &err);
         if (checked && r == DECOMPRESS_OK) /* only bytes that mean nothing may be touched */
             ck_assert(slice_eq(slice_of(back.p, back.len), slice_of(plain.p, plain.len)));
         packed.p[at] ^= 0x10;
@@ -267,11 +297,14 @@ END_TEST
 START_TEST(words_of_errors)
 {
     struct err err;
-    ck_assert_int_eq(try(CODEC_GZIP, slice_str("this is certainly not gzip"), 1000, NULL, &err), DECOMPRESS_CORRUPT);
+    ck_assert_int_eq(try(CODEC_GZIP, slice_str("this is certainly not gzip"), 1000, NULL, &err),
+                     DECOMPRESS_CORRUPT);
     ck_assert_str_eq(err.text, "gzip: invalid header");
-    ck_assert_int_eq(try(CODEC_ZLIB, slice_str("this is certainly not zlib"), 1000, NULL, &err), DECOMPRESS_CORRUPT);
+    ck_assert_int_eq(try(CODEC_ZLIB, slice_str("this is certainly not zlib"), 1000, NULL, &err),
+                     DECOMPRESS_CORRUPT);
     ck_assert_str_eq(err.text, "zlib: invalid header");
-    ck_assert_int_eq(try(CODEC_ZSTD, slice_str("this is certainly not zstd"), 1000, NULL, &err), DECOMPRESS_CORRUPT);
+    ck_assert_int_eq(try(CODEC_ZSTD, slice_str("this is certainly not zstd"), 1000, NULL, &err),
+                     DECOMPRESS_CORRUPT);
     ck_assert_str_eq(err.text, "invalid input: magic number mismatch");
 }
 END_TEST

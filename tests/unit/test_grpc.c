@@ -36,8 +36,14 @@ START_TEST(timeouts)
     static const struct {
         const char *s;
         uint64_t ns;
-    } good[] = {{"1n", 1}, {"10u", 10000}, {"500m", 500000000}, {"10S", 10000000000}, {"2M", 120000000000},
-                {"1H", 3600000000000}, {"0S", 0}, {"99999999H", UINT64_MAX}};
+    } good[] = {{"1n", 1},
+                {"10u", 10000},
+                {"500m", 500000000},
+                {"10S", 10000000000},
+                {"2M", 120000000000},
+                {"1H", 3600000000000},
+                {"0S", 0},
+                {"99999999H", UINT64_MAX}};
     static const char *const bad[] = {"", "S", "5", "123456789S", "-1S", "1.5S", "1s", "1 S", "S1"};
     uint64_t ns;
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -54,7 +60,8 @@ END_TEST
 
 START_TEST(timeouts_round_up)
 {
-    static const uint64_t some[] = {0, 1, 99999999, 100000000, 5000000000, 123456789012345, UINT64_MAX / 2};
+    static const uint64_t some[] = {
+        0, 1, 99999999, 100000000, 5000000000, 123456789012345, UINT64_MAX / 2};
     for (size_t i = 0; i < ARRAY_LEN(some); i++) {
         char s[16];
         uint64_t back;
@@ -84,7 +91,11 @@ START_TEST(base64)
 {
     static const struct {
         const char *plain, *coded, *padded;
-    } v[] = {{"", "", ""}, {"f", "Zg", "Zg=="}, {"fo", "Zm8", "Zm8="}, {"foo", "Zm9v", "Zm9v"}, {"foob", "Zm9vYg", "Zm9vYg=="},
+    } v[] = {{"", "", ""},
+             {"f", "Zg", "Zg=="},
+             {"fo", "Zm8", "Zm8="},
+             {"foo", "Zm9v", "Zm9v"},
+             {"foob", "Zm9vYg", "Zm9vYg=="},
              {"\xfb\xff", "+/8", "-_8="}};
     struct buf b = {0};
     for (size_t i = 0; i < ARRAY_LEN(v); i++) {
@@ -109,12 +120,15 @@ START_TEST(status_vectors)
 {
     struct buf s = {0}, b = {0};
     grpc_status_encode(&s, 3, slice_str("bad"), false, 0);
-    ck_assert_mem_eq(s.p, "\x08\x03\x12\x03"
-                          "bad", 7);
+    ck_assert_mem_eq(s.p,
+                     "\x08\x03\x12\x03"
+                     "bad",
+                     7);
     buf_clear(&s);
     grpc_status_encode(&s, 14, slice_str("busy"), true, 5000);
     base64_encode(&b, slice_of(s.p, s.len));
-    ck_assert_str_eq(text(&b), "CA4SBGJ1c3kaMAoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIECgIIBQ");
+    ck_assert_str_eq(
+        text(&b), "CA4SBGJ1c3kaMAoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIECgIIBQ");
 
     struct grpc_status back;
     ck_assert_int_eq(grpc_status_decode(slice_of(s.p, s.len), &back), 0);
@@ -122,7 +136,8 @@ START_TEST(status_vectors)
     ck_assert(slice_eq(back.message, slice_str("busy")));
     ck_assert(back.has_retry);
     ck_assert_uint_eq(back.retry_after_ms, 5000);
-    for (size_t cut = 1; cut < s.len; cut++) { /* every truncation: an error or fewer fields, never a crash */
+    for (size_t cut = 1; cut < s.len;
+         cut++) { /* every truncation: an error or fewer fields, never a crash */
         int rc = grpc_status_decode(slice_of(s.p, cut), &back);
         ck_assert(rc == -1 || cut == 2 || cut == 8);
     }
@@ -139,7 +154,9 @@ START_TEST(retry_info)
     ck_assert_int_eq(grpc_retry_info_decode(slice_of(s.p, s.len), &ms), 0);
     ck_assert_uint_eq(ms, 1500);
     /* {seconds: -1} */
-    ck_assert_int_eq(grpc_retry_info_decode(slice_of("\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 13), &ms), -1);
+    ck_assert_int_eq(grpc_retry_info_decode(
+                         slice_of("\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 13), &ms),
+                     -1);
     buf_free(&s);
 }
 END_TEST

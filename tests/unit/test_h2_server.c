@@ -9,7 +9,18 @@
 #include "platform/clock.h"
 #include "platform/mem.h"
 
-enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION };
+enum {
+    DATA,
+    HEADERS,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    PUSH_PROMISE,
+    PING,
+    GOAWAY,
+    WINDOW_UPDATE,
+    CONTINUATION
+};
 
 struct request {
     struct h2_stream stream;
@@ -97,7 +108,8 @@ static void on_ping_ack(void *ctx)
     f.n_acks++;
 }
 
-static const struct h2_server_ops ops = {on_stream, on_header, on_request, on_data, on_end, on_gone, on_ping, on_ping_ack};
+static const struct h2_server_ops ops = {on_stream, on_header, on_request, on_data,
+                                         on_end,    on_gone,   on_ping,    on_ping_ack};
 
 static void feed(const void *p, size_t n)
 {
@@ -109,8 +121,9 @@ static struct buf made; /* frames to send */
 
 static void put_frame(uint8_t type, uint8_t flags, uint32_t id, const void *p, size_t n)
 {
-    uint8_t head[9] = {(uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, type, flags,
-                       (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
+    uint8_t head[9] = {
+        (uint8_t)(n >> 16),  (uint8_t)(n >> 8),   (uint8_t)n,         type,       flags,
+        (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
     buf_put(&made, head, 9);
     buf_put(&made, p, n);
 }
@@ -158,7 +171,8 @@ static void teardown(void)
     buf_free(&made);
 }
 
-/* The k-th frame of this type (and stream, 0: any) in the output; its payload and flags. NULL: none. */
+/* The k-th frame of this type (and stream, 0: any) in the output; its payload and flags. NULL:
+ * none. */
 static const uint8_t *find(uint8_t type, uint32_t id, unsigned k, size_t *len, uint8_t *flags)
 {
     for (size_t at = 0; at + 9 <= f.out.len;) {
@@ -214,7 +228,8 @@ START_TEST(one_request_in_pieces_of_every_size)
     ck_assert(f.alive);
     ck_assert_uint_eq(f.n, 1);
     ck_assert(slice_eq(slice_of(f.requests[0]->path.p, f.requests[0]->path.len), slice_str("/a")));
-    ck_assert(slice_eq(slice_of(f.requests[0]->body.p, f.requests[0]->body.len), slice_str("hello")));
+    ck_assert(
+        slice_eq(slice_of(f.requests[0]->body.p, f.requests[0]->body.len), slice_str("hello")));
     ck_assert(f.requests[0]->ended && f.requests[0]->gone);
     size_t n;
     uint8_t flags;
@@ -358,7 +373,8 @@ START_TEST(the_connection_window_reopens)
 {
     char kib[16384] = {0};
     f.answer_never = true;
-    for (uint32_t id = 1; id < 200; id += 2) { /* 100 streams of 48 KiB: more than the window of 1 MiB */
+    for (uint32_t id = 1; id < 200;
+         id += 2) { /* 100 streams of 48 KiB: more than the window of 1 MiB */
         put_headers(id, false);
         for (int i = 0; i < 3; i++)
             put_frame(DATA, i == 2, id, kib, sizeof kib);
@@ -426,7 +442,8 @@ START_TEST(floods)
         uint8_t type;
         size_t len;
         uint32_t id;
-    } kinds[] = {{PING, 8, 0}, {SETTINGS, 0, 0}, {PRIORITY, 5, 7}, {WINDOW_UPDATE, 4, 0}, {DATA, 0, 1}};
+    } kinds[] = {
+        {PING, 8, 0}, {SETTINGS, 0, 0}, {PRIORITY, 5, 7}, {WINDOW_UPDATE, 4, 0}, {DATA, 0, 1}};
     static const char payload[8] = {0, 0, 0, 1, 0, 0, 0, 0};
     f.answer_never = true;
     put_headers(1, false);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP/1 server: good requests in pieces of every size, requests that must be refused, early answers. */
+/* HTTP/1 server: good requests in pieces of every size, requests that must be refused, early
+ * answers. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +31,9 @@ static void on_request(void *ctx, const struct http1_head *head)
 {
     struct fixture *f = ctx;
     f->n_requests++;
-    buf_putf(&f->log, "[%.*s %.*s ?%.*s %s]", (int)head->method.len, head->method.p, (int)head->path.len,
-             head->path.p, (int)head->query.len, head->query.p, head->chunked ? "chunked" : "");
+    buf_putf(&f->log, "[%.*s %.*s ?%.*s %s]", (int)head->method.len, head->method.p,
+             (int)head->path.len, head->path.p, (int)head->query.len, head->query.p,
+             head->chunked ? "chunked" : "");
     if (f->with_continue)
         http1_continue(f->h);
     if (f->answer_at_headers)
@@ -99,13 +101,16 @@ static unsigned count(const char *hay, const char *needle)
 
 START_TEST(pieces_of_every_size)
 {
-    static const char two[] = "POST /v1/traces?a=b HTTP/1.1\r\nHost: x\r\nContent-Type:  a/b \r\nContent-Length: 5\r\n\r\nhello"
-                              "POST http://h/p HTTP/1.1\r\nHOST: y\r\nTransfer-Encoding: chunked\r\n\r\n"
-                              "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: t\r\n\r\n"
-                              "GET / HTTP/1.1\r\nHost: z\r\nConnection: close\r\n\r\n";
-    static const char seen[] = "host=x;content-type=a/b;content-length=5;[POST /v1/traces ?a=b ]hello|"
-                               "host=y;transfer-encoding=chunked;[POST /p ? chunked]abcde|"
-                               "host=z;connection=close;[GET / ? ]|";
+    static const char two[] =
+        "POST /v1/traces?a=b HTTP/1.1\r\nHost: x\r\nContent-Type:  a/b \r\nContent-Length: "
+        "5\r\n\r\nhello"
+        "POST http://h/p HTTP/1.1\r\nHOST: y\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: t\r\n\r\n"
+        "GET / HTTP/1.1\r\nHost: z\r\nConnection: close\r\n\r\n";
+    static const char seen[] =
+        "host=x;content-type=a/b;content-length=5;[POST /v1/traces ?a=b ]hello|"
+        "host=y;transfer-encoding=chunked;[POST /p ? chunked]abcde|"
+        "host=z;connection=close;[GET / ? ]|";
     for (size_t piece = 1; piece <= sizeof two; piece++) {
         struct fixture *f = setup();
         feed(f, two, piece);
@@ -148,7 +153,9 @@ static const struct refused {
     {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", 400},
     {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 3\r\n\r\nabc", 400},
     {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
-    {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+    {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+     "chunked\r\n\r\n",
+     400},
     {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
     {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
     {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400},
@@ -175,8 +182,8 @@ START_TEST(refused_with_one_answer)
         feed(f, r->request, piece);
         char status[32];
         snprintf(status, sizeof status, "HTTP/1.1 %d ", r->status);
-        ck_assert_msg(strncmp(text(http1_output(f->h)), status, strlen(status)) == 0, "%s -> %s", r->request,
-                      text(http1_output(f->h)));
+        ck_assert_msg(strncmp(text(http1_output(f->h)), status, strlen(status)) == 0, "%s -> %s",
+                      r->request, text(http1_output(f->h)));
         ck_assert_uint_eq(count(text(http1_output(f->h)), "HTTP/1.1 "), 1);
         ck_assert(http1_wants_close(f->h));
         size_t before = http1_output(f->h)->len;
@@ -214,7 +221,10 @@ START_TEST(early_answer_keeps_a_short_connection)
 {
     struct fixture *f = setup();
     f->answer_at_headers = true;
-    feed(f, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789GET / HTTP/1.1\r\nHost: a\r\n\r\n", 7);
+    feed(f,
+         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789GET / "
+         "HTTP/1.1\r\nHost: a\r\n\r\n",
+         7);
     ck_assert_int_eq(f->n_requests, 2);
     ck_assert_uint_eq(count(text(http1_output(f->h)), "200 OK"), 2);
     ck_assert(!http1_wants_close(f->h));
@@ -237,7 +247,8 @@ START_TEST(expect_continue)
 {
     struct fixture *f = setup();
     f->with_continue = true;
-    feed(f, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", 1000);
+    feed(f, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+         1000);
     ck_assert_str_eq(text(http1_output(f->h)), "HTTP/1.1 100 Continue\r\n\r\n");
     feed(f, "ab", 1);
     ck_assert_uint_eq(count(text(http1_output(f->h)), "200 OK"), 1);
@@ -265,8 +276,11 @@ END_TEST
 START_TEST(upgrade_is_ignored)
 {
     struct fixture *f = setup();
-    feed(f, "GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n"
-            "GET /b HTTP/1.1\r\nHost: a\r\n\r\n", 1000);
+    feed(f,
+         "GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "
+         "h2c\r\nHTTP2-Settings: \r\n\r\n"
+         "GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+         1000);
     ck_assert_int_eq(f->n_requests, 2);
     ck_assert_uint_eq(count(text(http1_output(f->h)), "200 OK"), 2);
     teardown(f);
