@@ -102,7 +102,7 @@ static bool cpu_has_sha(void)
 }
 #endif
 
-static void best_block(uint32_t h[static 8], const uint8_t p[static 64])
+void sha256_block(uint32_t h[static 8], const uint8_t p[static 64])
 {
 #ifdef __x86_64__
     if (cpu_has_sha()) {
@@ -113,16 +113,19 @@ static void best_block(uint32_t h[static 8], const uint8_t p[static 64])
     block_plain(h, p);
 }
 
-static void digest_of(void (*block)(uint32_t *, const uint8_t *), const void *data, size_t len,
-                      uint8_t digest[static 32])
+const uint32_t sha256_start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+static void end_with(void (*block)(uint32_t *, const uint8_t *), const uint32_t start[static 8], size_t done,
+                     const void *data, size_t len, uint8_t digest[static 32])
 {
-    uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     const uint8_t *p = data;
     uint8_t tail[128] = {0};
     size_t left = len % 64, tail_len = left < 56 ? 64 : 128;
-    uint64_t bits = (uint64_t)len * 8;
+    uint64_t bits = ((uint64_t)done + len) * 8;
+    uint32_t h[8];
 
+    memcpy(h, start, sizeof(h));
     for (size_t i = 0; i + 64 <= len; i += 64)
         block(h, p + i);
     if (left)
@@ -138,12 +141,17 @@ static void digest_of(void (*block)(uint32_t *, const uint8_t *), const void *da
             digest[4 * i + k] = (uint8_t)(h[i] >> (24 - 8 * k));
 }
 
+void sha256_end(const uint32_t h[static 8], size_t done, const void *p, size_t len, uint8_t digest[static 32])
+{
+    end_with(sha256_block, h, done, p, len, digest);
+}
+
 void sha256_plain(const void *data, size_t len, uint8_t digest[static 32])
 {
-    digest_of(block_plain, data, len, digest);
+    end_with(block_plain, sha256_start, 0, data, len, digest);
 }
 
 void sha256(const void *data, size_t len, uint8_t digest[static 32])
 {
-    digest_of(best_block, data, len, digest);
+    end_with(sha256_block, sha256_start, 0, data, len, digest);
 }

@@ -30,12 +30,11 @@ struct sampler_settings {
     bool fail_closed;
 };
 
-static const char *const modes[] = {"", "hash_seed", "proportional", "equalizing", NULL};
 static const char *const sources[] = {"traceID", "record", "", NULL};
 
 #define S struct sampler_settings
 static const struct key sampler_keys[] = {
-    KEY_ENUM(S, mode, "", modes, "Where the decision comes from: hash_seed (the default), proportional or equalizing."),
+    KEY_STR(S, mode, "", "Where the decision comes from: hash_seed (the default), proportional or equalizing."),
     {.name = "sampling_percentage", .type = KEY_T_DOUBLE, .offset = KEY_AT(double, S, sampling_percentage), .dflt = "0", KEY_ANY,
      .unit = "percent", .doc = "Share of the traces to keep; 0 keeps those alone whose sampling.priority says so, 100 and more all."},
     {.name = "hash_seed", .type = KEY_T_INT, .offset = KEY_AT(int64_t, S, hash_seed), .dflt = "0", .min = 0, .max = 0x1p63,
@@ -91,11 +90,20 @@ static struct sampler *sampler_of(struct component *c)
 
 /* ---- settings ---- */
 
+static enum mode mode_of(const char *name)
+{
+    if (strcmp(name, "proportional") == 0)
+        return MODE_PROPORTIONAL;
+    return strcmp(name, "equalizing") == 0 ? MODE_EQUALIZING : MODE_HASH_SEED;
+}
+
 static void sampler_check(const void *settings, struct check *c)
 {
     const struct sampler_settings *s = settings;
     double percentage = (float)s->sampling_percentage;
 
+    if (s->mode[0] && strcmp(s->mode, "hash_seed") != 0 && mode_of(s->mode) == MODE_HASH_SEED)
+        check_error(c, "mode", "unsupported sampler mode \"%s\"", s->mode);
     if (isnan(percentage) || isinf(percentage))
         check_error(c, "sampling_percentage", "sampling rate is invalid: %s%%", isnan(percentage) ? "NaN" : percentage > 0 ? "+Inf" : "-Inf");
     else if (percentage < 0)
@@ -106,13 +114,6 @@ static void sampler_check(const void *settings, struct check *c)
         check_error(c, "sampling_precision", "invalid sampling precision: 0");
     else if (s->sampling_precision > 14)
         check_error(c, "sampling_precision", "sampling precision is too great, should be <= 14: %lld", (long long)s->sampling_precision);
-}
-
-static enum mode mode_of(const char *name)
-{
-    if (strcmp(name, "proportional") == 0)
-        return MODE_PROPORTIONAL;
-    return strcmp(name, "equalizing") == 0 ? MODE_EQUALIZING : MODE_HASH_SEED;
 }
 
 static void sampler_set(struct sampler *m, const struct sampler_settings *s)

@@ -41,8 +41,10 @@ static const struct key redaction_keys[] = {
             "debug adds attributes with the keys and counts of what was redacted, info the counts; anything else none."),
     KEY_BOOL(S, link_attributes, "true",
              "Redact attributes of span links as well, which the Collector leaves as they are."),
-    KEY_NOT_YET("hash_function", "Replace by a hash in place of ****."),
-    KEY_NOT_YET("hmac_key", "The key of hash functions that need one."),
+    KEY_STR(S, hash_function, "",
+            "Replace by a hash, as hexadecimal text, in place of ****: md5, sha1, sha3, hmac-sha256 or hmac-sha512. Only the last two "
+            "keep what has few possible values, such as a card number, from being found again by trying all."),
+    KEY_SECRET(S, hmac_key, "", "The key of hmac-sha256 (at least 32 bytes) and hmac-sha512 (at least 64)."),
     KEY_NOT_YET("url_sanitizer", "Variable parts of URLs become *."),
     KEY_NOT_YET("db_sanitizer", "Literals in database statements become ?."),
     KEY_END,

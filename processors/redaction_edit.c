@@ -144,7 +144,7 @@ static bool mask_entry(struct redactor *rd, struct attr_map *m, struct attr_entr
         return true;
     }
     if (whole) {
-        if (rules_mask_all(text, &rd->scratch[0]) < 0)
+        if (rules_mask_all(rd->rules, text, &rd->scratch[0]) < 0)
             return false;
         masked = slice_of(rd->scratch[0].p, rd->scratch[0].len);
     } else if (rules_mask(rd->rules, text, rd->scratch, &masked) < 0) {

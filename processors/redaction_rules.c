@@ -9,6 +9,7 @@
 #include "platform/hash.h"
 #include "platform/mem.h"
 #include "platform/regex.h"
+#include "processors/redaction_mask.h"
 #include "processors/redaction_scan.h"
 
 struct pattern_list {
@@ -25,6 +26,7 @@ struct rules {
     struct keyset *allowed, *ignored;
     struct pattern_list ignored_keys, blocked_keys, blocked_values, allowed_values;
     struct scanner *either; /* blocked keys and values together */
+    struct mask mask;
 };
 
 /* ---- build ---- */
@@ -114,6 +116,7 @@ struct rules *rules_new(const struct redaction_settings *s, struct err *err)
     r->allow_all = s->allow_all_keys;
     r->all_types = s->redact_all_types;
     r->links = s->link_attributes;
+    mask_init(&r->mask, s->hash_function, s->hmac_key);
     if (build_lists(r, s, err) < 0) {
         rules_free(&r);
         return NULL;
@@ -140,6 +143,7 @@ void rules_free(struct rules **rp)
     if (r->ignored)
         keyset_free(&r->ignored);
     scanner_free(&r->either);
+    explicit_bzero(&r->mask, sizeof(r->mask));
     free(r);
     *rp = NULL;
 }
@@ -164,6 +168,7 @@ void rules_check(const struct redaction_settings *s, struct check *c)
     check_list(&s->ignored_key_patterns, "ignored_key_patterns", "ignore keys list", c);
     check_list(&s->blocked_values, "blocked_values", "block list", c);
     check_list(&s->blocked_key_patterns, "blocked_key_patterns", "block keys list", c);
+    mask_check(s->hash_function, s->hmac_key, c);
 }
 
 enum redaction_summary rules_summary(const struct rules *r)
@@ -295,12 +300,6 @@ bool rules_block_value(const struct rules *r, struct verdicts *values, struct sl
     return found;
 }
 
-static int put_mask(void *ctx, struct slice match, struct buf *out)
-{
-    (void)ctx, (void)match;
-    return buf_add(out, "****", 4);
-}
-
 int rules_mask(const struct rules *r, struct slice text, struct buf scratch[static 2], struct slice *masked)
 {
     const struct pattern_list *l = &r->blocked_values;
@@ -314,7 +313,7 @@ int rules_mask(const struct rules *r, struct slice text, struct buf scratch[stat
         if (!(hits & scanner_bit(i)) || !regex_search(l->v[i], *masked, 0, NULL, NULL))
             continue;
         buf_clear(to);
-        if (regex_replace(l->v[i], *masked, to, put_mask, NULL) < 0)
+        if (regex_replace(l->v[i], *masked, to, mask_put, (void *)&r->mask) < 0)
             return -1;
         *masked = slice_of(to->p, to->len);
         turn++;
@@ -323,11 +322,16 @@ int rules_mask(const struct rules *r, struct slice text, struct buf scratch[stat
     return 0;
 }
 
-int rules_mask_all(struct slice text, struct buf *out)
+int rules_mask_all(const struct rules *r, struct slice text, struct buf *out)
 {
+    size_t from = 0;
+
     buf_clear(out);
     for (size_t i = 0; i < text.len; i++)
-        if (text.p[i] == '\n' && buf_add(out, "****\n", 5))
-            return -1;
-    return buf_add(out, "****", 4);
+        if (text.p[i] == '\n') {
+            if (mask_put((void *)&r->mask, slice_of(text.p + from, i - from), out) || buf_add(out, "\n", 1))
+                return -1;
+            from = i + 1;
+        }
+    return mask_put((void *)&r->mask, slice_of(text.p + from, text.len - from), out);
 }

@@ -15,7 +15,7 @@ struct redaction_settings {
     bool allow_all_keys, redact_all_types, link_attributes;
     struct str_list allowed_keys, ignored_keys, ignored_key_patterns, blocked_key_patterns, blocked_values,
         allowed_values;
-    const char *summary;
+    const char *summary, *hash_function, *hmac_key;
 };
 
 enum redaction_summary { SUMMARY_NONE, SUMMARY_INFO, SUMMARY_DEBUG };
@@ -62,7 +62,7 @@ bool rules_block_value(const struct rules *r, struct verdicts *values, struct sl
 /* Masks: replaces what the blocked patterns match, one after the other. The result is text itself
  * when nothing changed, else it lies in one of two buffers of the caller. -1: no memory. */
 int rules_mask(const struct rules *r, struct slice text, struct buf scratch[static 2], struct slice *masked) MUST_USE;
-/* The mask of a blocked key's value: every line. */
-int rules_mask_all(struct slice text, struct buf *out) MUST_USE;
+/* The mask of a blocked key's value: of every line. */
+int rules_mask_all(const struct rules *r, struct slice text, struct buf *out) MUST_USE;
 
 #endif
