@@ -93,6 +93,20 @@ void tail_facts_resource(const struct tail_policies *p, struct slice resource, u
         attributes(p, bits, resource, RESOURCE_ATTRIBUTES, true);
 }
 
+/* ---- tracestate ---- */
+
+static void states(const struct tail_policies *p, uint64_t *facts, const struct span *s)
+{
+    struct slice header = field_bytes(span_body(s), SPAN_TRACE_STATE);
+
+    for (uint32_t i = 0; i < p->n_conditions; i++) {
+        const struct condition *c = &p->conditions[i];
+
+        if (c->type == COND_STATE && !has_bit(facts, c->bit) && tail_state_match(c, header))
+            set_bit(facts, c->bit);
+    }
+}
+
 /* ---- a span ---- */
 
 void tail_facts_span(const struct tail_policies *p, uint64_t *facts, const struct span *s)
@@ -103,6 +117,8 @@ void tail_facts_span(const struct tail_policies *p, uint64_t *facts, const struc
         tail_facts_merge(p, facts, p->flags_bits);
     if (p->n_latency)
         latency(p, facts, s);
+    if (p->n_states && s->flags & SPAN_HAS_STATE)
+        states(p, facts, s);
     if (wants_attributes(p, facts))
         attributes(p, facts, span_body(s), SPAN_ATTRIBUTES, false);
 }

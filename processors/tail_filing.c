@@ -36,7 +36,16 @@ static void scopes_fit(struct tail_sampler *s, uint32_t n)
     s->cap_scopes = cap;
 }
 
-/* first_scope[i] + scope of the payload is the place in scopes[]. */
+static uint32_t payload_number(struct tail_sampler *s, uint32_t part)
+{
+    if (part && s->parts[part].payload == s->parts[part - 1].payload)
+        return s->part_info[part - 1].payload;
+    if (++s->n_payloads == 0)
+        s->n_payloads = 1;
+    return s->n_payloads;
+}
+
+/* first_scope + scope of the payload is the place in scopes[]. */
 static bool scopes_intern_part(struct tail_sampler *s, uint32_t part)
 {
     const struct part *pt = &s->parts[part];
@@ -44,7 +53,7 @@ static bool scopes_intern_part(struct tail_sampler *s, uint32_t part)
     uint32_t last = pt->payload->spans[pt->first + pt->n - 1].scope;
 
     scopes_fit(s, s->n_scopes + last - first + 1);
-    s->first_scope[part] = s->n_scopes - first;
+    s->part_info[part] = (struct tail_part){s->n_scopes - first, payload_number(s, part)};
     for (uint32_t i = first; i <= last; i++) {
         uint32_t x = intern_scope(&s->in, pt->payload, i);
 
@@ -57,9 +66,9 @@ static bool scopes_intern_part(struct tail_sampler *s, uint32_t part)
 
 static bool scopes_intern(struct tail_sampler *s)
 {
-    if (s->n_parts > s->cap_first) {
-        s->cap_first = s->n_parts + 8;
-        s->first_scope = mem_grow(s->first_scope, s->cap_first * sizeof(*s->first_scope));
+    if (s->n_parts > s->cap_parts) {
+        s->cap_parts = s->n_parts + 8;
+        s->part_info = mem_grow(s->part_info, s->cap_parts * sizeof(*s->part_info));
     }
     for (uint32_t i = 0; i < s->n_parts; i++)
         if (!scopes_intern_part(s, i)) {
@@ -85,7 +94,7 @@ int tail_sampler_prepare(struct tail_sampler *s, const struct part *parts, uint3
 
 static uint32_t scope_of(const struct tail_sampler *s, uint32_t part, uint32_t scope)
 {
-    return s->scopes[s->first_scope[part] + scope];
+    return s->scopes[s->part_info[part].first_scope + scope];
 }
 
 /* Neighbours in the request are copied at once. Returns how many spans went in. */
@@ -141,6 +150,19 @@ static void append(struct tail_sampler *s, uint32_t index, uint32_t part, const 
     }
 }
 
+/* Payloads of a batch are numbered: the n-th ResourceSpans of a payload is one item of a trace. */
+static void note_size(struct tail_sampler *s, struct trace *tr, uint32_t part, const struct span *sp)
+{
+    const struct payload *p = s->parts[part].payload;
+    const struct interned *scope = intern_at(&s->in, scope_of(s, part, sp->scope));
+    struct tail_place at = {.key = (uint64_t)s->part_info[part].payload << 32 | p->scopes[sp->scope].resource,
+                            .scope_key = sp->scope,
+                            .resource_bytes = intern_at(&s->in, scope->resource)->size,
+                            .scope_bytes = scope->size};
+
+    tail_size_add(tail_facts_size(s->policies, tr->facts), &at, tail_size_span(span_body(sp)));
+}
+
 /* Facts follow the order of arrival: a resource's bits, then each of its spans. */
 static bool note_facts(struct tail_sampler *s, struct trace *tr, uint32_t part, const struct span *sp,
                        uint32_t n)
@@ -156,6 +178,8 @@ static bool note_facts(struct tail_sampler *s, struct trace *tr, uint32_t part, 
             tail_facts_merge(p, tr->facts, intern_at(&s->in, resource)->facts);
         }
         tail_facts_span(p, tr->facts, &sp[i]);
+        if (p->sized)
+            note_size(s, tr, part, &sp[i]);
         root |= sp[i].flags & SPAN_ROOT;
     }
     return root;
@@ -165,6 +189,10 @@ static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const st
 {
     struct trace *tr = tail_at(s, index);
 
+    if (tr->flags & TRACE_TOO_LARGE) {
+        ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_TOO_LARGE);
+        return;
+    }
     series_observe(s->metrics.late_age, s->wheel.now - tr->at_tick);
     if (tr->state != TRACE_SAMPLED) {
         ledger_end(s->host->ledger, n, FATE_SAMPLED_OUT, DROP_NONE);
@@ -215,6 +243,13 @@ static uint32_t begin_trace(struct tail_sampler *s, const uint8_t id[static 16],
     return index;
 }
 
+static bool too_large(const struct tail_sampler *s, uint32_t index)
+{
+    const struct tail_policies *p = s->policies;
+
+    return tail_size_bodies(tail_facts_size(p, tail_at(s, index)->facts)) > p->max_trace_bytes;
+}
+
 static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
 {
     const struct span *sp = s->parts[run->part].payload->spans + run->first;
@@ -236,7 +271,9 @@ static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_
     append(s, index, part, sp, n);
     if (note_facts(s, tail_at(s, index), part, sp, n))
         tail_wheel_root(&s->wheel, &s->table, index);
-    if (UNLIKELY(s->ended))
+    if (UNLIKELY(s->policies->max_trace_bytes) && too_large(s, index))
+        tail_drop_too_large(s, index);
+    else if (UNLIKELY(s->ended))
         s->dropping ? tail_drop(s, index) : tail_decide(s, index);
 }
 

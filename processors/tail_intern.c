@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "platform/hash.h"
+#include "processors/tail_size.h"
 
 enum { MAX_IDLE = 1024, MAX_IDLE_BYTES = 1 << 20, FIRST_SLOTS = 256 };
 
@@ -227,6 +228,9 @@ static uint32_t add(struct intern *in, uint64_t hash, uint32_t resource, struct 
 {
     struct interned shape = {.hash = hash, .refs = 1, .resource = resource,
                              .body_len = (uint32_t)body.len, .url_len = (uint32_t)url.len};
+
+    if (in->sized)
+        shape.size = (uint32_t)(resource ? tail_size_scope(body) : tail_size_resource(body));
     struct interned *x = item_alloc(in, &shape);
 
     if (!x)

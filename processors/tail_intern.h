@@ -26,6 +26,7 @@ struct interned {
     uint32_t body_len, url_len;
     /* the emitter's, while a batch is built */
     uint32_t emit_first, emit_last, emit_next;
+    uint32_t size;    /* as tail_size.h counts it, if asked for */
     uint64_t facts[]; /* resources: bits of the matchers; then body and schema URL bytes */
 };
 
@@ -40,6 +41,7 @@ struct intern {
     uint32_t oldest_idle, newest_idle, n_idle;
     uint64_t bytes, idle_bytes;
     uint32_t facts_words;
+    bool sized;    /* note sizes */
     bool promised; /* what comes was promised room: the budget is not asked */
     void (*judge)(void *ctx, struct slice resource, uint64_t *facts);
     void *ctx;

@@ -11,29 +11,29 @@
 
 /* ---- types: where each may stand (the reference, 1.4) ---- */
 
-enum { AT_TOP = 1, IN_AND = 2, IN_NOT = 4, NOT_YET = 8 };
+enum { AT_TOP = 1, IN_AND = 2, IN_NOT = 4, IN_COMPOSITE = 8, NOT_YET = 16, LEAF = AT_TOP | IN_AND | IN_NOT | IN_COMPOSITE };
 
 static const struct {
     const char *name;
     unsigned where;
 } types[] = {
-    {"always_sample", AT_TOP | IN_AND | IN_NOT},
-    {"latency", AT_TOP | IN_AND | IN_NOT},
-    {"numeric_attribute", AT_TOP | IN_AND | IN_NOT},
-    {"probabilistic", AT_TOP | IN_AND | IN_NOT},
-    {"status_code", AT_TOP | IN_AND | IN_NOT},
-    {"string_attribute", AT_TOP | IN_AND | IN_NOT},
-    {"boolean_attribute", AT_TOP | IN_AND | IN_NOT},
-    {"span_count", AT_TOP | IN_AND | IN_NOT},
-    {"trace_flags", AT_TOP | IN_AND | IN_NOT},
-    {"rate_limiting", AT_TOP | IN_AND | IN_NOT | NOT_YET},
-    {"bytes_limiting", AT_TOP | IN_AND | IN_NOT | NOT_YET},
-    {"trace_state", AT_TOP | IN_AND | IN_NOT | NOT_YET},
-    {"ottl_condition", AT_TOP | IN_AND | IN_NOT | NOT_YET},
-    {"and", AT_TOP},
+    {"always_sample", LEAF},
+    {"latency", LEAF},
+    {"numeric_attribute", LEAF},
+    {"probabilistic", LEAF},
+    {"status_code", LEAF},
+    {"string_attribute", LEAF},
+    {"boolean_attribute", LEAF},
+    {"span_count", LEAF},
+    {"trace_flags", LEAF},
+    {"rate_limiting", LEAF},
+    {"bytes_limiting", LEAF},
+    {"trace_state", LEAF},
+    {"ottl_condition", LEAF | NOT_YET},
+    {"and", AT_TOP | IN_COMPOSITE},
     {"drop", AT_TOP},
     {"not", AT_TOP | IN_AND},
-    {"composite", AT_TOP | NOT_YET},
+    {"composite", AT_TOP},
 };
 
 /* 0: not a type that may stand there. */
@@ -49,7 +49,7 @@ static unsigned type_at(const char *name, unsigned where)
 
 struct compiler {
     struct tail_policies *set;
-    uint32_t cap_policies, cap_terms, cap_conditions;
+    uint32_t cap_policies, cap_terms, cap_conditions, cap_composites, cap_subs, cap_limiters;
     const char **keys; /* of attribute conditions: by condition; NULL: none */
     struct policy_fault *fault;
     struct err *err;
@@ -105,7 +105,31 @@ static int status_codes(struct condition *c, const struct str_list *codes, struc
     return 0;
 }
 
-static int leaf_fill(struct condition *c, const struct leaf_settings *s, const char **key,
+/* Capacity of the bucket: as set, else twice the rate. */
+static int64_t burst_of(int64_t per_second, int64_t set)
+{
+    int64_t twice;
+
+    if (set > 0)
+        return set;
+    if (__builtin_mul_overflow(per_second, 2, &twice))
+        return per_second > 0 ? INT64_MAX : INT64_MIN;
+    return twice;
+}
+
+static int limiter_fill(struct compiler *k, struct condition *c, enum condition_type type, int64_t per_second,
+                        int64_t burst)
+{
+    struct tail_policies *set = k->set;
+
+    c->type = type;
+    c->u.limiter.bucket = set->n_limiters;
+    set->limiters = room(set->limiters, set->n_limiters, &k->cap_limiters, sizeof(*set->limiters));
+    set->limiters[set->n_limiters++] = (struct limiter){per_second, burst_of(per_second, burst)};
+    return 0;
+}
+
+static int leaf_fill(struct compiler *k, struct condition *c, const struct leaf_settings *s, const char **key,
                      struct err *err)
 {
     if (strcmp(s->type, "always_sample") == 0) {
@@ -124,6 +148,12 @@ static int leaf_fill(struct condition *c, const struct leaf_settings *s, const c
         return status_codes(c, &s->status_code.status_codes, err);
     } else if (strcmp(s->type, "probabilistic") == 0) {
         return tail_condition_probabilistic(c, &s->probabilistic, err);
+    } else if (strcmp(s->type, "rate_limiting") == 0) {
+        return limiter_fill(k, c, COND_RATE_SPANS, s->rate_limiting.spans_per_second, s->rate_limiting.burst_capacity);
+    } else if (strcmp(s->type, "bytes_limiting") == 0) {
+        return limiter_fill(k, c, COND_RATE_BYTES, s->bytes_limiting.bytes_per_second, s->bytes_limiting.burst_capacity);
+    } else if (strcmp(s->type, "trace_state") == 0) {
+        return tail_condition_state(c, &s->trace_state);
     } else {
         return tail_condition_attribute(c, s, key, err);
     }
@@ -172,7 +202,7 @@ static int leaf_add(struct compiler *k, const struct leaf_settings *s, bool nega
 {
     struct condition *c = condition_add(k);
 
-    if (leaf_fill(c, s, &k->keys[k->set->n_conditions - 1], k->err) != 0)
+    if (leaf_fill(k, c, s, &k->keys[k->set->n_conditions - 1], k->err) != 0)
         return fault_at(k, path, fault_key(s->type));
     term_add(k, negated);
     return 0;
@@ -206,23 +236,90 @@ static int subs_add(struct compiler *k, const struct item_list *subs, const char
     return 0;
 }
 
+/* The last allocation of that name; 0: none. */
+static int64_t percent_of(const struct composite_settings *s, const char *name)
+{
+    const struct allocation_settings *a = s->rate_allocation.v;
+    int64_t percent = 0;
+
+    for (size_t i = 0; i < s->rate_allocation.n; i++)
+        if (strcmp(a[i].policy, name) == 0)
+            percent = a[i].percent;
+    return percent;
+}
+
+/* Listed with a percentage: that part; else an equal share. Doubles, cut: 29 % of 200 are 57. */
+static int64_t share_of(const struct composite_settings *s, const char *name)
+{
+    double max = (double)s->max_total_spans_per_second;
+    int64_t percent = percent_of(s, name);
+    double share = percent > 0 ? (double)percent / 100 * max : max / (double)s->composite_sub_policy.n;
+
+    return share >= 0x1p63 ? INT64_MAX : share <= -0x1p63 ? INT64_MIN : (int64_t)share;
+}
+
+static int and_add(struct compiler *k, const struct policy_settings *s, const char *path)
+{
+    char list[96];
+
+    snprintf(list, sizeof(list), "%s.and.and_sub_policy", path);
+    return subs_add(k, &s->and.and_sub_policy, list);
+}
+
+static int composite_sub_add(struct compiler *k, const struct composite_settings *s, const struct policy_settings *sub,
+                             const char *path)
+{
+    struct tail_policies *set = k->set;
+    uint32_t first = set->n_terms;
+
+    if (type_check(k, sub->leaf.type, IN_COMPOSITE, path) != 0)
+        return -1;
+    if (strcmp(sub->leaf.type, "and") == 0 ? and_add(k, sub, path) != 0 : leaf_add(k, &sub->leaf, false, path) != 0)
+        return -1;
+    set->subs = room(set->subs, set->n_subs, &k->cap_subs, sizeof(*set->subs));
+    set->subs[set->n_subs++] = (struct composite_sub){.name = sub->leaf.name, .first_term = first,
+                                                      .n_terms = set->n_terms - first,
+                                                      .share = share_of(s, sub->leaf.name)};
+    return 0;
+}
+
+static int composite_add(struct compiler *k, const struct composite_settings *s)
+{
+    struct tail_policies *set = k->set;
+    const struct policy_settings *subs = s->composite_sub_policy.v;
+    uint32_t first = set->n_subs;
+
+    for (size_t i = 0; i < s->composite_sub_policy.n; i++) {
+        char at[64];
+
+        snprintf(at, sizeof(at), ".composite.composite_sub_policy[%zu]", i);
+        if (composite_sub_add(k, s, &subs[i], at) != 0)
+            return -1;
+    }
+    set->composites = room(set->composites, set->n_composites, &k->cap_composites, sizeof(*set->composites));
+    set->composites[set->n_composites++] = (struct composite){s->max_total_spans_per_second, first, set->n_subs - first};
+    return 0;
+}
+
 static int terms_of(struct compiler *k, const struct policy_settings *s)
 {
     const char *type = s->leaf.type;
 
     if (strcmp(type, "and") == 0)
-        return subs_add(k, &s->and.and_sub_policy, ".and.and_sub_policy");
+        return and_add(k, s, "");
     if (strcmp(type, "drop") == 0)
         return subs_add(k, &s->drop.drop_sub_policy, ".drop.drop_sub_policy");
     if (strcmp(type, "not") == 0)
         return not_add(k, s, "");
+    if (strcmp(type, "composite") == 0)
+        return composite_add(k, &s->composite);
     return leaf_add(k, &s->leaf, false, "");
 }
 
 static int entry_add(struct compiler *k, const struct policy_settings *s)
 {
     struct tail_policies *set = k->set;
-    uint32_t first = set->n_terms;
+    uint32_t first = set->n_terms, composites = set->n_composites;
 
     if (type_check(k, s->leaf.type, AT_TOP, "") != 0 || terms_of(k, s) != 0)
         return -1;
@@ -230,7 +327,8 @@ static int entry_add(struct compiler *k, const struct policy_settings *s)
     set->policies[set->n_policies++] = (struct policy){.name = s->leaf.name,
                                                        .drop = strcmp(s->leaf.type, "drop") == 0,
                                                        .first_term = first,
-                                                       .n_terms = set->n_terms - first};
+                                                       .n_terms = set->n_terms - first,
+                                                       .composite = set->n_composites > composites ? set->n_composites : 0};
     return 0;
 }
 
@@ -266,6 +364,12 @@ static void note_bits(struct tail_policies *set, const struct condition *c)
     case COND_FLAGS:
         set->any_flags = true;
         set_bit(set->flags_bits, c->bit);
+        break;
+    case COND_STATE:
+        set->n_states++;
+        break;
+    case COND_RATE_BYTES:
+        set->sized = true;
         break;
     case COND_STRING:
     case COND_REGEX:
@@ -344,6 +448,8 @@ struct tail_policies *tail_policies_new(const struct tail_settings *s, struct er
     struct compiler k = {.set = set, .fault = &fault, .err = err};
 
     set->first_match = s->sample_on_first_match;
+    set->max_trace_bytes = s->maximum_trace_size_bytes;
+    set->sized = set->max_trace_bytes != 0;
     int rc = entries_add(&k, s, true);
     set->n_drop = set->n_policies;
     if (rc == 0)
@@ -366,7 +472,7 @@ void tail_policies_free(struct tail_policies **sp)
     for (uint32_t i = 0; i < set->n_conditions; i++) {
         struct condition *c = &set->conditions[i];
 
-        if (c->type == COND_STRING)
+        if (c->type == COND_STRING || c->type == COND_STATE)
             free(c->u.string.values);
         else if (c->type == COND_REGEX)
             regex_set_free(&c->u.string.regexes);
@@ -375,6 +481,9 @@ void tail_policies_free(struct tail_policies **sp)
     free(set->policies);
     free(set->terms);
     free(set->conditions);
+    free(set->composites);
+    free(set->subs);
+    free(set->limiters);
     free(set->latency);
     free(set->first_of_key);
     free(set->attribute_bits);
@@ -385,36 +494,76 @@ void tail_policies_free(struct tail_policies **sp)
 
 /* ---- judging ---- */
 
-static bool count_within(const struct condition *c, uint64_t n_spans)
+static bool count_within(const struct condition *c, int64_t n)
 {
-    int64_t n = n_spans > INT64_MAX ? INT64_MAX : (int64_t)n_spans;
-
     return n >= c->u.count.min && (c->u.count.max == 0 || n <= c->u.count.max);
 }
 
-static bool holds(const struct condition *c, const uint8_t id[static 16], uint64_t n_spans,
-                  const uint64_t *facts)
+static int64_t count_of(uint64_t n)
+{
+    return n > INT64_MAX ? INT64_MAX : (int64_t)n;
+}
+
+static bool holds(const struct condition *c, const struct tail_subject *t)
 {
     switch (c->type) {
     case COND_ALWAYS:
         return true;
     case COND_PROBABILISTIC:
-        return tail_probabilistic_keeps(c, id);
+        return tail_probabilistic_keeps(c, t->id);
     case COND_SPAN_COUNT:
-        return count_within(c, n_spans);
+        return count_within(c, count_of(t->n_spans));
+    case COND_RATE_SPANS:
+        return tail_limits_take(t->limits, c->u.limiter.bucket, count_of(t->n_spans));
+    case COND_RATE_BYTES:
+        return tail_limits_take(t->limits, c->u.limiter.bucket, count_of(t->n_bytes));
     default:
-        return (facts[c->bit / 64] >> (c->bit % 64) & 1) != c->invert;
+        return (t->facts[c->bit / 64] >> (c->bit % 64) & 1) != c->invert;
     }
 }
 
-enum vote tail_policy_vote(const struct tail_policies *p, uint32_t policy, const uint8_t id[static 16],
-                           uint64_t n_spans, const uint64_t *facts)
+static enum vote condition_vote(const struct condition *c, const struct tail_subject *t)
+{
+    return holds(c, t) ? VOTE_SAMPLED : VOTE_NOT_SAMPLED;
+}
+
+/* In order, up to the first that does not say yes. */
+static enum vote terms_vote(const struct tail_policies *p, uint32_t first, uint32_t n, const struct tail_subject *t)
+{
+    for (uint32_t i = first; i < first + n; i++) {
+        const struct policy_term *term = &p->terms[i];
+        enum vote v = condition_vote(&p->conditions[term->condition], t);
+
+        if (v == VOTE_ERROR || (v == VOTE_SAMPLED) == term->negated)
+            return v == VOTE_ERROR ? v : VOTE_NOT_SAMPLED;
+    }
+    return VOTE_SAMPLED;
+}
+
+/* The first sub-policy that would keep it decides: what its share refuses goes to no other. */
+static enum vote composite_vote(const struct tail_policies *p, uint32_t composite, const struct tail_subject *t)
+{
+    const struct composite *c = &p->composites[composite];
+
+    for (uint32_t i = 0; i < c->n_subs; i++) {
+        const struct composite_sub *sub = &p->subs[c->first_sub + i];
+        enum vote v = terms_vote(p, sub->first_term, sub->n_terms, t);
+
+        if (v == VOTE_ERROR)
+            return v;
+        if (v == VOTE_SAMPLED)
+            return tail_limits_grant(t->limits, composite, i, count_of(t->n_spans), sub->share, c->max)
+                       ? VOTE_SAMPLED : VOTE_NOT_SAMPLED;
+    }
+    return VOTE_NOT_SAMPLED;
+}
+
+enum vote tail_policy_vote(const struct tail_policies *p, uint32_t policy, const struct tail_subject *t)
 {
     const struct policy *pol = &p->policies[policy];
-    const struct policy_term *t = p->terms + pol->first_term;
 
-    for (uint32_t i = 0; i < pol->n_terms; i++)
-        if (holds(&p->conditions[t[i].condition], id, n_spans, facts) == t[i].negated)
-            return VOTE_NOT_SAMPLED;
-    return pol->drop ? VOTE_DROPPED : VOTE_SAMPLED;
+    if (pol->composite)
+        return composite_vote(p, pol->composite - 1, t);
+    enum vote v = terms_vote(p, pol->first_term, pol->n_terms, t);
+    return v == VOTE_SAMPLED && pol->drop ? VOTE_DROPPED : v;
 }

@@ -4,16 +4,19 @@
  * be known of a trace to judge it, a few bytes updated as its spans arrive. Judging then looks at
  * the facts only, however many spans there were.
  *
- *   policy      name, sample or drop, and the terms that must all hold
+ *   policy      name, sample or drop, and the terms that must all hold; or a composite: sub-policies with
+ *               terms of their own and a share of its spans a second
  *   term        a condition, perhaps negated (policy type `not`)
- *   condition   always, by id (probabilistic), by count (span_count), or a bit of the facts
+ *   condition   always, by id (probabilistic), by count (span_count), by what is left in a bucket
+ *               (rate_limiting, bytes_limiting), or a bit of the facts
  *
  * Bits: bit i of trace->facts says that condition i has been met by some span so far; the order in
  * which spans came cannot change it, but for latency, whose facts follow the order of arrival as the
  * Collector's do (the reference, 4.2). Attribute conditions are answered by one walk over a span's
  * attributes for all of them, and once for each distinct resource.
  *
- * Immutable after tail_policies_new(): one set serves all workers. Memory: bounded by configuration.
+ * Immutable after tail_policies_new(): one set serves all workers. What limits have left to spend is
+ * kept apart (tail_limits.h). Memory: bounded by configuration.
  */
 #ifndef TAILRACE_PROCESSORS_TAIL_POLICY_H
 #define TAILRACE_PROCESSORS_TAIL_POLICY_H
@@ -22,19 +25,24 @@
 #include "model/payload.h"
 #include "platform/err.h"
 #include "platform/regex.h"
+#include "processors/tail_limits.h"
 #include "processors/tail_settings.h"
+#include "processors/tail_size.h"
 
 enum condition_type {
     COND_ALWAYS,
     COND_PROBABILISTIC,
     COND_SPAN_COUNT,
-    COND_LATENCY,
+    COND_RATE_SPANS,
+    COND_RATE_BYTES,
+    COND_LATENCY, /* this and what follows: a bit of the facts */
     COND_STATUS,
     COND_FLAGS,
     COND_STRING,
     COND_REGEX,
     COND_NUMERIC,
     COND_BOOLEAN,
+    COND_STATE,
 };
 
 struct condition {
@@ -57,6 +65,10 @@ struct condition {
             uint8_t codes; /* bit per code */
         } status;
         struct {
+            uint32_t bucket;
+        } limiter;
+        struct {
+            struct slice key; /* COND_STATE */
             struct slice *values;
             size_t n;
             struct regex_set *regexes; /* COND_REGEX; NULL: no value, nothing matches */
@@ -79,6 +91,22 @@ struct policy {
     const char *name; /* the settings' */
     bool drop;
     uint32_t first_term, n_terms;
+    uint32_t composite; /* + 1; 0: none, the terms count */
+};
+
+struct composite_sub {
+    const char *name;
+    uint32_t first_term, n_terms;
+    int64_t share; /* spans a second */
+};
+struct composite {
+    int64_t max; /* spans a second, of each sub-policy */
+    uint32_t first_sub, n_subs;
+};
+
+/* A bucket's shape. */
+struct limiter {
+    int64_t per_second, burst;
 };
 
 struct tail_policies {
@@ -88,11 +116,19 @@ struct tail_policies {
     uint32_t n_terms;
     struct condition *conditions;
     uint32_t n_conditions;
+    struct composite *composites;
+    uint32_t n_composites;
+    struct composite_sub *subs; /* of all composites */
+    uint32_t n_subs;
+    struct limiter *limiters;
+    uint32_t n_limiters;
     bool first_match;
+    uint64_t max_trace_bytes; /* 0: no bound */
 
-    /* layout of the facts: bit words, then the times if latency is asked for */
+    /* layout of the facts: bit words, then the times if latency is asked for, then the size */
     uint32_t n_words, n_bits;
-    bool any_flags;
+    bool any_flags, sized;
+    uint32_t n_states; /* trace_state conditions */
     struct condition *latency; /* copies of the latency conditions, together */
     uint32_t n_latency;
     struct keyset *keys;      /* of all attribute conditions */
@@ -106,6 +142,7 @@ struct tail_policies {
 /* One condition from the settings of one policy; see the families' files. */
 int tail_condition_attribute(struct condition *c, const struct leaf_settings *s, const char **key,
                              struct err *err) MUST_USE;
+int tail_condition_state(struct condition *c, const struct state_settings *s) MUST_USE;
 int tail_condition_probabilistic(struct condition *c, const struct probabilistic_settings *s,
                                  struct err *err) MUST_USE;
 
@@ -124,7 +161,14 @@ int tail_policy_try(const struct policy_settings *s, struct policy_fault *fault,
 
 static inline uint32_t tail_facts_bytes(const struct tail_policies *p)
 {
-    return (p->n_words + (p->n_latency ? 2 : 0)) * (uint32_t)sizeof(uint64_t);
+    return (p->n_words + (p->n_latency ? 2 : 0)) * (uint32_t)sizeof(uint64_t) +
+           (p->sized ? (uint32_t)sizeof(struct tail_size) : 0);
+}
+
+/* Only if p->sized. */
+static inline struct tail_size *tail_facts_size(const struct tail_policies *p, uint64_t *facts)
+{
+    return (struct tail_size *)(void *)(facts + p->n_words + (p->n_latency ? 2 : 0));
 }
 
 /* A span of the trace; facts were zero before the first. */
@@ -139,14 +183,23 @@ static inline void tail_facts_merge(const struct tail_policies *p, uint64_t *fac
 
 /* ---- judging ---- */
 
-enum vote { VOTE_NOT_SAMPLED, VOTE_SAMPLED, VOTE_DROPPED };
+enum vote { VOTE_NOT_SAMPLED, VOTE_SAMPLED, VOTE_DROPPED, VOTE_ERROR /* could not say: no vote */ };
+
+/* Who is judged. */
+struct tail_subject {
+    const uint8_t *id;
+    uint64_t n_spans, n_bytes; /* bytes: if p->sized */
+    const uint64_t *facts;
+    struct tail_limits *limits;
+};
 
 /* What one policy says. */
-enum vote tail_policy_vote(const struct tail_policies *p, uint32_t policy, const uint8_t id[static 16],
-                           uint64_t n_spans, const uint64_t *facts);
+enum vote tail_policy_vote(const struct tail_policies *p, uint32_t policy, const struct tail_subject *t);
 
 /* tail_policy_attr.c: is the condition met by this value, on a span or on a resource? */
 bool tail_attribute_match(const struct condition *c, struct slice any_value, bool on_resource);
+/* tail_policy_state.c: has the tracestate header one of the values? */
+bool tail_state_match(const struct condition *c, struct slice header);
 /* tail_policy_probabilistic.c */
 bool tail_probabilistic_keeps(const struct condition *c, const uint8_t id[static 16]);
 uint64_t tail_probabilistic_limit(double percentage);

@@ -31,8 +31,10 @@ int tail_shared_new(const struct tail_settings *s, const struct budget *b, struc
     sh->policies = tail_policies_new(s, err);
     sh->max_held_bytes = s->buffer_limit_mib ? s->buffer_limit_mib << 20 : default_held_bytes(b);
     *out = sh;
-    if (sh->policies)
+    if (sh->policies) {
+        sh->limits = tail_limits_new(sh->policies);
         return 0;
+    }
     tail_shared_free(out);
     return -1;
 }
@@ -44,6 +46,7 @@ void tail_shared_free(struct tail_shared **shp)
     *shp = NULL;
     if (!sh)
         return;
+    tail_limits_free(&sh->limits);
     tail_policies_free(&sh->policies);
     free(sh);
 }
@@ -125,6 +128,7 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
         s->max_traces = 1;
     seg_log_init(&s->log, h->budget);
     intern_init(&s->in, h->budget, p->n_keys ? p->n_words : 0, judge_resource, p);
+    s->in.sized = p->sized;
     trace_table_init(&s->table, h->budget, tail_facts_bytes(p));
     tail_wheel_init(&s->wheel, set->decision_wait_ns, set->decision_wait_after_root_received_ns);
     tail_cache_init(&s->sampled, h->budget,
@@ -192,6 +196,6 @@ void tail_sampler_fini(struct tail_sampler *s)
     seg_log_fini(&s->log);
     budget_release(s->host->budget, MEM_TAIL, s->cap_scopes * sizeof(*s->scopes));
     free(s->scopes);
-    free(s->first_scope);
+    free(s->part_info);
     s->shared = NULL;
 }

@@ -36,12 +36,18 @@
 /* What the workers' samplers of one processor share. */
 struct tail_shared {
     struct tail_policies *policies;
+    struct tail_limits *limits;
     uint64_t max_held_bytes; /* of all workers together; 0: no bound but the budget */
     _Atomic uint64_t held_bytes;
 };
 int tail_shared_new(const struct tail_settings *s, const struct budget *b, struct tail_shared **out,
                     struct err *err) MUST_USE;
 void tail_shared_free(struct tail_shared **sh);
+
+struct tail_part {
+    uint32_t first_scope; /* where its scopes begin among the interned */
+    uint32_t payload;     /* a number that is its payload's; not 0 */
+};
 
 struct tail_sampler {
     struct host *host;
@@ -79,8 +85,9 @@ struct tail_sampler {
     const struct part *parts;
     uint32_t n_parts;
     uint32_t *scopes;      /* interned, of all parts one after the other */
-    uint32_t *first_scope; /* by part: where its scopes begin */
-    uint32_t n_scopes, cap_scopes, cap_first;
+    struct tail_part *part_info; /* by part */
+    uint32_t n_scopes, cap_scopes, cap_parts;
+    uint32_t n_payloads;   /* filed so far */
 };
 
 void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail_settings *set,

@@ -25,6 +25,8 @@ static inline uint64_t tail_own_bytes(const struct tail_sampler *s)
 void tail_decide(struct tail_sampler *s, uint32_t index);
 /* The same for one that is not to be decided any more: dropped as DROP_SHUTDOWN. */
 void tail_drop(struct tail_sampler *s, uint32_t index);
+/* An undecided trace that is larger than it may be: not sampled, its spans dropped. */
+void tail_drop_too_large(struct tail_sampler *s, uint32_t index);
 /* Frees the records of traces that were decided. Before anything moves records or asks for room. */
 void tail_bury(struct tail_sampler *s);
 /* A sampled trace with spans joins those to be sent; it is on no list. */

@@ -64,6 +64,24 @@ static const struct key count_keys[] = {
     KEY_END,
 };
 
+static const struct key rate_keys[] = {
+    KEY_INT(struct rate_settings, spans_per_second, "0", 1, 0, "Spans kept per second, of whole traces; for all workers together."),
+    KEY_INT(struct rate_settings, burst_capacity, "0", 1, 0, "Spans that may be kept at once; 0: twice spans_per_second."),
+    KEY_END,
+};
+
+static const struct key bytes_keys[] = {
+    KEY_INT(struct bytes_settings, bytes_per_second, "0", 1, 0, "Encoded bytes kept per second, of whole traces; for all workers together."),
+    KEY_INT(struct bytes_settings, burst_capacity, "0", 1, 0, "Bytes that may be kept at once; 0: twice bytes_per_second."),
+    KEY_END,
+};
+
+static const struct key state_keys[] = {
+    KEY_STR(struct state_settings, key, "", "Key looked for in the spans' tracestate."),
+    KEY_STRS(struct state_settings, values, NULL, "Values that match."),
+    KEY_END,
+};
+
 #define LEAF_ROWS \
     KEY_STR(struct leaf_settings, name, "", "Name of the policy, in metrics."), \
     KEY_STR(struct leaf_settings, type, "", "Policy type; its settings stand in the block of the same name."), \
@@ -74,9 +92,9 @@ static const struct key count_keys[] = {
     KEY_SECTION(struct leaf_settings, string_attribute, string_keys, "Keeps traces with a string attribute of certain values."), \
     KEY_SECTION(struct leaf_settings, boolean_attribute, boolean_keys, "Keeps traces with a boolean attribute of one value."), \
     KEY_SECTION(struct leaf_settings, span_count, count_keys, "Keeps traces by their number of spans."), \
-    KEY_IGNORED("rate_limiting", false, "Read by type rate_limiting, which is not supported yet."), \
-    KEY_IGNORED("bytes_limiting", false, "Read by type bytes_limiting, which is not supported yet."), \
-    KEY_IGNORED("trace_state", false, "Read by type trace_state, which is not supported yet."), \
+    KEY_SECTION(struct leaf_settings, rate_limiting, rate_keys, "Keeps so many spans per second, in whole traces, as they are decided."), \
+    KEY_SECTION(struct leaf_settings, bytes_limiting, bytes_keys, "Keeps so many bytes per second, in whole traces, as they are decided."), \
+    KEY_SECTION(struct leaf_settings, trace_state, state_keys, "Keeps traces with a span whose tracestate has a value under a key."), \
     KEY_IGNORED("ottl_condition", false, "Read by type ottl_condition, which is not supported yet.")
 
 static const struct key leaf_keys[] = {LEAF_ROWS, KEY_END};
@@ -100,12 +118,36 @@ static const struct key drop_keys[] = {
     KEY_END,
 };
 
+/* `not`, `drop` and `composite` may not stand in a composite. */
+static const struct key composite_sub_keys[] = {
+    LEAF_ROWS,
+    KEY_SECTION(struct policy_settings, and, and_keys, "Keeps traces that all its sub-policies keep."),
+    KEY_END,
+};
+
+static const struct key allocation_keys[] = {
+    KEY_STR(struct allocation_settings, policy, "", "Name of a sub-policy."),
+    KEY_INT(struct allocation_settings, percent, "0", 1, 0, "Its part of max_total_spans_per_second."),
+    KEY_END,
+};
+
+static const struct key composite_keys[] = {
+    KEY_INT(struct composite_settings, max_total_spans_per_second, "0", 1, 0,
+            "Most spans per second of each sub-policy; what rate_allocation shares out."),
+    KEY_STRS(struct composite_settings, policy_order, NULL, "Accepted; sub-policies are asked in the order of composite_sub_policy, as in the Collector."),
+    KEY_LIST(struct composite_settings, composite_sub_policy, struct policy_settings, composite_sub_keys,
+             "Policies asked in turn; the first that keeps the trace decides, if its share of this second lasts."),
+    KEY_LIST(struct composite_settings, rate_allocation, struct allocation_settings, allocation_keys,
+             "Shares of the sub-policies; one that is not listed gets an equal share."),
+    KEY_END,
+};
+
 static const struct key policy_keys[] = {
     LEAF_ROWS,
     NOT_ROW,
     KEY_SECTION(struct policy_settings, and, and_keys, "Keeps traces that all its sub-policies keep."),
     KEY_SECTION(struct policy_settings, drop, drop_keys, "Drops traces that all its sub-policies match, whatever the others say."),
-    KEY_IGNORED("composite", false, "Read by type composite, which is not supported yet."),
+    KEY_SECTION(struct policy_settings, composite, composite_keys, "Asks sub-policies in turn, each with its share of a rate."),
     KEY_END,
 };
 
@@ -135,7 +177,7 @@ const struct key tail_keys[] = {
              "Drop undecided traces at shutdown (counted) instead of deciding them with what is there."),
     {.name = "maximum_trace_size_bytes", .type = KEY_T_UINT, .unit = "bytes", .dflt = "0", KEY_ANY,
      .offset = KEY_AT(uint64_t, struct tail_settings, maximum_trace_size_bytes),
-     .doc = "Only 0 (no bound) is supported yet."},
+     .doc = "An undecided trace that grows past this is dropped at once (counted, reason too_large); 0: no bound."},
     {.name = "buffer_limit_mib", .type = KEY_T_UINT, .unit = "MiB", .dflt = "0", KEY_ANY,
      .offset = KEY_AT(uint64_t, struct tail_settings, buffer_limit_mib),
      .doc = "Memory for the spans of undecided traces; past this the oldest are decided early. 0: four fifths of the memory limit. Not a key of the Collector."},
@@ -191,6 +233,14 @@ static void warn_leaf(const struct leaf_settings *s, const char *at, struct chec
         snprintf(path, sizeof(path), "%s.probabilistic.sampling_percentage", at);
         check_warn(c, path, "%g is %s", percent, percent > 100 ? "over 100: every trace matches" : "not above 0: no trace matches");
     }
+    if (is_type(s, "rate_limiting") && s->rate_limiting.spans_per_second <= 0) {
+        snprintf(path, sizeof(path), "%s.rate_limiting.spans_per_second", at);
+        check_warn(c, path, "not above 0: nothing matches once the burst is spent");
+    }
+    if (is_type(s, "bytes_limiting") && s->bytes_limiting.bytes_per_second <= 0) {
+        snprintf(path, sizeof(path), "%s.bytes_limiting.bytes_per_second", at);
+        check_warn(c, path, "not above 0: nothing matches once the burst is spent");
+    }
     if (is_type(s, "span_count") && n->max_spans != 0 && n->max_spans < n->min_spans) {
         snprintf(path, sizeof(path), "%s.span_count.max_spans", at);
         check_warn(c, path, "below min_spans: no trace matches");
@@ -226,6 +276,9 @@ static void warn_policy(const struct policy_settings *p, const char *at, struct 
     } else if (is_type(&p->leaf, "drop")) {
         snprintf(path, sizeof(path), "%s.drop.drop_sub_policy", at);
         warn_subs(&p->drop.drop_sub_policy, path, "without sub-policies every trace is dropped", c);
+    } else if (is_type(&p->leaf, "composite")) {
+        snprintf(path, sizeof(path), "%s.composite.composite_sub_policy", at);
+        warn_subs(&p->composite.composite_sub_policy, path, "without sub-policies nothing is kept", c);
     } else if (is_type(&p->leaf, "not")) {
         snprintf(path, sizeof(path), "%s.not.not_sub_policy", at);
         warn_leaf(&p->not.not_sub_policy, path, c);
@@ -282,8 +335,6 @@ void tail_settings_check(const void *settings, struct check *c)
         check_error(c, "num_shards", "num_shards (%llu) must not exceed 256",
                     (unsigned long long)s->num_shards);
     check_strategy(s->sampling_strategy, c);
-    if (s->maximum_trace_size_bytes)
-        check_error(c, "maximum_trace_size_bytes", "maximum_trace_size_bytes is not supported yet");
     if (s->buffer_limit_mib > UINT64_MAX >> 20)
         check_error(c, "buffer_limit_mib", "%llu MiB is more than any machine has",
                     (unsigned long long)s->buffer_limit_mib);

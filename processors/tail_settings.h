@@ -36,6 +36,17 @@ struct count_settings {
     int64_t min_spans, max_spans;
 };
 
+struct rate_settings {
+    int64_t spans_per_second, burst_capacity;
+};
+struct bytes_settings {
+    int64_t bytes_per_second, burst_capacity;
+};
+struct state_settings {
+    const char *key;
+    struct str_list values;
+};
+
 /* A policy that judges by itself. */
 struct leaf_settings {
     const char *name, *type;
@@ -46,6 +57,9 @@ struct leaf_settings {
     struct string_settings string_attribute;
     struct boolean_settings boolean_attribute;
     struct count_settings span_count;
+    struct rate_settings rate_limiting;
+    struct bytes_settings bytes_limiting;
+    struct state_settings trace_state;
 };
 struct not_settings {
     struct leaf_settings not_sub_policy;
@@ -57,12 +71,24 @@ struct drop_settings {
     struct item_list drop_sub_policy; /* struct policy_settings */
 };
 
+struct allocation_settings {
+    const char *policy;
+    int64_t percent;
+};
+struct composite_settings {
+    int64_t max_total_spans_per_second;
+    struct str_list policy_order;
+    struct item_list composite_sub_policy; /* struct policy_settings */
+    struct item_list rate_allocation;      /* struct allocation_settings */
+};
+
 /* Any policy; the leaf comes first, so that the leaf's key rows serve both. */
 struct policy_settings {
     struct leaf_settings leaf;
     struct not_settings not;
     struct and_settings and;
     struct drop_settings drop;
+    struct composite_settings composite;
 };
 _Static_assert(offsetof(struct policy_settings, leaf) == 0, "leaf rows are used for policies too");
 

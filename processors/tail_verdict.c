@@ -89,29 +89,36 @@ static void settle(struct tail_sampler *s, uint32_t index)
 
 /* ---- deciding ---- */
 
-static enum vote vote(struct tail_sampler *s, uint32_t policy, const struct trace *tr, bool timed)
+static struct tail_subject subject_of(const struct tail_sampler *s, struct trace *tr)
+{
+    return (struct tail_subject){.id = tr->id, .n_spans = tr->n_spans, .facts = tr->facts, .limits = s->shared->limits,
+                                 .n_bytes = s->policies->sized ? tail_size_whole(tail_facts_size(s->policies, tr->facts)) : 0};
+}
+
+static enum vote vote(struct tail_sampler *s, uint32_t policy, const struct tail_subject *t, bool timed)
 {
     struct tail_policy_series *ps = &s->metrics.policies[policy];
     uint64_t from_ns = timed ? clock_mono_ns() : 0;
-    enum vote v = tail_policy_vote(s->policies, policy, tr->id, tr->n_spans, tr->facts);
+    enum vote v = tail_policy_vote(s->policies, policy, t);
 
     if (timed)
         ps->sampled_ns += (clock_mono_ns() - from_ns) * CLOCK_EVERY;
     ps->executed++;
-    series_add(ps->votes[v], 1);
+    series_add(v == VOTE_ERROR ? s->metrics.evaluation_errors : ps->votes[v], 1);
     return v;
 }
 
 /* Any drop drops; else any sample samples. All policies are asked, for their counters' sake, unless
  * the first match decides. */
-static enum vote judge(struct tail_sampler *s, const struct trace *tr)
+static enum vote judge(struct tail_sampler *s, struct trace *tr)
 {
     const struct tail_policies *p = s->policies;
+    struct tail_subject t = subject_of(s, tr);
     bool timed = s->decisions++ % CLOCK_EVERY == 0;
     enum vote result = VOTE_NOT_SAMPLED;
 
     for (uint32_t i = 0; i < p->n_policies; i++) {
-        enum vote v = vote(s, i, tr, timed);
+        enum vote v = vote(s, i, &t, timed);
 
         if (v == VOTE_DROPPED)
             return v;
@@ -158,6 +165,23 @@ void tail_decide(struct tail_sampler *s, uint32_t index)
         return;
     }
     ledger_end(s->host->ledger, tr->n_spans, FATE_SAMPLED_OUT, DROP_NONE);
+    s->held_spans -= tr->n_spans;
+    grave_add(s, tr);
+    settle(s, index);
+}
+
+void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    tail_wheel_del(&s->wheel, &s->table, index);
+    trace_list_del(&s->table, &s->undecided, index);
+    series_add(s->metrics.too_large, 1);
+    tr->at_tick = s->wheel.now;
+    tr->state = TRACE_NOT_SAMPLED;
+    tr->flags |= TRACE_TOO_LARGE;
+    remember(&s->non_sampled, tr);
+    ledger_end(s->host->ledger, tr->n_spans, FATE_DROPPED, DROP_TOO_LARGE);
     s->held_spans -= tr->n_spans;
     grave_add(s, tr);
     settle(s, index);

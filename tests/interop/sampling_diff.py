@@ -57,6 +57,29 @@ POLICIES = {
     "drop": [{"type": "always_sample"}, {"type": "drop", "drop": {"drop_sub_policy": [
         {"name": "a", "type": "numeric_attribute", "numeric_attribute": {"key": "n", "min_value": 4}}]}}],
     "drop_only": [{"type": "drop", "drop": {"drop_sub_policy": [{"name": "a", "type": "trace_flags"}]}}],
+    "state": [{"type": "trace_state", "trace_state": {"key": "k", "values": ["v", "w"]}}],
+    "state_tenant": [{"type": "trace_state", "trace_state": {"key": "1t@s", "values": ["v"]}}],
+    # A bucket that is always full makes the choice one of size.
+    "rate": [{"type": "rate_limiting", "rate_limiting": {"spans_per_second": 10 ** 15, "burst_capacity": 3}}],
+    "rate_none": [{"type": "rate_limiting", "rate_limiting": {"spans_per_second": 0}}],
+    "rate_once": [{"type": "rate_limiting", "rate_limiting": {"spans_per_second": 0, "burst_capacity": 10 ** 9}}],
+    "rate_not": [{"type": "not", "not": {"not_sub_policy": {
+        "name": "a", "type": "rate_limiting", "rate_limiting": {"spans_per_second": 10 ** 15, "burst_capacity": 2}}}}],
+    "bytes": [{"type": "bytes_limiting", "bytes_limiting": {"bytes_per_second": 10 ** 15, "burst_capacity": 700}}],
+    "bytes_and": [{"type": "and", "and": {"and_sub_policy": [
+        {"name": "a", "type": "span_count", "span_count": {"min_spans": 2}},
+        {"name": "b", "type": "bytes_limiting", "bytes_limiting": {"bytes_per_second": 10 ** 15, "burst_capacity": 1500}}]}}],
+    "composite": [{"type": "composite", "composite": {
+        "max_total_spans_per_second": 10 ** 9, "policy_order": ["b", "a"],
+        "composite_sub_policy": [
+            {"name": "a", "type": "latency", "latency": {"threshold_ms": 400}},
+            {"name": "b", "type": "and", "and": {"and_sub_policy": [
+                {"name": "c", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
+                {"name": "d", "type": "numeric_attribute", "numeric_attribute": {"key": "n", "min_value": 1}}]}}],
+        "rate_allocation": [{"policy": "a", "percent": 50}, {"policy": "b", "percent": 25}]}}],
+    "composite_refused": [{"type": "composite", "composite": {
+        "max_total_spans_per_second": 0, "composite_sub_policy": [{"name": "a", "type": "always_sample"}],
+        "rate_allocation": [{"policy": "a", "percent": 100}]}}],
     "many": [{"type": "status_code", "status_code": {"status_codes": ["ERROR"]}},
              {"type": "latency", "latency": {"threshold_ms": 1500}},
              {"type": "probabilistic", "probabilistic": {"sampling_percentage": 10}}],
@@ -104,6 +127,17 @@ class Traffic:
             span["parentSpanId"] = "00000000000000ff"
         if r.random() < 0.3:
             span["status"] = {"code": r.choice([0, 1, 2])}
+        if r.random() < 0.2:
+            span["traceState"] = r.choice(["k=v", "x=1, k=w ", "k=v,k=w", "k =v", "k=v,,y=2", "k=v, ,y=2", "1t@s=v", "K=v", "k=u", "k"])
+        if r.random() < 0.2:
+            span["status"] = {"code": 2, "message": r.choice(["", "broken"])}
+            span["kind"] = r.randrange(6)
+            span["droppedAttributesCount"] = r.choice([0, 1, 300])
+        if r.random() < 0.2:
+            span["events"] = [{"timeUnixNano": str(r.choice([0, start])), "name": r.choice(["", "exception"]), "attributes": self.attributes(0.5)}
+                              for _ in range(r.randrange(3))]
+            span["links"] = [{"traceId": trace_id, "spanId": "00000000000000aa", "traceState": r.choice(["", "k=v"]), "flags": r.choice([0, 1])}
+                             for _ in range(r.randrange(3))]
         if r.random() < 0.3:
             span["flags"] = r.choice([1, 0x101, 0x300, 0x100])
         return span
@@ -114,7 +148,8 @@ class Traffic:
         groups = []
         while spans:
             n = r.randrange(1, len(spans) + 1)
-            scopes = [{"scope": {"name": f"sc{r.randrange(3)}"}, "spans": spans[:n // 2]}, {"spans": spans[n // 2:n]}]
+            scopes = [{"scope": {"name": f"sc{r.randrange(3)}", "version": r.choice(["", "1"]), "attributes": self.attributes(0.1)},
+                       "schemaUrl": r.choice(["", "http://schema"]), "spans": spans[:n // 2]}, {"spans": spans[n // 2:n]}]
             groups.append({"resource": {"attributes": self.attributes(0.05)}, "scopeSpans": [s for s in scopes if s["spans"]]})
             spans = spans[n:]
         return json.dumps({"resourceSpans": groups}).encode()
@@ -216,6 +251,8 @@ class SamplingDiff(unittest.TestCase):
     def test_policy_sets(self):
         pipelines = {name: {"decision_wait": "10m", "policies": named(p)} for name, p in POLICIES.items()}
         pipelines["first_match"] = dict(pipelines["many"], sample_on_first_match=True)
+        for limit in (200, 600, 1500):
+            pipelines[f"at_most_{limit}"] = dict(pipelines["always"], maximum_trace_size_bytes=limit)
         pipelines["drop_pending"] = dict(pipelines["always"], drop_pending_traces_on_shutdown=True)
         self.start(pipelines, 2)
         for body in self.traffic.traces(TRACES):

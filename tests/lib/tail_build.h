@@ -13,7 +13,7 @@ static inline struct leaf_settings tb_leaf(const char *name, const char *type)
 {
     return (struct leaf_settings){.name = name, .type = type, .numeric_attribute.key = "",
                                   .string_attribute.key = "", .boolean_attribute.key = "",
-                                  .probabilistic.hash_salt = ""};
+                                  .probabilistic.hash_salt = "", .trace_state.key = ""};
 }
 
 static inline struct policy_settings tb_policy(const char *name, const char *type)
@@ -77,6 +77,40 @@ static inline struct policy_settings tb_count(const char *name, int64_t min, int
     struct policy_settings p = tb_policy(name, "span_count");
 
     p.leaf.span_count = (struct count_settings){min, max};
+    return p;
+}
+
+static inline struct policy_settings tb_rate(const char *name, int64_t per_second, int64_t burst)
+{
+    struct policy_settings p = tb_policy(name, "rate_limiting");
+
+    p.leaf.rate_limiting = (struct rate_settings){per_second, burst};
+    return p;
+}
+
+static inline struct policy_settings tb_bytes(const char *name, int64_t per_second, int64_t burst)
+{
+    struct policy_settings p = tb_policy(name, "bytes_limiting");
+
+    p.leaf.bytes_limiting = (struct bytes_settings){per_second, burst};
+    return p;
+}
+
+static inline struct policy_settings tb_state(const char *name, const char *key, struct str_list values)
+{
+    struct policy_settings p = tb_policy(name, "trace_state");
+
+    p.leaf.trace_state = (struct state_settings){key, values};
+    return p;
+}
+
+static inline struct policy_settings tb_composite(const char *name, int64_t max, const struct policy_settings *subs, size_t n,
+                                                  const struct allocation_settings *shares, size_t n_shares)
+{
+    struct policy_settings p = tb_policy(name, "composite");
+
+    p.composite = (struct composite_settings){.max_total_spans_per_second = max, .composite_sub_policy = {subs, n},
+                                              .rate_allocation = {shares, n_shares}};
     return p;
 }
 

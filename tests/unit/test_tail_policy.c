@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "platform/clock.h"
 #include "platform/hash.h"
 #include "processors/tail_policy.h"
 #include "tests/lib/tail_build.h"
@@ -36,12 +37,12 @@ static void from_hex(const char *hex, uint8_t id[static 16])
 
 /* ---- judging one trace ---- */
 
-static enum vote final_vote(const struct tail_policies *p, const uint8_t id[static 16], uint64_t n, const uint64_t *facts)
+static enum vote final_vote(const struct tail_policies *p, const struct tail_subject *t)
 {
     enum vote result = VOTE_NOT_SAMPLED;
 
     for (uint32_t i = 0; i < p->n_policies; i++) {
-        enum vote v = tail_policy_vote(p, i, id, n, facts);
+        enum vote v = tail_policy_vote(p, i, t);
 
         if (v == VOTE_DROPPED)
             return v;
@@ -73,7 +74,10 @@ static enum vote judge_payload(const struct policy_settings *ps, size_t n, struc
         }
         tail_facts_span(pol, facts, &p->spans[i]);
     }
-    enum vote v = final_vote(pol, p->spans[0].trace_id, p->n_spans, facts);
+    struct tail_limits *limits = tail_limits_new(pol);
+    enum vote v = final_vote(pol, &(struct tail_subject){.id = p->spans[0].trace_id, .n_spans = p->n_spans, .facts = facts,
+                                                         .limits = limits});
+    tail_limits_free(&limits);
     tail_policies_free(&pol);
     payload_unref(&p);
     return v;
@@ -331,6 +335,8 @@ END_TEST
                         sizeof((const struct policy_settings[]){__VA_ARGS__}) / sizeof(struct policy_settings))
 #define DROP(...) tb_drop("drop", (const struct policy_settings[]){__VA_ARGS__}, \
                           sizeof((const struct policy_settings[]){__VA_ARGS__}) / sizeof(struct policy_settings))
+#define COMPOSITE(max, ...) tb_composite("c", max, (const struct policy_settings[]){__VA_ARGS__}, \
+                                         sizeof((const struct policy_settings[]){__VA_ARGS__}) / sizeof(struct policy_settings), NULL, 0)
 #define ERRORS tb_status("errors", TB_STRS("ERROR"))
 #define PROD   tb_string("prod", "env", TB_STRS("prod"), false, false)
 #define ALL    tb_policy("all", "always_sample")
@@ -399,6 +405,288 @@ START_TEST(many_conditions)
 }
 END_TEST
 
+/* ---- 4.7 ---- */
+
+#define STATE(header) {ID}, {ID, .trace_state = (header)}
+
+START_TEST(trace_state)
+{
+    struct policy_settings p = tb_state("t", "k", TB_STRS("v", "a b", ""));
+    static char value[300];
+
+    KEPT(p, STATE("x=1, k=v "));
+    KEPT(p, STATE("\tk=v\t"));
+    KEPT(p, STATE("k=v,,y=2"));
+    KEPT(p, STATE("k=a b"));
+    KEPT(p, STATE("a@b=1,1x@s=2,k=v"));
+    NOT_KEPT(p, STATE("k=v,k=w"));
+    NOT_KEPT(p, STATE("k =v"));
+    NOT_KEPT(p, STATE("k=v, ,y=2"));
+    NOT_KEPT(p, STATE("k=v,y"));
+    NOT_KEPT(p, STATE("k=v,y="));
+    NOT_KEPT(p, STATE("k=v,y=1=2"));
+    NOT_KEPT(p, STATE("k=v,Y=1"));
+    NOT_KEPT(p, STATE("k=v,1x=2"));
+    NOT_KEPT(p, STATE("k=v,a@1=2"));
+    NOT_KEPT(p, STATE("k=v,a@=2"));
+    NOT_KEPT(p, STATE("k=v,a@b@c=2"));
+    NOT_KEPT(p, STATE("k=w"));
+    NOT_KEPT(p, STATE("k=v\x7f"));
+    NOT_KEPT(p, STATE("kk=v"));
+    NOT_KEPT(p, {ID});
+    char header[500] = "k=v";
+    for (int i = 0; i < 31; i++)
+        snprintf(header + strlen(header), 9, ",k%02d=1", i);
+    KEPT(p, STATE(header));
+    strcat(header, ",z=1");
+    NOT_KEPT(p, STATE(header)); /* 33 members */
+    memset(value, 'v', 255);
+    NOT_KEPT(tb_state("t", "k", TB_STRS(value)), STATE("k=v"));
+}
+END_TEST
+
+/* ---- 4.9, 4.10, 4.17: limits ---- */
+
+static struct tail_policies *limited;
+static struct tail_limits *limits;
+
+static void limit(struct policy_settings *p)
+{
+    struct tail_settings set = tb_settings(p, 1);
+    struct err err = {""};
+
+    limited = tail_policies_new(&set, &err);
+    ck_assert_msg(limited != NULL, "%s", err.text);
+    limits = tail_limits_new(limited);
+    limits->now_ns = clock_mono_ns() / 1000000000 * 1000000000 + 5000000000;
+}
+
+static void limit_end(void)
+{
+    tail_limits_free(&limits);
+    tail_policies_free(&limited);
+}
+
+static bool spans_pass(uint64_t n)
+{
+    const uint64_t none[1] = {0};
+    struct tail_subject t = {.id = (const uint8_t *)"0123456789abcdef", .n_spans = n, .n_bytes = n, .facts = none, .limits = limits};
+
+    return tail_policy_vote(limited, 0, &t) == VOTE_SAMPLED;
+}
+
+static void later_ms(uint64_t ms)
+{
+    limits->now_ns += ms * 1000000;
+}
+
+START_TEST(rate_limiting)
+{
+    struct policy_settings p = tb_rate("r", 10, 0);
+
+    limit(&p);
+    ck_assert(spans_pass(15));
+    ck_assert(!spans_pass(6));
+    later_ms(200);
+    ck_assert(spans_pass(6));
+    ck_assert(!spans_pass(21));
+    later_ms(1000000);
+    ck_assert(!spans_pass(21));
+    ck_assert(spans_pass(20));
+    ck_assert(spans_pass(0));
+    later_ms(100); /* 1 token, exactly */
+    ck_assert(!spans_pass(2));
+    ck_assert(spans_pass(1));
+    limit_end();
+    p = tb_rate("r", 0, 5);
+    limit(&p);
+    ck_assert(spans_pass(3));
+    ck_assert(!spans_pass(3));
+    ck_assert(spans_pass(2));
+    later_ms(1000000);
+    ck_assert(!spans_pass(1));
+    limit_end();
+    p = tb_rate("r", -1, 0);
+    limit(&p);
+    ck_assert(!spans_pass(1));
+    limit_end();
+    p = tb_rate("r", INT64_MAX, 0);
+    limit(&p);
+    ck_assert(spans_pass(1u << 31));
+    limit_end();
+}
+END_TEST
+
+START_TEST(bytes_limiting)
+{
+    struct policy_settings p = tb_bytes("b", 40, 0);
+
+    limit(&p);
+    later_ms(0);
+    ck_assert(spans_pass(63));
+    later_ms(1000);
+    ck_assert(!spans_pass(63)); /* 57 */
+    later_ms(500);
+    ck_assert(spans_pass(63));
+    limit_end();
+    p = tb_bytes("b", 1, 62);
+    limit(&p);
+    ck_assert(!spans_pass(63));
+    limit_end();
+    p = tb_bytes("b", 1, 63);
+    limit(&p);
+    ck_assert(spans_pass(63));
+    later_ms(60000);
+    ck_assert(!spans_pass(63)); /* 60 */
+    limit_end();
+}
+END_TEST
+
+START_TEST(an_and_stops_before_its_limiter)
+{
+    struct policy_settings p = AND(tb_count("c", 5, 0), tb_rate("r", 1, 10));
+
+    limit(&p);
+    for (int i = 0; i < 10; i++)
+        ck_assert(!spans_pass(4));
+    ck_assert(spans_pass(10));
+    limit_end();
+    p = AND(tb_rate("r", 1, 10), tb_count("c", 5, 0));
+    limit(&p);
+    ck_assert(!spans_pass(4)); /* the tokens are gone */
+    ck_assert(!spans_pass(7));
+    ck_assert(spans_pass(6));
+    limit_end();
+    p = tb_not("n", tb_rate("r", 1, 10));
+    limit(&p);
+    ck_assert(!spans_pass(10));
+    ck_assert(spans_pass(1)); /* what is over the limit */
+    limit_end();
+}
+END_TEST
+
+START_TEST(composite)
+{
+    const struct allocation_settings shares[] = {{"a", 1}, {"a", 50}, {"b", 25}, {"nobody", 90}};
+    const struct policy_settings subs[] = {tb_count("a", 30, 0), tb_policy("b", "always_sample"), tb_policy("c", "always_sample")};
+    struct policy_settings p = tb_composite("c", 100, subs, 3, shares, 4);
+
+    limit(&p);
+    ck_assert(!spans_pass(60)); /* 60 > 50, and b is not asked */
+    ck_assert(spans_pass(40));
+    ck_assert(!spans_pass(30));
+    ck_assert(spans_pass(25));
+    ck_assert(!spans_pass(1));
+    later_ms(1000);
+    ck_assert(spans_pass(1));
+    ck_assert(spans_pass(50));
+    limit_end();
+}
+END_TEST
+
+START_TEST(composite_shares)
+{
+    static const struct {
+        int64_t max, percent, share;
+    } rows[] = {{200, 29, 57}, {200, 57, 113}, {200, 58, 115}, {100, 120, 100}, {100, 0, 50}, {100, -1, 50}, {101, 0, 50}, {0, 50, 0}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct allocation_settings shares[] = {{"a", rows[i].percent}};
+        const struct policy_settings subs[] = {tb_policy("a", "always_sample"), tb_policy("b", "always_sample")};
+        struct policy_settings p = tb_composite("c", rows[i].max, subs, 2, shares, 1);
+
+        limit(&p);
+        ck_assert(!spans_pass((uint64_t)rows[i].share + 1));
+        ck_assert(spans_pass((uint64_t)rows[i].share));
+        limit_end();
+    }
+}
+END_TEST
+
+/* One limit for the process, however many workers ask. */
+static void *take_many(void *taken)
+{
+    for (int i = 0; i < 20000; i++)
+        *(uint64_t *)taken += tail_limits_take(limits, 0, 1);
+    return NULL;
+}
+
+START_TEST(workers_share_a_limit)
+{
+    struct policy_settings p = tb_rate("r", 0, 50000);
+    uint64_t taken[4] = {0};
+    pthread_t threads[4];
+
+    limit(&p);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, take_many, &taken[i]), 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    ck_assert_uint_eq(taken[0] + taken[1] + taken[2] + taken[3], 50000);
+    limit_end();
+}
+END_TEST
+
+/* ---- 4.10: sizes ---- */
+
+static uint64_t size_of_span(struct test_span s)
+{
+    struct buf b = {0};
+
+    th_put_span(&b, &s);
+    uint64_t n = tail_size_span(slice_of(b.p, b.len));
+    buf_free(&b);
+    return n;
+}
+
+START_TEST(sizes_are_those_of_the_collectors_encoder)
+{
+    static const uint8_t flags_0[] = {0x85, 0x01, 0, 0, 0, 0}, unknown[] = {0xfa, 0x3f, 1, 7}, kind_0[] = {0x30, 0};
+    static const uint8_t empty_event[] = {0x5a, 0}, empty_link[] = {0x6a, 0}, array[] = {0x0a, 0, 0x0a, 2, 0x18, 5};
+    struct test_span base = {ID, .name = "a", .start_ns = 1, .end_ns = 2};
+
+    ck_assert_uint_eq(size_of_span(base), 53);
+    ck_assert_uint_eq(size_of_span((struct test_span){ID}), 18 + 10 + 2 + 2);
+    ck_assert_uint_eq(size_of_span((struct test_span){.trace = 0, .id = 0}), 4 * 2);
+    ck_assert_uint_eq(size_of_span((struct test_span){ID, .parent = 3, .kind = 2, .status = 2, .trace_state = "k=v"}),
+                      18 + 10 + 10 + 2 + 5 + 4);
+#define MORE(...) (size_of_span((struct test_span){ID, __VA_ARGS__}) - 32)
+    ck_assert_uint_eq(MORE(.extra = slice_of(flags_0, 6)), 0);
+    ck_assert_uint_eq(MORE(.extra = slice_of(flags_101, 6)), 6);
+    ck_assert_uint_eq(MORE(.extra = slice_of(unknown, 4)), 0);
+    ck_assert_uint_eq(MORE(.extra = slice_of(kind_0, 2)), 0);
+    ck_assert_uint_eq(MORE(.extra = slice_of(empty_event, 2)), 2);
+    ck_assert_uint_eq(MORE(.extra = slice_of(empty_link, 2)), 6);
+    ck_assert_uint_eq(MORE(.attrs = {TH_STR("k", "")}), 2 + 3 + 2 + 2);
+    ck_assert_uint_eq(MORE(.attrs = {TH_INT("k", -1)}), 2 + 3 + 2 + 11);
+    ck_assert_uint_eq(MORE(.attrs = {TH_INT("k", 0)}), 2 + 3 + 2 + 2);
+    ck_assert_uint_eq(MORE(.attrs = {TH_BOOL("", 0)}), 2 + 2 + 2);
+    ck_assert_uint_eq(MORE(.attrs = {TH_DBL("k", 0)}), 2 + 3 + 2 + 9);
+    ck_assert_uint_eq(MORE(.attrs = {{.key = "k", .type = ANY_EMPTY}}), 2 + 3 + 2);
+    ck_assert_uint_eq(MORE(.attrs = {TH_RAW("k", ANY_ARRAY, slice_of(array, 6))}), 2 + 3 + 2 + 2 + 6);
+    ck_assert_uint_eq(MORE(.event = "e"), 2 + 3 + 9);
+}
+END_TEST
+
+START_TEST(sizes_of_traces)
+{
+    struct tail_size z = {0};
+    struct tail_place first = {1, 0, 0, 0}, second_scope = {1, 1, 0, 0}, next_request = {2, 1, 10, 100};
+
+    ck_assert_uint_eq(tail_size_whole(&z), 0);
+    tail_size_add(&z, &first, 53);
+    ck_assert_uint_eq(tail_size_bodies(&z), 61);
+    ck_assert_uint_eq(tail_size_whole(&z), 63);
+    tail_size_add(&z, &first, 53);
+    ck_assert_uint_eq(tail_size_bodies(&z), 61 + 55);
+    tail_size_add(&z, &second_scope, 53);
+    ck_assert_uint_eq(tail_size_bodies(&z), 61 + 55 + 59 + 0);
+    ck_assert_uint_eq(tail_size_whole(&z), 61 + 55 + 59 + 3); /* over 127: a longer length */
+    tail_size_add(&z, &next_request, 53);
+    ck_assert_uint_eq(tail_size_whole(&z), 178 + 12 + 160 + 3);
+}
+END_TEST
+
 /* ---- errors ---- */
 
 static void expect_fault(struct policy_settings p, const char *path, const char *text, bool unsupported)
@@ -416,8 +704,7 @@ START_TEST(faults_name_the_key)
 {
     expect_fault(tb_policy("p", "foo"), ".type", "unknown sampling policy type foo", false);
     expect_fault(tb_policy("p", ""), ".type", "unknown sampling policy type ", false);
-    expect_fault(tb_policy("p", "rate_limiting"), ".type", "policy type \"rate_limiting\" is not supported yet", true);
-    expect_fault(tb_policy("p", "composite"), ".type", "policy type \"composite\" is not supported yet", true);
+    expect_fault(tb_policy("p", "ottl_condition"), ".type", "policy type \"ottl_condition\" is not supported yet", true);
     expect_fault(tb_policy("p", "status_code"), ".status_code.status_codes",
                  "expected at least one status code to filter on", false);
     expect_fault(tb_status("p", TB_STRS("error")), ".status_code.status_codes",
@@ -428,8 +715,11 @@ START_TEST(faults_name_the_key)
     expect_fault(AND(ALL, AND(ALL)), ".and.and_sub_policy[1].type", "unknown sampling policy type and", false);
     expect_fault(DROP(tb_policy("q", "composite")), ".drop.drop_sub_policy[0].type",
                  "unknown sampling policy type composite", false);
-    expect_fault(DROP(tb_policy("q", "trace_state")), ".drop.drop_sub_policy[0].type",
-                 "policy type \"trace_state\" is not supported yet", true);
+    expect_fault(COMPOSITE(100, ALL, AND(PROD, tb_not("", AND(ALL)))),
+                 ".composite.composite_sub_policy[1].and.and_sub_policy[1].not.not_sub_policy.type",
+                 "unknown sampling policy type and", false);
+    expect_fault(COMPOSITE(100, DROP(ALL)), ".composite.composite_sub_policy[0].type",
+                 "unknown sampling policy type drop", false);
     expect_fault(tb_not("p", tb_not("q", ALL)), ".not.not_sub_policy.type", "unknown sampling policy type not", false);
     expect_fault(AND(tb_not("n", tb_status("", TB_STRS("?")))),
                  ".and.and_sub_policy[0].not.not_sub_policy.status_code.status_codes", "unknown status code", false);
@@ -465,6 +755,15 @@ static Suite *suite(void)
     tcase_add_test(t, drop_and_combinations);
     tcase_add_test(t, no_policies_keep_nothing);
     tcase_add_test(t, many_conditions);
+    tcase_add_test(t, trace_state);
+    tcase_add_test(t, rate_limiting);
+    tcase_add_test(t, bytes_limiting);
+    tcase_add_test(t, an_and_stops_before_its_limiter);
+    tcase_add_test(t, composite);
+    tcase_add_test(t, composite_shares);
+    tcase_add_test(t, workers_share_a_limit);
+    tcase_add_test(t, sizes_are_those_of_the_collectors_encoder);
+    tcase_add_test(t, sizes_of_traces);
     tcase_add_test(t, faults_name_the_key);
     suite_add_tcase(s, t);
     return s;

@@ -289,6 +289,46 @@ START_TEST(what_is_sent_leaves_room_to_work_on_it)
 }
 END_TEST
 
+#define SPAN_OF_53 .name = "a", .start_ns = 1, .end_ns = 2
+#define ITEM_OF_53 (61 + 24 + 6) /* with the resource and scope of th_payload() */
+
+START_TEST(a_trace_that_grows_too_large_goes_at_once)
+{
+    struct policy_settings all = tb_policy("all", "always_sample");
+
+    settings = tb_settings(&all, 1);
+    settings.maximum_trace_size_bytes = 2 * ITEM_OF_53;
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, SPAN_OF_53}, {.trace = 2, .id = 2, SPAN_OF_53});
+    FILE_SPANS({.trace = 1, .id = 3, SPAN_OF_53}, {.trace = 2, .id = 4, SPAN_OF_53, .trace_state = "a=b"});
+    ck_assert_uint_eq(host->ledger.dropped[DROP_TOO_LARGE], 2);
+    ck_assert_uint_eq(sampler.held_spans, 2);
+    ck_assert(th_metric(host, OTEL("traces_dropped_too_large")) == 1);
+    FILE_SPANS({.trace = 2, .id = 5}); /* late */
+    ck_assert_uint_eq(host->ledger.dropped[DROP_TOO_LARGE], 3);
+    ticks(2);
+    ck_assert_uint_eq(th_out_spans(host), 2);
+    ck_assert(th_metric(host, OTEL("global_count_traces_sampled{decision=\"sampled\",sampled=\"true\"}")) == 1);
+    ck_assert(th_metric(host, OTEL("global_count_traces_sampled{decision=\"not_sampled\",sampled=\"false\"}")) <= 0);
+    FILE_SPANS({.trace = 1, .id = 6, .name = "a kept trace is never too large"});
+    ck_assert_uint_eq(th_out_spans(host), 3);
+}
+END_TEST
+
+START_TEST(bytes_are_those_of_the_whole_trace)
+{
+    struct policy_settings bytes = tb_bytes("bytes", 1, 2 * (2 + ITEM_OF_53));
+
+    settings = tb_settings(&bytes, 1);
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, SPAN_OF_53}, {.trace = 2, .id = 2, SPAN_OF_53});
+    FILE_SPANS({.trace = 2, .id = 3, SPAN_OF_53}, {.trace = 1, .id = 4, SPAN_OF_53, .kind = 1});
+    ticks(2);
+    ck_assert_uint_eq(th_out_spans(host), 2);
+    ck_assert_uint_eq(th_span(host->out[0], 0)->trace_id[15], 2);
+}
+END_TEST
+
 /* A trace that never ends among many that do must not keep their memory. */
 START_TEST(a_long_trace_does_not_pin_memory)
 {
@@ -590,6 +630,8 @@ static Suite *suite(void)
     tcase_add_test(t, the_byte_bound_decides_the_oldest_early);
     tcase_add_test(t, a_full_budget_refuses_and_loses_nothing);
     tcase_add_test(t, what_is_sent_leaves_room_to_work_on_it);
+    tcase_add_test(t, a_trace_that_grows_too_large_goes_at_once);
+    tcase_add_test(t, bytes_are_those_of_the_whole_trace);
     tcase_add_test(t, a_long_trace_does_not_pin_memory);
     tcase_add_test(t, output_is_regrouped);
     tcase_add_test(t, batches_are_bounded);
