@@ -372,8 +372,10 @@ static int base64_digit(uint8_t c)
  * *at. */
 static int begin_field(struct decoder *d, const ProtobufCFieldDescriptor *f, size_t *at)
 {
-    if (wire_put_tag(d->out, f->id, 2) || buf_add(d->out, "", 1))
-        return full(d);
+    if (wire_put_tag(d->out, f->id, 2) || buf_add(d->out, "", 1)) {
+        full(d);
+        return -1;
+    }
     *at = d->out->len;
     return 0;
 }

@@ -299,7 +299,7 @@ END_TEST
 START_TEST(test_compressed_answer)
 {
     struct compressor *gz = compressor_new(CODEC_GZIP, 0);
-    struct iovec iov = {PARTIAL + 5, 9};
+    struct iovec iov = {&PARTIAL[5], 9};
     struct buf out = {0};
 
     buf_put(&out, "\1\0\0\0\0", 5);
