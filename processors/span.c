@@ -112,9 +112,9 @@ static bool status_of(const char *code, uint8_t *status)
 {
     static const char *const codes[] = {"Unset", "Ok", "Error"};
 
-    for (uint8_t i = 0; i < ARRAY_LEN(codes); i++)
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
         if (strcmp(code, codes[i]) == 0) {
-            *status = i;
+            *status = (uint8_t)i;
             return true;
         }
     return false;
