@@ -436,7 +436,7 @@ START_TEST(trace_state)
     NOT_KEPT(p, {ID});
     char header[500] = "k=v";
     for (int i = 0; i < 31; i++)
-        snprintf(header + strlen(header), 9, ",k%02d=1", i);
+        snprintf(header + strlen(header), 17, ",k%02d=1", i);
     KEPT(p, STATE(header));
     strcat(header, ",z=1");
     NOT_KEPT(p, STATE(header)); /* 33 members */
