@@ -26,6 +26,8 @@ const char args_help[] =
     "  components     the receivers, processors, exporters, connectors and extensions there are\n"
     "  reference      docs/configuration.md: every key with type, default, range and meaning\n"
     "  featuregate    the feature gates (there are none)\n"
+    "  redact-check   runs the redaction processors over spans from a file; prints what each rule "
+    "hits and what still looks like a secret\n"
     "  generate       sends realistic traces to an OTLP endpoint (generate --help)\n"
     "  demo           the whole job on built-in defaults, with made-up traffic (demo --help)\n"
     "  help           this text\n"
@@ -42,6 +44,7 @@ const char args_help[] =
     "  --format FORMAT         print-config: yaml (default) or json\n"
     "  --validate=BOOL         print-config: whether a faulty configuration is an error (default "
     "true)\n"
+    "  --input FILE            redact-check: OTLP as JSON or protobuf (default: standard input)\n"
     "  -h, --help              this text\n"
     "  -v, --version           the version\n"
     "\n"
@@ -114,6 +117,13 @@ static int take_format(struct args *a, const char *v, struct err *err)
     return 0;
 }
 
+static int take_input(struct args *a, const char *v, struct err *err)
+{
+    (void)err;
+    a->input = v;
+    return 0;
+}
+
 static int take_validate(struct args *a, const char *v, struct err *err)
 {
     a->keep_faulty = strcmp(v, "false") == 0;
@@ -138,7 +148,7 @@ static int take_version(struct args *a, const char *v, struct err *err)
     return 0;
 }
 
-#define WITH_CONFIG  (CMD_RUN | CMD_VALIDATE | CMD_PRINT_CONFIG)
+#define WITH_CONFIG  (CMD_RUN | CMD_VALIDATE | CMD_PRINT_CONFIG | CMD_REDACT_CHECK)
 #define ALL_COMMANDS 0xffff
 
 static const struct flag {
@@ -155,6 +165,7 @@ static const struct flag {
     {"mode", "", take_mode, CMD_PRINT_CONFIG, NULL},
     {"format", "", take_format, CMD_PRINT_CONFIG, NULL},
     {"validate", "", take_validate, CMD_PRINT_CONFIG, "true"},
+    {"input", "", take_input, CMD_REDACT_CHECK, NULL},
     {"help", "h", take_help, ALL_COMMANDS, ""},
     {"version", "v", take_version, ALL_COMMANDS, ""},
 };
@@ -170,6 +181,7 @@ static const struct {
     {"print-initial-config", CMD_PRINT_CONFIG},
     {"reference", CMD_REFERENCE},
     {"featuregate", CMD_FEATUREGATE},
+    {"redact-check", CMD_REDACT_CHECK},
     {"generate", CMD_GENERATE},
     {"demo", CMD_DEMO},
     {"help", CMD_HELP},

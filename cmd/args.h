@@ -20,6 +20,7 @@ enum command {
     CMD_DEMO = 128,
     CMD_HELP = 256,
     CMD_VERSION = 512,
+    CMD_REDACT_CHECK = 1024,
 };
 
 struct args {
@@ -31,6 +32,7 @@ struct args {
     uint64_t shutdown_timeout_ms; /* 0: not given */
     bool unredacted, json, keep_faulty;
     const char *operand; /* featuregate ID */
+    const char *input;   /* redact-check */
     int rest;            /* generate, demo: where their own arguments begin in argv */
 };
 

@@ -18,6 +18,7 @@
 #include "cmd/generate.h"
 #include "cmd/memory.h"
 #include "cmd/print_config.h"
+#include "cmd/redact_check.h"
 #include "cmd/reference.h"
 #include "config/load.h"
 #include "platform/hash.h"
@@ -127,6 +128,25 @@ static int print_config(const struct args *a)
     return put_out(&out);
 }
 
+static int check_redaction(const struct args *a)
+{
+    struct plan *plan = load_plan(a);
+    struct buf out = {0};
+    struct err err = {0};
+    uint64_t n_left;
+    if (!plan)
+        return 1;
+    int rc = redact_check(plan, a->input, &out, &n_left, &err);
+    plan_free(&plan);
+    if (rc) {
+        buf_free(&out);
+        return fail(err.text);
+    }
+    if (put_out(&out))
+        return 1;
+    return n_left ? fail("what looks like secrets is still there") : 0;
+}
+
 static int featuregate(const struct args *a)
 {
     struct buf out = {0};
@@ -158,6 +178,7 @@ static int dispatch(const struct args *a, int argc, char **argv)
     case CMD_RUN: return run(a);
     case CMD_VALIDATE: return validate(a);
     case CMD_PRINT_CONFIG: return print_config(a);
+    case CMD_REDACT_CHECK: return check_redaction(a);
     case CMD_FEATUREGATE: return featuregate(a);
     case CMD_DEMO: return demo_main(argc - a->rest + 1, argv + a->rest - 1);
     case CMD_GENERATE: return generate_main(argc - a->rest + 1, argv + a->rest - 1);
