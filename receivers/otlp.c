@@ -32,7 +32,7 @@ static const struct key keepalive_server_keys[] = {
     KEY_DURATION(struct otlp_keepalive_server, max_connection_idle, "0s", 0, 1e9,
                  "A connection without calls for this long is told to go away; 0: never."),
     KEY_DURATION(struct otlp_keepalive_server, max_connection_age, "0s", 0, 1e9,
-                 "A connection of this age is told to go away; 0: never."),
+                 "A connection of this age (each up to a tenth more or less) is told to go away; 0: never."),
     KEY_DURATION(struct otlp_keepalive_server, max_connection_age_grace, "0s", 0, 1e9,
                  "How long after that its calls may take; 0: as long as they need."),
     KEY_DURATION(struct otlp_keepalive_server, time, "2h", 0, 1e9,

@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 
 #include "platform/clock.h"
+#include "platform/hash.h"
 
 #define TICK_MS                250
 #define OUT_BYTES              (64u << 10)
@@ -344,6 +345,14 @@ static bool evict_idle(struct otlp_server *s)
     return false;
 }
 
+/* Clients that came together, after a restart say, shall not all come back together. */
+static uint64_t age_limit(struct otlp_server *s)
+{
+    double spread = 0.9 + 0.2 * random_unit(&s->random);
+
+    return (uint64_t)((double)s->limits.age_ns * spread);
+}
+
 static void on_accept(void *ctx, struct conn *conn)
 {
     struct otlp_server *s = ctx;
@@ -361,6 +370,7 @@ static void on_accept(void *ctx, struct conn *conn)
     struct otlp_conn *c = mem_alloc(sizeof *c);
     *c = (struct otlp_conn){.server = s, .conn = conn, .charged_bytes = CONN_BYTES, .n_charged = 1};
     c->opened_ns = c->heard_ns = c->idle_ns = now_of(s);
+    c->age_ns = age_limit(s);
     c->flush = (struct deferred){.fn = flush_now, .ctx = c};
     list_add_tail(&s->conns, &c->link);
     s->n_conns++;
@@ -384,9 +394,9 @@ static void tick_h2(struct otlp_conn *c, uint64_t now)
     if (c->goaway_noticed && !c->goaway_sent)
         goaway(c, true, H2_NO_ERROR, NULL);
     else if (!c->goaway_noticed && ((c->n_requests == 0 && older(now, c->idle_ns, lim->idle_ns)) ||
-                                    older(now, c->opened_ns, lim->age_ns)))
+                                    older(now, c->opened_ns, c->age_ns)))
         goaway(c, false, H2_NO_ERROR, NULL);
-    if (c->goaway_sent && older(now, c->opened_ns, lim->age_ns) &&
+    if (c->goaway_sent && older(now, c->opened_ns, c->age_ns) &&
         older(now, c->goaway_ns, lim->age_grace_ns)) {
         conn_close(c->conn, "connection age");
         return;
@@ -423,7 +433,9 @@ static void tick_h1(struct otlp_conn *c, uint64_t now)
         conn_close(c->conn, "header did not arrive in time");
         return;
     }
-    if (st == HTTP1_IDLE && (c->server->draining || older(now, c->heard_ns, lim->idle_ns)))
+    if (st == HTTP1_IDLE &&
+        (c->server->draining ||
+         (older(now, c->heard_ns, lim->idle_ns) && older(now, c->idle_ns, lim->idle_ns))))
         start_close(c);
 }
 
@@ -499,6 +511,8 @@ void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struc
     *s = (struct otlp_server){
         .port = port, .host = host, .in = in, .settings = settings, .limits = *limits};
     s->max_conns = connection_limit(host);
+    random_secure(&s->random, sizeof s->random);
+    s->random |= 1;
     list_init(&s->conns);
     list_init(&s->timed);
 }

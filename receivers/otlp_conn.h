@@ -28,7 +28,7 @@ struct otlp_port {
 struct otlp_conn_limits {
     uint32_t max_streams;
     uint64_t header_ns, write_ns, idle_ns; /* idle_ns: no request at all */
-    uint64_t age_ns, age_grace_ns;
+    uint64_t age_ns, age_grace_ns; /* age: each connection's own is up to a tenth off */
     uint64_t ping_ns, ping_timeout_ns; /* ours, when nothing was heard */
     uint64_t min_ping_ns;              /* the client's */
     bool pings_without_stream;
@@ -52,6 +52,7 @@ struct otlp_server {
     void *on_empty_ctx;
     bool draining;
     uint64_t drain_ns;
+    uint64_t random;
 };
 
 struct otlp_conn {
@@ -70,6 +71,7 @@ struct otlp_conn {
     bool writing; /* out is with the socket */
     bool closing, eof, goaway_noticed, goaway_sent;
     uint64_t opened_ns, heard_ns, header_ns, write_ns, close_ns, idle_ns, goaway_ns;
+    uint64_t age_ns; /* 0: no limit */
 
     uint64_t ping_sent_ns, client_ping_ns;
     unsigned ping_strikes;
