@@ -23,6 +23,7 @@
 #include "config/load.h"
 #include "platform/hash.h"
 #include "platform/loop.h"
+#include "platform/mem.h"
 
 static int fail(const char *text)
 {
@@ -192,6 +193,7 @@ int main(int argc, char **argv)
     struct err err = {0};
     int rc;
     signal(SIGPIPE, SIG_IGN);
+    mem_setup();
     hash_seed(0);
     if (args_parse(&a, argc, argv, &err))
         rc = fail(err.text);

@@ -9,12 +9,15 @@
 #include "platform/mem.h"
 
 #include <stdalign.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { MAPPED_FROM_BYTES = 1 << 20, KEPT_BYTES = 2 << 20 };
 
 static _Noreturn void out_of_memory(size_t size)
 {
@@ -24,6 +27,14 @@ static _Noreturn void out_of_memory(size_t size)
     if (n > 0 && write(STDERR_FILENO, msg, (size_t)n) < 0)
         _exit(1);
     _exit(1);
+}
+
+/* glibc raises its threshold for mapping a block by itself to the largest block freed, 32 MiB at most,
+ * and keeps twice that much in every thread's arena: a few large bodies and the process has doubled. */
+void mem_setup(void)
+{
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM_BYTES);
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }
 
 void *mem_alloc(size_t size)
@@ -148,9 +159,20 @@ static bool take(struct budget *b, enum mem_owner owner, size_t bytes, uint64_t 
     return true;
 }
 
+/* How far a request may fill the budget. A quarter is left to those of less than a 64th; a daemon that
+ * holds nearly nothing takes one of any size. */
+static uint64_t room_at_the_door(const struct budget *b, size_t bytes)
+{
+    uint64_t soft = get(&b->soft);
+
+    if (soft == UINT64_MAX || bytes <= soft / 64 || get(&b->used) <= soft / 8)
+        return soft;
+    return soft - soft / 4;
+}
+
 bool budget_admit(struct budget *b, enum mem_owner owner, size_t bytes)
 {
-    return take(b, owner, bytes, get(&b->soft));
+    return take(b, owner, bytes, room_at_the_door(b, bytes));
 }
 
 bool budget_charge(struct budget *b, enum mem_owner owner, size_t bytes)

@@ -53,7 +53,12 @@ struct budget *budget_new(uint64_t soft_bytes, uint64_t limit_bytes) MUST_USE;
 void budget_free(struct budget **b);
 void budget_set_limits(struct budget *b, uint64_t soft_bytes, uint64_t limit_bytes);
 
+/* Tells the allocator to give large blocks back to the system as soon as they are freed: what is not
+ * charged must not stay in the process either. Once, before any thread runs. */
+void mem_setup(void);
+
 /* True and charged, or false and nothing charged. `admit` is for new work at the door (soft limit);
+ * it leaves a quarter of that to small requests, so that a few large ones do not shut everybody out;
  * `charge` for work already accepted (hard limit); `force` cannot be refused: only for bytes whose
  * size the daemon itself bounds (a segment of a table that was counted in the formula). */
 bool budget_admit(struct budget *b, enum mem_owner owner, size_t bytes) MUST_USE;

@@ -43,6 +43,24 @@ START_TEST(budget_refuses_at_its_limits)
 }
 END_TEST
 
+/* A few that ask for much do not shut out the many that ask for little. */
+START_TEST(large_requests_leave_room_to_small_ones)
+{
+    struct budget *b = budget_new(6400, 8000);
+
+    ck_assert(budget_admit(b, MEM_BODY, 6300)); /* nobody else is there */
+    budget_release(b, MEM_BODY, 6300);
+    ck_assert(budget_admit(b, MEM_BODY, 2400));
+    ck_assert(budget_admit(b, MEM_BODY, 2400));
+    ck_assert(!budget_admit(b, MEM_BODY, 101));
+    for (int i = 0; i < 16; i++)
+        ck_assert(budget_admit(b, MEM_BODY, 100));
+    ck_assert(!budget_admit(b, MEM_BODY, 1));
+    ck_assert_uint_eq(budget_used(b), 6400);
+    budget_free(&b);
+}
+END_TEST
+
 START_TEST(releasing_more_than_was_charged_is_a_bug)
 {
     struct budget *b = budget_new(0, 0);
@@ -307,6 +325,7 @@ int main(void)
 
     suite_add_tcase(s, t);
     tcase_add_test(t, budget_refuses_at_its_limits);
+    tcase_add_test(t, large_requests_leave_room_to_small_ones);
     tcase_add_test_raise_signal(t, releasing_more_than_was_charged_is_a_bug, 6);
     tcase_add_test(t, budget_is_exact_under_threads);
     tcase_add_test(t, owners_have_names_and_the_machine_has_memory);

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Overload: the ceiling that `tailrace validate` prints holds, and a good client hardly notices.
+
+All of the attacks that hurt the Collector at once against a daemon with a small budget; then a backend
+slower than its clients. What is measured is the peak of the whole process (VmHWM), not its own books.
+"""
+import gzip
+import os
+import re
+import resource
+import socket
+import struct
+import subprocess
+import threading
+import time
+import unittest
+
+from otlp_client import EXPORT, GrpcClient, HttpClient, field, frame, request
+from otlp_http import Backend
+from tailrace import BINARY, Daemon, wait_for
+
+SANITIZED = os.environ.get("TAILRACE_KIND") == "sanitized"
+ATTACK_S = 6
+RECEIVER = "otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0', max_recv_msg_size_mib: 32}, http: {endpoint: '127.0.0.1:0'}}}"
+CONFIG = """
+receivers: {%s}
+processors: {memory_limiter: {check_interval: 1s, limit_mib: 64}, batch: {timeout: 50ms}}
+exporters: {nop: }
+service: {pipelines: {traces: {receivers: [otlp], processors: [memory_limiter, batch], exporters: [nop]}}}
+""" % RECEIVER
+UNITS = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
+
+
+def ceiling_mib(path, workers):
+    """What `tailrace validate` says the process takes at most."""
+    out = subprocess.run([BINARY, "validate", "--config", path, "--workers", str(workers)], stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, check=True, timeout=60).stdout.decode()
+    number, unit = re.search(r"([0-9.]+) (KiB|MiB|GiB)  in all", out).groups()
+    return float(number) * UNITS[unit]
+
+
+def peak_mib(d):
+    with open("/proc/%d/status" % d.process.pid, encoding="ascii") as f:
+        return int(re.search(r"VmHWM:\s*(\d+)", f.read()).group(1)) / 1024
+
+
+def empty_spans(n):
+    return field(1, field(2, b"\x12\x00" * n))
+
+
+def zstd_bomb(size):
+    """A frame of run-length blocks: 4 bytes for each 128 KiB. 0x12 again and again is unknown fields: valid, nothing in it."""
+    block = 128 << 10
+    n = size // block
+    blocks = b"".join(struct.pack("<I", block << 3 | 1 << 1 | (i == n - 1))[:3] + b"\x12" for i in range(n))
+    return b"\x28\xb5\x2f\xfd" + b"\x00" + b"\x58" + blocks  # window of 2 MiB, no content size
+
+
+def grpc_opening(length):
+    """A connection's first bytes by hand: one call whose message of `length` bytes never comes."""
+    block = b"\x83\x86\x04" + bytes([len(EXPORT)]) + EXPORT.encode() + b"\x01\x01x\x0f\x10\x10application/grpc"
+    head = struct.pack(">I", len(block))[1:] + b"\x01\x04\0\0\0\1" + block
+    body = struct.pack(">BI", 0, length) + b"x" * 100
+    return (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0" + head +
+            struct.pack(">I", len(body))[1:] + b"\0\0\0\0\0\1" + body)
+
+
+class Tally:
+    """Answers by kind, from many threads."""
+
+    def __init__(self):
+        self.lock, self.counts, self.odd = threading.Lock(), {}, []
+
+    def add(self, kind):
+        with self.lock:
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+
+
+class Attack:
+    """Threads that run a function again and again until the end of the attack."""
+
+    def __init__(self):
+        self.stopping, self.threads, self.answers = threading.Event(), [], Tally()
+
+    def start(self, n, once):
+        def loop():
+            while not self.stopping.is_set():
+                try:
+                    self.answers.add(once())
+                except OSError as e:
+                    self.answers.add("lost %s" % type(e).__name__)
+        for _ in range(n):
+            self.threads.append(threading.Thread(target=loop, daemon=True))
+            self.threads[-1].start()
+
+    def stop(self):
+        self.stopping.set()
+        for t in self.threads:
+            t.join(60)
+
+
+class Ceiling(unittest.TestCase):
+    def setUp(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        self.d = Daemon(CONFIG, ["--workers", "2"]).wait_ready()
+        self.addCleanup(self.d.__exit__)
+        self.ceiling_mib = ceiling_mib(self.d.path, 2)
+        self.grpc = self.d.port("Starting GRPC server")
+        self.http = self.d.port("Starting HTTP server")
+        self.good, self.bad_words, self.stopping = Tally(), [], threading.Event()
+        self.client = threading.Thread(target=self.good_client, daemon=True)
+
+    # ---- who attacks ----
+
+    def grpc_bomb(self, body, encoding):
+        with GrpcClient(self.grpc) as c:
+            return "grpc %s" % c.export(body, 1, [("grpc-encoding", encoding)]).code
+
+    def http_body(self, body, headers=None, content_type="application/x-protobuf"):
+        with HttpClient(self.http) as c:
+            try:
+                r = c.request(body=body, headers=headers, content_type=content_type)
+            except OSError:  # refused by its length: the answer was there before all of it was sent
+                return "http cut short"
+            return "http %s" % (r.status if r else "closed")
+
+    def hoard(self, n):
+        """Half-sent bodies of 4 MiB each on n connections."""
+        opening, held = grpc_opening(4 << 20), []
+        for i in range(n):
+            try:
+                s = socket.create_connection(("127.0.0.1", self.http if i % 2 else self.grpc), 10)
+                s.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+                          b"Content-Length: 4194304\r\n\r\n" + b"x" * 100 if i % 2 else opening)
+                held.append(s)
+            except OSError:
+                pass  # turned away
+        return held
+
+    def never_reads(self):
+        """Thousands of requests on one connection, no answer read."""
+        s = socket.create_connection(("127.0.0.1", self.http), 10)
+        s.settimeout(0.2)
+        one = (b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}") * 200
+        with s:
+            try:
+                while not self.stopping.is_set():
+                    s.sendall(one)
+            except OSError:
+                self.stopping.wait(1)
+        return "not read"
+
+    # ---- who does not ----
+
+    def good_client(self):
+        while not self.stopping.is_set():
+            try:
+                with GrpcClient(self.grpc) as c:
+                    for _ in range(20):
+                        r = c.export(request(5))
+                        self.good.add(r.code)
+                        if r.code:
+                            self.bad_words.append((r.code, r.text))
+                        if self.stopping.wait(0.002):
+                            return
+            except (OSError, AssertionError) as e:
+                self.good.add("lost")
+                self.bad_words.append(repr(e))
+
+    def test_everything_at_once(self):
+        """Scenario: bombs, hoarders, giants and slow readers together, beside one good client. Guarantees: the process
+        stays under the printed ceiling, what is refused may be sent again, the good client is served, and afterwards
+        nothing is held."""
+        gzip_bomb = gzip.compress(empty_spans(4000000), 9)
+        zstd, giant = zstd_bomb(30 << 20), empty_spans(10 * 1000 * 1000)
+        self.client.start()
+        hoarders = self.hoard(2000)
+        self.assertGreater(len(hoarders), 1500)
+        attack = Attack()
+        attack.start(20, lambda: self.grpc_bomb(gzip_bomb, "gzip"))
+        attack.start(2, lambda: self.grpc_bomb(zstd, "zstd"))
+        attack.start(2, lambda: self.http_body(zstd_bomb(15 << 20), {"Content-Encoding": "zstd"}))
+        attack.start(2, lambda: self.http_body(giant))
+        attack.start(1, self.never_reads)
+        time.sleep(ATTACK_S)  # how long the attack lasts; nothing is waited for
+        attack.stop()
+        self.stopping.set()
+        self.client.join(60)
+        for s in hoarders:
+            s.close()
+        # Empty spans have no ids: a partial success, or refused for lack of memory and welcome again.
+        self.assertLessEqual(set(attack.answers.counts), {"grpc 0", "grpc 14", "http 200", "http 503", "http cut short",
+                                                          "not read"},
+                             attack.answers.counts)
+        done, all_of_it = self.good.counts.get(0, 0), sum(self.good.counts.values())
+        self.assertLessEqual(set(self.good.counts), {0, 14}, self.bad_words[:5])
+        self.assertGreater(done, 0.9 * all_of_it, (self.good.counts, self.bad_words[:5]))
+        self.assertGreater(done, 5 if SANITIZED else 25)
+        if not SANITIZED:
+            self.assertLessEqual(peak_mib(self.d), self.ceiling_mib)
+        self.returns_to_nothing()
+        self.assertEqual(self.d.stop(), 0, self.d.log()[-3000:])
+
+    def returns_to_nothing(self):
+        owners = ["body", "index", "output", "conn"]
+
+        def held():
+            page = self.d.metrics()
+            return {o: page.get('tailrace_memory_used_bytes{owner="%s"}' % o, 0) for o in owners}
+        wait_for(lambda: sum(held().values()) < 64 << 10, lambda: "nothing to be held: %s" % held())
+        wait_for(lambda: self.d.ledger()["held"] == 0, "the books to say so too")
+
+
+if __name__ == "__main__":
+    unittest.main()
