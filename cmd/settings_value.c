@@ -134,6 +134,15 @@ static struct value field_value(struct arena *a, const struct key *k, const char
     return (struct value){.type = VALUE_NONE};
 }
 
+/* Of some keys it matters whether they were given, not only what they hold: printing the default would say
+ * they were. */
+static bool not_given(const struct key *k, const void *settings)
+{
+    bool leaf = k->type == KEY_T_STR || k->type == KEY_T_ENUM || k->type == KEY_T_STRS;
+    return leaf && !k->required && k->set_offset_valid &&
+           !*(const bool *)((const char *)settings + k->set_offset);
+}
+
 struct value settings_value(struct arena *a, const struct key *keys, const void *settings,
                             bool redact)
 {
@@ -143,7 +152,7 @@ struct value settings_value(struct arena *a, const struct key *keys, const void 
     struct value_map m = value_map_new(a, n);
     for (const struct key *k = keys; k && k->type != KEY_T_END; k++) {
         struct value v = field_value(a, k, settings, redact);
-        if (v.type != VALUE_NONE)
+        if (v.type != VALUE_NONE && !not_given(k, settings))
             value_map_add(&m, k->name, v);
     }
     return value_map_done(&m);

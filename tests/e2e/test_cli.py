@@ -168,7 +168,7 @@ class PrintConfig(Case):
         self.assertEqual(sorted(tree), ["connectors", "exporters", "extensions", "processors", "receivers", "service"])
 
     def test_output_is_a_configuration_with_the_same_output(self):
-        for name in [self.file(GOOD)] + [os.path.join(ROOT, "deploy", n) for n in ("collector.yaml",)]:
+        for name in [self.file(GOOD)] + [os.path.join(ROOT, "deploy", n) for n in ("collector.yaml", "quickstart.yaml")]:
             code, once, _ = run("print-config", "--config", name, "--mode=unredacted")
             self.assertEqual(code, 0, name)
             code, twice, err = run("print-config", "--config", self.file(once, "again.yaml"), "--mode=unredacted")
