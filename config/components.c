@@ -9,6 +9,7 @@
 #include "config/check.h"
 #include "config/loader.h"
 #include "pipeline/registry.h"
+#include "platform/nearest.h"
 
 static const struct component_type *find_type(const struct loader *l, enum component_kind kind,
                                               const char *name, bool *was_old)

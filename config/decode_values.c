@@ -11,6 +11,7 @@
 #include "config/decode_priv.h"
 #include "config/describe.h"
 #include "config/scalar.h"
+#include "platform/nearest.h"
 
 void slot_complain(const struct slot *s, enum severity severity, const struct node *n,
                    const char *fmt, ...)

@@ -49,9 +49,4 @@ void diags_print(struct diags *d, struct buf *out);
 void diag_put_place(const struct diag *g, struct buf *out);
 void diag_print(const struct diag *g, struct buf *out);
 
-/* The candidate most like `word`, or NULL when none is near. next(ctx, i) gives the i-th candidate,
- * NULL at the end. */
-const char *nearest_name(const char *word, const char *(*next)(const void *ctx, size_t i),
-                         const void *ctx);
-
 #endif

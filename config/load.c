@@ -10,6 +10,7 @@
 
 #include "config/loader.h"
 #include "pipeline/registry.h"
+#include "platform/nearest.h"
 
 static const char *const top_keys[] = {"receivers",  "processors", "exporters", "connectors",
                                        "extensions", "service",    NULL};

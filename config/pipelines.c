@@ -9,6 +9,7 @@
 
 #include "config/loader.h"
 #include "pipeline/registry.h"
+#include "platform/nearest.h"
 
 struct refs {
     const struct plan_component **v;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "config/describe.h"
+#include "platform/nearest.h"
 
 #define MAX_LEVELS 8
 
