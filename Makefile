@@ -40,7 +40,7 @@ DEB_BUILD := gcc g++ make pkg-config git libuv1-dev libnghttp2-dev libprotobuf-c
 DEB_TEST  := check python3 python3-h2 python3-protobuf python3-yaml curl prometheus clang-14 clang-tidy-14 \
              clang-format-14 libclang-rt-14-dev
 
-FOLDERS  := platform model net component receivers processors exporters connectors extensions pipeline config cmd
+FOLDERS  := platform model ottl net component receivers processors exporters connectors extensions pipeline config cmd
 SRCS      = $(filter-out cmd/tailrace.c,$(wildcard $(addsuffix /*.c,$(FOLDERS))))
 CXXSRCS   = $(wildcard platform/*.cc)
 PROTOS    = $(wildcard model/proto/*.proto)

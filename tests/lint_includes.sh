@@ -17,12 +17,13 @@ only() { # header pattern, files allowed to include it (extended regex)
 }
 allow platform
 allow model platform
+allow ottl model platform
 allow net platform
 allow component model platform
 allow receivers component model net platform
 allow exporters component model net platform
 allow extensions component net platform
-allow processors component model platform
+allow processors component model ottl platform
 allow connectors component model platform
 [ -f pipeline/registry.c ] && only '(receivers|processors|exporters|connectors|extensions)/(receivers|processors|exporters|connectors|extensions)\.h' '(receivers|processors|exporters|connectors|extensions|pipeline/registry\.c).*'
 allow pipeline component model platform receivers processors exporters connectors extensions

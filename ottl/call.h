@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Functions: what they take, and what their implementations use. */
+#ifndef TAILRACE_OTTL_CALL_H
+#define TAILRACE_OTTL_CALL_H
+
+#include "ottl/eval.h"
+#include "platform/num_parse.h"
+
+/* What a parameter accepts; the reference for processors, 6.5. */
+enum arg_kind {
+    ARG_ANY,
+    ARG_STR,
+    ARG_STR_LIKE, /* nil, or made a string */
+    ARG_INT,
+    ARG_INT_LIKE, /* nil, or made an int */
+    ARG_DOUBLE,
+    ARG_DOUBLE_LIKE,
+    ARG_BOOL,
+    ARG_BOOL_LIKE,
+    ARG_BYTES_LIKE,
+    ARG_MAP,
+    ARG_LIST,
+    ARG_TIME,
+    ARG_DURATION,
+    ARG_REGEX,  /* a string; compiled at start when it is a constant */
+    ARG_TEXT,   /* a string that must stand in the condition itself */
+    ARG_NUMBER, /* an int that must */
+    ARG_FLAG,   /* a bool that must */
+    ARG_VALUES, /* a list that must; any values */
+    ARG_TEXTS,  /* a list of strings that must */
+};
+
+#define FUNC_MOST_PARAMS 4
+
+struct param {
+    const char *name;
+    enum arg_kind kind;
+    bool optional;
+    bool loose; /* only constants are checked: the function asks for the type */
+};
+
+#define P(name_, kind_)                                                                            \
+    {                                                                                              \
+        .name = name_, .kind = kind_                                                               \
+    }
+#define OPTIONAL(name_, kind_)                                                                     \
+    {                                                                                              \
+        .name = name_, .kind = kind_, .optional = true                                             \
+    }
+#define TESTED(name_, kind_)                                                                       \
+    {                                                                                              \
+        .name = name_, .kind = kind_, .loose = true                                                \
+    }
+
+struct func {
+    const char *name;
+    node_fn *eval;
+    struct param params[FUNC_MOST_PARAMS];
+    int (*prepare)(struct compiler *k, struct node *n,
+                   struct err *err); /* checks arguments at start */
+};
+
+/* Tables of functions by subject, each ends with a NULL name. */
+extern const struct func type_functions[], text_functions[], hash_functions[], time_functions[];
+
+bool call_needs_span(struct slice function);
+
+/* Argument i as its parameter wants it; OTTL_ABSENT when it was not given. */
+bool arg(struct ottl_eval *e, const struct node *n, unsigned i, struct ottl_value *v) MUST_USE;
+/* The expression of an ARG_REGEX; made now unless it is constant. *own: free it when it is not
+ * NULL. */
+const struct regex *arg_regex(struct ottl_eval *e, const struct node *n, unsigned i,
+                              struct regex **own) MUST_USE;
+/* A constant argument; NULL: not given, or not constant. */
+const struct ottl_value *arg_constant(const struct node *n, unsigned i);
+
+/* convert.c: values as text and numbers */
+/* Appends the value as StringLike has it. 0; -1 too long; -2 no text for it. nil is not covered. */
+int value_text(struct ottl_eval *e, struct buf *out, const struct ottl_value *v) MUST_USE;
+bool make_str_like(struct ottl_eval *e, struct ottl_value *v);
+bool make_int_like(struct ottl_eval *e, struct ottl_value *v);
+bool make_double_like(struct ottl_eval *e, struct ottl_value *v);
+bool make_bool_like(struct ottl_eval *e, struct ottl_value *v);
+bool make_bytes_like(struct ottl_eval *e, struct ottl_value *v);
+bool parse_bool(struct slice s, bool *b);
+/* A map whose attributes stand in records OTTL_MAP_FIELD. */
+bool map_plain(struct ottl_eval *e, struct ottl_value *map);
+
+#endif

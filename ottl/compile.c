@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the tree of a condition to what evaluates it. Functions are in call.c, paths in path.c.
+ *
+ * Everything is in the program's arena; regular expressions are freed one by one at its end.
+ * Order: values, conditions, inference, programs. Threads: main, at start.
+ */
+#include <stdlib.h>
+#include <strings.h>
+
+#include "ottl/call.h"
+#include "ottl/eval.h"
+#include "ottl/path.h"
+#include "ottl/program.h"
+#include "platform/nearest.h"
+
+#define MOST_KEYS 4096 /* of attributes, in one context of one program */
+
+/* ---- values ---- */
+
+struct node *expr_new(struct compiler *k, const struct ast *a, node_fn *eval)
+{
+    struct node *n = arena_alloc(k->program->arena, sizeof(*n));
+
+    n->eval = eval;
+    n->at = a->at;
+    return n;
+}
+
+static struct node *constant(struct compiler *k, const struct ast *a, struct ottl_value v)
+{
+    struct node *n = expr_new(k, a, eval_constant);
+
+    n->literal = true;
+    n->value = v;
+    return n;
+}
+
+static const struct {
+    const char *name;
+    int64_t value;
+} enums[] = {
+    {"SPAN_KIND_UNSPECIFIED", 0}, {"SPAN_KIND_INTERNAL", 1}, {"SPAN_KIND_SERVER", 2},
+    {"SPAN_KIND_CLIENT", 3},      {"SPAN_KIND_PRODUCER", 4}, {"SPAN_KIND_CONSUMER", 5},
+    {"STATUS_CODE_UNSET", 0},     {"STATUS_CODE_OK", 1},     {"STATUS_CODE_ERROR", 2},
+};
+
+static const char *enum_name(const void *ctx, size_t i)
+{
+    (void)ctx;
+    return i < ARRAY_LEN(enums) ? enums[i].name : NULL;
+}
+
+static struct node *enumeration(struct compiler *k, const struct ast *a)
+{
+    char *name = arena_dup_n(k->program->arena, (const char *)a->text.p, a->text.len);
+    const char *near;
+
+    for (size_t i = 0; i < ARRAY_LEN(enums) && k->context >= OTTL_SPAN; i++)
+        if (strcmp(enums[i].name, name) == 0)
+            return constant(k, a, ottl_int(enums[i].value));
+    near = k->context >= OTTL_SPAN ? nearest_name(name, enum_name, NULL) : NULL;
+    err_at(k->err, k->text, a->at, "enum symbol, %s, not found%s%s%s", name,
+           near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return NULL;
+}
+
+static struct node *with_operands(struct compiler *k, const struct ast *a, node_fn *eval)
+{
+    struct node *n = expr_new(k, a, eval);
+
+    n->args = arena_alloc(k->program->arena, (a->n + 1) * sizeof(*n->args));
+    for (const struct ast *kid = a->kids; kid; kid = kid->next) {
+        struct node *arg = compile_value(k, kid);
+
+        if (!arg)
+            return NULL;
+        n->args[n->n_args++] = arg;
+    }
+    return n;
+}
+
+static struct node *minus(struct compiler *k, const struct ast *a)
+{
+    struct node *n = with_operands(k, a, eval_minus);
+
+    if (n && n->args[0]->eval == eval_constant && n->args[0]->value.type == OTTL_INT) {
+        n->value = ottl_int(-n->args[0]->value.i);
+        n->eval = eval_constant;
+    }
+    return n;
+}
+
+static struct node *math(struct compiler *k, const struct ast *a)
+{
+    struct node *n = with_operands(k, a, eval_math);
+
+    if (n)
+        n->op = a->op;
+    return n;
+}
+
+static struct node *map(struct compiler *k, const struct ast *a)
+{
+    struct node *n = with_operands(k, a, eval_map);
+    size_t i = 0;
+
+    if (!n)
+        return NULL;
+    n->names = arena_alloc(k->program->arena, (a->n + 1) * sizeof(*n->names));
+    for (const struct ast *kid = a->kids; kid; kid = kid->next)
+        n->names[i++] = kid->name;
+    return n;
+}
+
+struct node *compile_value(struct compiler *k, const struct ast *a)
+{
+    switch (a->kind) {
+    case AST_NIL:
+        return constant(k, a, ottl_nil());
+    case AST_BOOL:
+        return constant(k, a, ottl_bool(a->i != 0));
+    case AST_INT:
+        return constant(k, a, ottl_int(a->i));
+    case AST_FLOAT:
+        return constant(k, a, ottl_double(a->d));
+    case AST_STRING:
+        return constant(k, a, ottl_str(a->text));
+    case AST_BYTES:
+        return constant(k, a, ottl_of(OTTL_BYTES, a->text));
+    case AST_ENUM:
+        return enumeration(k, a);
+    case AST_PATH:
+        return compile_path(k, a);
+    case AST_CALL:
+        return compile_call(k, a);
+    case AST_MATH:
+        return math(k, a);
+    case AST_MINUS:
+        return minus(k, a);
+    case AST_LIST:
+        return with_operands(k, a, eval_list);
+    case AST_MAP:
+        return map(k, a);
+    default:
+        err_at(k->err, k->text, a->at,
+               "a function's name is no value: write it with its arguments");
+        return NULL;
+    }
+}
+
+int compile_keys(struct compiler *k, struct node *n, const struct ast *first)
+{
+    size_t count = 0;
+
+    for (const struct ast *key = first; key; key = key->next)
+        count++;
+    n->keys = arena_alloc(k->program->arena, (count + 1) * sizeof(*n->keys));
+    for (const struct ast *key = first; key; key = key->next) {
+        struct node *one = compile_value(k, key);
+
+        if (!one)
+            return -1;
+        n->keys[n->n_keys++] = one;
+    }
+    return 0;
+}
+
+struct regex *compile_regex(struct compiler *k, struct slice pattern, struct err *err)
+{
+    struct ottl_program *p = k->program;
+    struct regex *re = regex_new(arena_dup_n(p->arena, (const char *)pattern.p, pattern.len), err);
+
+    if (!re)
+        return NULL;
+    if (p->n_regexes == p->cap_regexes) {
+        p->cap_regexes = p->cap_regexes ? 2 * p->cap_regexes : 4;
+        p->regexes = mem_grow(p->regexes, p->cap_regexes * sizeof(struct regex *));
+    }
+    p->regexes[p->n_regexes++] = re;
+    return re;
+}
+
+int program_key(struct ottl_program *p, enum ottl_context c, struct slice key)
+{
+    struct key_list *l = &p->key_lists[c];
+
+    for (size_t i = 0; i < l->n; i++)
+        if (slice_eq(slice_str(l->v[i]), key))
+            return (int)i;
+    if (l->n == MOST_KEYS)
+        return -1;
+    if (l->n == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 8;
+        l->v = mem_grow(l->v, l->cap * sizeof(*l->v));
+    }
+    l->v[l->n] = arena_dup_n(p->arena, (const char *)key.p, key.len);
+    return (int)l->n++;
+}
+
+/* ---- conditions ---- */
+
+static struct cond *compile_condition(struct compiler *k, const struct ast *a);
+
+static struct cond *cond_new(struct compiler *k, enum cond_kind kind)
+{
+    struct cond *c = arena_alloc(k->program->arena, sizeof(*c));
+
+    c->kind = kind;
+    return c;
+}
+
+static struct cond *with_kids(struct compiler *k, const struct ast *a, enum cond_kind kind)
+{
+    struct cond *c = cond_new(k, kind);
+
+    c->kids = arena_alloc(k->program->arena, a->n * sizeof(*c->kids));
+    for (const struct ast *kid = a->kids; kid; kid = kid->next) {
+        c->kids[c->n_kids] = compile_condition(k, kid);
+        if (!c->kids[c->n_kids++])
+            return NULL;
+    }
+    return c;
+}
+
+static struct cond *comparison(struct compiler *k, const struct ast *a)
+{
+    struct cond *c = cond_new(k, COND_COMPARE);
+
+    c->op = a->compare;
+    c->left = compile_value(k, a->kids);
+    c->right = c->left ? compile_value(k, a->kids->next) : NULL;
+    return c->right ? c : NULL;
+}
+
+static struct cond *compile_condition(struct compiler *k, const struct ast *a)
+{
+    struct cond *c;
+
+    switch (a->kind) {
+    case AST_AND:
+        return with_kids(k, a, COND_AND);
+    case AST_OR:
+        return with_kids(k, a, COND_OR);
+    case AST_NOT:
+        return with_kids(k, a, COND_NOT);
+    case AST_COMPARE:
+        return comparison(k, a);
+    case AST_BOOL:
+        c = cond_new(k, COND_CONST);
+        c->value = a->i != 0;
+        return c;
+    default:
+        c = cond_new(k, COND_CALL);
+        c->left = compile_value(k, a);
+        return c->left ? c : NULL;
+    }
+}
+
+/* ---- inference ---- */
+
+struct wanted {
+    enum ottl_context context;
+    bool any;
+    bool alias; /* instrumentation_scope., which inference does not take */
+};
+
+static void look(const struct ast *a, struct wanted *w)
+{
+    enum ottl_context c = OTTL_RESOURCE;
+
+    if (a->kind == AST_PATH && path_prefix(a, &c)) {
+        w->any = true;
+        w->context = c > w->context ? c : w->context;
+        w->alias |= a->kids->text.len > 5 && a->kids->text.p[0] == 'i';
+    }
+    if ((a->kind == AST_CALL && call_needs_span(a->text)) || a->kind == AST_ENUM)
+        w->context = w->context > OTTL_SPAN ? w->context : OTTL_SPAN;
+    for (const struct ast *kid = a->kids; kid; kid = kid->next)
+        look(kid, w);
+    for (const struct ast *key = a->keys; key; key = key->next)
+        look(key, w);
+}
+
+int ottl_infer(const char *const *texts, size_t n, enum ottl_context *context, struct err *err)
+{
+    struct arena *arena = arena_new();
+    struct wanted w = {0};
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const struct ast *a = parse_condition(arena, slice_str(texts[i]), err);
+
+        if (a)
+            look(a, &w);
+        else
+            rc = -1;
+    }
+    arena_free(&arena);
+    if (rc)
+        return -1;
+    if (!w.any)
+        return err_set(err, "unable to infer context: write paths with their context: span.name, "
+                            "resource.attributes[\"k\"]");
+    if (w.alias)
+        return err_set(err,
+                       "the context \"instrumentation_scope\" cannot be inferred: write \"scope\"");
+    *context = w.context;
+    return 0;
+}
+
+int ottl_context_of(const char *name)
+{
+    for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
+        if (strcasecmp(name, context_name(c)) == 0)
+            return (int)c;
+    return -1;
+}
+
+/* ---- programs ---- */
+
+struct ottl_program *ottl_program_new(void)
+{
+    struct ottl_program *p = mem_alloc(sizeof(*p));
+
+    p->arena = arena_new();
+    return p;
+}
+
+void ottl_program_free(struct ottl_program **program)
+{
+    struct ottl_program *p = *program;
+
+    if (!p)
+        return;
+    for (size_t i = 0; i < p->n_regexes; i++)
+        regex_free(&p->regexes[i]);
+    free(p->regexes);
+    for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++) {
+        keyset_free(&p->keys[c]);
+        free(p->key_lists[c].v);
+    }
+    free(p->conditions);
+    arena_free(&p->arena);
+    free(p);
+    *program = NULL;
+}
+
+int ottl_program_add(struct ottl_program *p, const char *text, enum ottl_context context,
+                     bool every_prefix, struct err *err)
+{
+    char *copy = arena_dup_n(p->arena, text, strlen(text));
+    struct compiler k = {p, slice_str(copy), context, every_prefix, err};
+    const struct ast *a = parse_condition(p->arena, k.text, err);
+    const struct cond *root = a ? compile_condition(&k, a) : NULL;
+
+    CHECK(!p->keys[OTTL_SPAN]); /* not sealed */
+    if (!root)
+        return -1;
+    if (p->n == p->cap) {
+        p->cap = p->cap ? 2 * p->cap : 8;
+        p->conditions = mem_grow(p->conditions, p->cap * sizeof(*p->conditions));
+    }
+    p->conditions[p->n] = (struct ottl_condition){root, copy, context};
+    return (int)p->n++;
+}
+
+void ottl_program_seal(struct ottl_program *p)
+{
+    for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
+        p->keys[c] = keyset_new(p->key_lists[c].v, p->key_lists[c].n);
+}
+
+unsigned ottl_program_conditions(const struct ottl_program *p)
+{
+    return p->n;
+}
+
+const char *ottl_condition_text(const struct ottl_program *p, unsigned condition)
+{
+    CHECK(condition < p->n);
+    return p->conditions[condition].text;
+}
+
+int ottl_check(const char *text, enum ottl_context context, bool every_prefix, struct err *err)
+{
+    struct ottl_program *p = ottl_program_new();
+    int rc = ottl_program_add(p, text, context, every_prefix, err);
+
+    ottl_program_free(&p);
+    return rc < 0 ? -1 : 0;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OTTL: conditions over spans, as the Collector's filter, tail_sampling and transform use them.
+ *
+ *   program   conditions compiled together; immutable once sealed, shared by all workers
+ *   eval      one worker's look at one resource, scope, span, event at a time, and its scratch
+ *
+ *   struct ottl_program *p = ottl_program_new();
+ *   int i = ottl_program_add(p, "attributes[\"http.route\"] == \"/health\"", OTTL_SPAN, false,
+ * &err); ottl_program_seal(p); struct ottl_eval *e = ottl_eval_new(p);                       one
+ * per worker ottl_set_resource(e, ...), ottl_set_scope(e, ...), ottl_set_span(e, span); if
+ * (ottl_condition(e, (unsigned)i) == OTTL_TRUE) ...
+ *
+ * Nothing is unpacked: the first condition that asks for an attribute of a span has the span's
+ * bytes walked once for the keys of all conditions in the program. Evaluating allocates nothing,
+ * but for texts that do not fit the scratch at hand, which is bounded by OTTL_SCRATCH_BYTES.
+ */
+#ifndef TAILRACE_OTTL_OTTL_H
+#define TAILRACE_OTTL_OTTL_H
+
+#include "model/payload.h"
+#include "platform/err.h"
+
+/* Each sees those before it. */
+enum ottl_context { OTTL_RESOURCE, OTTL_SCOPE, OTTL_SPAN, OTTL_SPANEVENT, OTTL_CONTEXTS };
+
+/* What to do when a condition cannot be evaluated. */
+enum ottl_error_mode {
+    OTTL_IGNORE,    /* log it; the condition does not hold */
+    OTTL_SILENT,    /* it does not hold */
+    OTTL_PROPAGATE, /* refuse the batch */
+};
+
+enum ottl_verdict { OTTL_FALSE, OTTL_TRUE, OTTL_ERROR };
+
+#define OTTL_SCRATCH_BYTES (1 << 20) /* most that one condition may use while it is evaluated */
+
+struct ottl_program;
+struct ottl_program *ottl_program_new(void) MUST_USE;
+void ottl_program_free(struct ottl_program **p); /* fine on NULL */
+
+/* Its number, from 0 on; -1 with err, which begins with line:column in the text. context: which the
+ * paths without a prefix belong to. every_prefix: there are none, as the context was inferred. */
+int ottl_program_add(struct ottl_program *p, const char *text, enum ottl_context context,
+                     bool every_prefix, struct err *err) MUST_USE;
+void ottl_program_seal(struct ottl_program *p);
+unsigned ottl_program_conditions(const struct ottl_program *p);
+const char *ottl_condition_text(const struct ottl_program *p, unsigned condition);
+
+/* Would it be added? For check(). */
+int ottl_check(const char *text, enum ottl_context context, bool every_prefix,
+               struct err *err) MUST_USE;
+
+/* The context that fits all of the conditions: the one that sees everything they name. */
+int ottl_infer(const char *const *texts, size_t n, enum ottl_context *context,
+               struct err *err) MUST_USE;
+
+/* "span", "spanevent", ... in any case; -1: none. */
+int ottl_context_of(const char *name);
+
+struct ottl_eval;
+struct ottl_eval *ottl_eval_new(const struct ottl_program *p) MUST_USE;
+void ottl_eval_free(struct ottl_eval **e); /* fine on NULL */
+
+/* What is looked at. Setting one forgets nothing of the others. The bytes must stay until it is set
+ * anew. A condition is evaluated when all that its context sees has been set. */
+void ottl_set_resource(struct ottl_eval *e, struct slice resource_body, struct slice schema_url);
+void ottl_set_scope(struct ottl_eval *e, struct slice scope_body, struct slice schema_url);
+void ottl_set_span(struct ottl_eval *e, const struct span *s);
+void ottl_set_event(struct ottl_eval *e, struct slice event_body);
+
+enum ottl_verdict ottl_condition(struct ottl_eval *e, unsigned condition);
+/* Why the latest one was OTTL_ERROR. */
+const char *ottl_error(const struct ottl_eval *e);
+
+#endif

@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Paths: what a condition may name, and reading it from bytes. One table row for each.
+ *
+ * The first look at a resource, scope, span or event in which a program has keys walks it once, for
+ * all of them (view_scan); plain fields of spans come from the same walk.
+ * Order: the walk, readers, table, compiling.
+ */
+#include "ottl/path.h"
+
+#include "model/wire.h"
+#include "ottl/program.h"
+#include "platform/nearest.h"
+
+static const uint32_t attributes_of[OTTL_CONTEXTS] = {RESOURCE_ATTRIBUTES, SCOPE_ATTRIBUTES,
+                                                      SPAN_ATTRIBUTES, EVENT_ATTRIBUTES};
+
+/* ---- the walk ---- */
+
+static void found(struct ottl_eval *e, enum ottl_context c, const struct attr *a)
+{
+    int key = keyset_find(e->program->keys[c], a->key);
+    struct slice *at;
+
+    if (LIKELY(key < 0))
+        return;
+    at = &e->views[c].found[key];
+    if (!at->p)
+        *at = a->value.p ? a->value : slice_of("", 0); /* the first one counts */
+}
+
+/* An attribute in a shape that attr_usual does not know. */
+static void found_rare(struct ottl_eval *e, enum ottl_context c, const struct field *f)
+{
+    struct attr_iter it = attr_iter(f->rec, f->number);
+    struct attr a;
+
+    CHECK(attr_next(&it, &a));
+    found(e, c, &a);
+}
+
+static void span_field(struct span_fields *s, const struct field *f)
+{
+    switch (f->number) {
+    case SPAN_NAME:
+        s->name = f->bytes;
+        break;
+    case SPAN_TRACE_STATE:
+        s->trace_state = f->bytes;
+        break;
+    case SPAN_PARENT_ID:
+        s->parent = f->bytes;
+        break;
+    case SPAN_STATUS:
+        s->status = f->bytes;
+        break;
+    default:
+        break;
+    }
+}
+
+void view_scan(struct ottl_eval *e, enum ottl_context c)
+{
+    struct view *v = &e->views[c];
+    struct field_iter it = field_iter(v->message);
+    uint32_t number = attributes_of[c];
+    struct attr a;
+    struct field f;
+
+    v->scanned = true;
+    memset(v->found, 0, e->program->key_lists[c].n * sizeof(*v->found));
+    if (c == OTTL_SPAN)
+        e->fields = (struct span_fields){0};
+    for (;;) {
+        while (it.p < it.end && attr_usual(it.p, (size_t)(it.end - it.p), number, &a)) {
+            found(e, c, &a);
+            it.p += a.rec.len;
+        }
+        if (!field_next(&it, &f))
+            return;
+        if (f.wire != WIRE_LEN)
+            continue;
+        if (f.number == number)
+            found_rare(e, c, &f);
+        else if (c == OTTL_SPAN)
+            span_field(&e->fields, &f);
+    }
+}
+
+static const struct span_fields *span_fields(struct ottl_eval *e)
+{
+    if (!e->views[OTTL_SPAN].scanned)
+        view_scan(e, OTTL_SPAN);
+    return &e->fields;
+}
+
+/* ---- readers ---- */
+
+/* The last one wins, as everywhere. */
+static uint64_t number_in(struct slice message, uint32_t number)
+{
+    struct field_iter it = field_iter(message);
+    struct field f;
+    uint64_t v = 0;
+
+    while (field_next(&it, &f))
+        if (f.number == number && f.wire != WIRE_LEN)
+            v = f.value;
+    return v;
+}
+
+static bool get_attribute(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    struct view *v = &e->views[n->context];
+
+    if (!v->scanned)
+        view_scan(e, n->context);
+    if (!v->found[n->key].p) {
+        *out = ottl_nil();
+        return true;
+    }
+    *out = ottl_of_any(v->found[n->key]);
+    return n->n_keys == 1 || index_path(e, n, 1, out);
+}
+
+static bool get_attributes(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    *out = ottl_map(e->views[n->context].message, attributes_of[n->context]);
+    return n->n_keys == 0 || index_path(e, n, 0, out);
+}
+
+static bool get_cache(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    *out = ottl_map((struct slice){0}, OTTL_MAP_FIELD);
+    return n->n_keys == 0 || index_path(e, n, 0, out);
+}
+
+static bool get_string(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    *out = ottl_str(field_bytes(e->views[n->context].message, n->field));
+    return true;
+}
+
+static bool get_uint32(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    *out = ottl_int((uint32_t)number_in(e->views[n->context].message, n->field));
+    return true;
+}
+
+static bool get_schema_url(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    *out = ottl_str(e->schema_url[n->context == OTTL_SCOPE]);
+    return true;
+}
+
+static bool get_name(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_str(span_fields(e)->name);
+    return true;
+}
+
+static bool get_trace_id(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_of(OTTL_TRACE_ID, slice_of(e->span->trace_id, 16));
+    return true;
+}
+
+static bool get_span_id(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_of(OTTL_SPAN_ID, slice_of(e->span->span_id, 8));
+    return true;
+}
+
+static bool get_parent(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    static const uint8_t none[8];
+    struct slice id = span_fields(e)->parent;
+
+    (void)n;
+    *out = ottl_of(OTTL_SPAN_ID, id.len == 8 ? id : slice_of(none, 8));
+    return true;
+}
+
+static bool as_hex(struct ottl_eval *e, struct ottl_value *v)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t *dst = ottl_room(e, 2 * v->s.len);
+
+    if (!dst)
+        return false;
+    for (size_t i = 0; i < v->s.len; i++) {
+        dst[2 * i] = (uint8_t)digits[v->s.p[i] >> 4];
+        dst[2 * i + 1] = (uint8_t)digits[v->s.p[i] & 15];
+    }
+    *v = ottl_str(slice_of(dst, 2 * v->s.len));
+    return true;
+}
+
+static bool get_trace_id_string(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    return get_trace_id(e, n, out) && as_hex(e, out);
+}
+
+static bool get_span_id_string(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    return get_span_id(e, n, out) && as_hex(e, out);
+}
+
+static bool get_parent_string(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    return get_parent(e, n, out) && as_hex(e, out);
+}
+
+/* The index knows the usual kinds and codes; others it marks with 255. */
+static int64_t kind_of(const struct ottl_eval *e)
+{
+    return e->span->kind != 255 ? e->span->kind
+                                : (int32_t)number_in(e->views[OTTL_SPAN].message, SPAN_KIND);
+}
+
+static bool get_kind(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_int(kind_of(e));
+    return true;
+}
+
+static bool get_kind_string(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    static const char *const names[] = {"Unspecified", "Internal", "Server",
+                                        "Client",      "Producer", "Consumer"};
+
+    (void)n;
+    *out = ottl_str(slice_str(e->span->kind < ARRAY_LEN(names) ? names[e->span->kind] : ""));
+    return true;
+}
+
+static bool get_kind_deprecated(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    static const char *const names[] = {"SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL",
+                                        "SPAN_KIND_SERVER",      "SPAN_KIND_CLIENT",
+                                        "SPAN_KIND_PRODUCER",    "SPAN_KIND_CONSUMER"};
+
+    (void)n;
+    *out = ottl_str(slice_str(e->span->kind < ARRAY_LEN(names) ? names[e->span->kind] : ""));
+    return true;
+}
+
+static bool get_start_ns(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_int((int64_t)e->span->start_ns);
+    return true;
+}
+
+static bool get_end_ns(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_int((int64_t)e->span->end_ns);
+    return true;
+}
+
+static bool get_start(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_time_ns(e->span->start_ns);
+    return true;
+}
+
+static bool get_end(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_time_ns(e->span->end_ns);
+    return true;
+}
+
+static bool get_status(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_of(OTTL_STATUS, span_fields(e)->status);
+    return true;
+}
+
+static bool get_status_code(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out =
+        ottl_int(e->span->status != 255 ? e->span->status
+                                        : (int32_t)number_in(span_fields(e)->status, STATUS_CODE));
+    return true;
+}
+
+static bool get_status_message(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_str(field_bytes(span_fields(e)->status, STATUS_MESSAGE));
+    return true;
+}
+
+static bool get_events(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_of(OTTL_EVENTS, e->views[OTTL_SPAN].message);
+    return true;
+}
+
+static bool get_links(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_of(OTTL_LINKS, e->views[OTTL_SPAN].message);
+    return true;
+}
+
+static bool get_flags(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_int(e->span->w3c_flags);
+    return true;
+}
+
+static bool get_event_ns(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_int((int64_t)number_in(e->views[OTTL_SPANEVENT].message, EVENT_TIME));
+    return true;
+}
+
+static bool get_event_time(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_time_ns(number_in(e->views[OTTL_SPANEVENT].message, EVENT_TIME));
+    return true;
+}
+
+/* The real program never sets it either: using it is an error each time. */
+static bool get_event_index(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n, (void)out;
+    return ottl_fail(e, "event_index is not set");
+}
+
+static bool get_trace_state(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = ottl_str(span_fields(e)->trace_state);
+    return true;
+}
+
+static bool get_trace_state_key(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    struct ottl_value key;
+
+    if (!n->keys[0]->eval(e, n->keys[0], &key))
+        return false;
+    if (key.type != OTTL_STR)
+        return ottl_fail(e, "unable to get trace_state: the key is not a string but %s",
+                         ottl_type_name(&key));
+    *out = trace_state_get(span_fields(e)->trace_state, key.s);
+    return true;
+}
+
+/* ---- the table ---- */
+
+enum path_keys { NO_KEYS, ANY_KEYS, ONE_KEY };
+
+static const struct path_row {
+    enum ottl_context context;
+    const char *name, *sub; /* sub NULL: none */
+    node_fn *get;
+    uint32_t field;
+    enum path_keys keys;
+} rows[] = {
+    {OTTL_RESOURCE, "attributes", NULL, get_attributes, 0, ANY_KEYS},
+    {OTTL_RESOURCE, "dropped_attributes_count", NULL, get_uint32, RESOURCE_DROPPED_ATTRIBUTES,
+     NO_KEYS},
+    {OTTL_RESOURCE, "schema_url", NULL, get_schema_url, 0, NO_KEYS},
+    {OTTL_RESOURCE, "cache", NULL, get_cache, 0, ANY_KEYS},
+    {OTTL_SCOPE, "name", NULL, get_string, SCOPE_NAME, NO_KEYS},
+    {OTTL_SCOPE, "version", NULL, get_string, SCOPE_VERSION, NO_KEYS},
+    {OTTL_SCOPE, "attributes", NULL, get_attributes, 0, ANY_KEYS},
+    {OTTL_SCOPE, "dropped_attributes_count", NULL, get_uint32, SCOPE_DROPPED_ATTRIBUTES, NO_KEYS},
+    {OTTL_SCOPE, "schema_url", NULL, get_schema_url, 0, NO_KEYS},
+    {OTTL_SCOPE, "cache", NULL, get_cache, 0, ANY_KEYS},
+    {OTTL_SPAN, "attributes", NULL, get_attributes, 0, ANY_KEYS},
+    {OTTL_SPAN, "name", NULL, get_name, 0, NO_KEYS},
+    {OTTL_SPAN, "kind", NULL, get_kind, 0, NO_KEYS},
+    {OTTL_SPAN, "kind", "string", get_kind_string, 0, NO_KEYS},
+    {OTTL_SPAN, "kind", "deprecated_string", get_kind_deprecated, 0, NO_KEYS},
+    {OTTL_SPAN, "status", NULL, get_status, 0, NO_KEYS},
+    {OTTL_SPAN, "status", "code", get_status_code, 0, NO_KEYS},
+    {OTTL_SPAN, "status", "message", get_status_message, 0, NO_KEYS},
+    {OTTL_SPAN, "trace_id", NULL, get_trace_id, 0, NO_KEYS},
+    {OTTL_SPAN, "trace_id", "string", get_trace_id_string, 0, NO_KEYS},
+    {OTTL_SPAN, "span_id", NULL, get_span_id, 0, NO_KEYS},
+    {OTTL_SPAN, "span_id", "string", get_span_id_string, 0, NO_KEYS},
+    {OTTL_SPAN, "parent_span_id", NULL, get_parent, 0, NO_KEYS},
+    {OTTL_SPAN, "parent_span_id", "string", get_parent_string, 0, NO_KEYS},
+    {OTTL_SPAN, "trace_state", NULL, get_trace_state, 0, ONE_KEY},
+    {OTTL_SPAN, "start_time_unix_nano", NULL, get_start_ns, 0, NO_KEYS},
+    {OTTL_SPAN, "end_time_unix_nano", NULL, get_end_ns, 0, NO_KEYS},
+    {OTTL_SPAN, "start_time", NULL, get_start, 0, NO_KEYS},
+    {OTTL_SPAN, "end_time", NULL, get_end, 0, NO_KEYS},
+    {OTTL_SPAN, "dropped_attributes_count", NULL, get_uint32, SPAN_DROPPED_ATTRIBUTES, NO_KEYS},
+    {OTTL_SPAN, "events", NULL, get_events, 0, NO_KEYS},
+    {OTTL_SPAN, "dropped_events_count", NULL, get_uint32, SPAN_DROPPED_EVENTS, NO_KEYS},
+    {OTTL_SPAN, "links", NULL, get_links, 0, NO_KEYS},
+    {OTTL_SPAN, "dropped_links_count", NULL, get_uint32, SPAN_DROPPED_LINKS, NO_KEYS},
+    {OTTL_SPAN, "flags", NULL, get_flags, 0, NO_KEYS},
+    {OTTL_SPAN, "cache", NULL, get_cache, 0, ANY_KEYS},
+    {OTTL_SPANEVENT, "attributes", NULL, get_attributes, 0, ANY_KEYS},
+    {OTTL_SPANEVENT, "name", NULL, get_string, EVENT_NAME, NO_KEYS},
+    {OTTL_SPANEVENT, "time_unix_nano", NULL, get_event_ns, 0, NO_KEYS},
+    {OTTL_SPANEVENT, "time", NULL, get_event_time, 0, NO_KEYS},
+    {OTTL_SPANEVENT, "dropped_attributes_count", NULL, get_uint32, EVENT_DROPPED_ATTRIBUTES,
+     NO_KEYS},
+    {OTTL_SPANEVENT, "event_index", NULL, get_event_index, 0, NO_KEYS},
+    {OTTL_SPANEVENT, "cache", NULL, get_cache, 0, ANY_KEYS},
+};
+
+/* ---- prefixes ---- */
+
+static const struct {
+    const char *name;
+    enum ottl_context context;
+} prefixes[] = {
+    {"resource", OTTL_RESOURCE},           {"scope", OTTL_SCOPE},
+    {"instrumentation_scope", OTTL_SCOPE}, {"span", OTTL_SPAN},
+    {"spanevent", OTTL_SPANEVENT},
+};
+
+static const char *const context_names[OTTL_CONTEXTS] = {"resource", "scope", "span", "spanevent"};
+
+const char *context_name(enum ottl_context c)
+{
+    return context_names[c];
+}
+
+bool path_prefix(const struct ast *path, enum ottl_context *context)
+{
+    const struct ast *first = path->kids;
+
+    if (path->n < 2 || first->keys)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+        if (slice_eq(first->text, slice_str(prefixes[i].name))) {
+            *context = prefixes[i].context;
+            return true;
+        }
+    return false;
+}
+
+/* ---- compiling ---- */
+
+static const char *row_name(const void *ctx, size_t i)
+{
+    const enum ottl_context *c = ctx;
+
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++)
+        if (rows[k].context == *c && !rows[k].sub && i-- == 0)
+            return rows[k].name;
+    return NULL;
+}
+
+static const char *const subs[] = {"string", "deprecated_string", "code", "message"};
+
+static const char *sub_name(const void *ctx, size_t i)
+{
+    (void)ctx;
+    return i < ARRAY_LEN(subs) ? subs[i] : NULL;
+}
+
+static struct node *no_such_path(struct compiler *k, const struct ast *field, enum ottl_context c,
+                                 bool is_sub)
+{
+    char *name = arena_dup_n(k->program->arena, (const char *)field->text.p, field->text.len);
+    const char *near = nearest_name(name, is_sub ? sub_name : row_name, &c);
+
+    if (strcmp(name, "otelcol") == 0)
+        err_at(k->err, k->text, field->at, "the path \"otelcol\" is not supported yet");
+    else
+        err_at(k->err, k->text, field->at,
+               "segment \"%s\" is not a valid path of the %s context%s%s%s", name, context_name(c),
+               near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return NULL;
+}
+
+static const struct path_row *row_of(enum ottl_context c, const struct ast *name,
+                                     const struct ast *sub)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].context == c && slice_eq(slice_str(rows[i].name), name->text) &&
+            (sub ? rows[i].sub && slice_eq(slice_str(rows[i].sub), sub->text) : !rows[i].sub))
+            return &rows[i];
+    return NULL;
+}
+
+/* The path's first field behind its prefix; c: the context it belongs to. NULL: err is set. */
+static const struct ast *behind_prefix(struct compiler *k, const struct ast *a,
+                                       enum ottl_context *c)
+{
+    if (path_prefix(a, c)) {
+        if (*c <= k->context)
+            return a->kids->next;
+        no_such_path(k, a->kids, k->context, false);
+        return NULL;
+    }
+    *c = k->context;
+    if (!k->every_prefix)
+        return a->kids;
+    err_at(k->err, k->text, a->at, "missing context name for path \"%.*s\": write \"%s.%.*s\"",
+           (int)a->kids->text.len, a->kids->text.p, context_name(*c), (int)a->kids->text.len,
+           a->kids->text.p);
+    return NULL;
+}
+
+static int set_keys(struct compiler *k, struct node *n, const struct path_row *row,
+                    const struct ast *keys)
+{
+    if (keys && row->keys == NO_KEYS)
+        return err_at(k->err, k->text, keys->at, "the path \"%s\" cannot be indexed", row->name);
+    if (keys && row->keys == ONE_KEY && keys->next)
+        return err_at(k->err, k->text, keys->next->at,
+                      "must provide exactly 1 key when accessing %s", row->name);
+    if (compile_keys(k, n, keys))
+        return -1;
+    if (row->get == get_trace_state && n->n_keys)
+        n->eval = get_trace_state_key;
+    if (row->get == get_attributes && keys && keys->kind == AST_STRING &&
+        !memchr(keys->text.p, 0, keys->text.len)) {
+        n->key = program_key(k->program, n->context, keys->text);
+        n->eval = n->key < 0 ? get_attributes : get_attribute;
+    }
+    return 0;
+}
+
+struct node *compile_path(struct compiler *k, const struct ast *a)
+{
+    enum ottl_context c;
+    const struct ast *name = behind_prefix(k, a, &c), *sub, *extra;
+    const struct path_row *row;
+    struct node *n;
+
+    if (!name)
+        return NULL;
+    sub = name->next;
+    row = row_of(c, name, sub);
+    if (!row) {
+        row = row_of(c, name, NULL);
+        if (!row)
+            return no_such_path(k, name, c, false);
+        if (slice_eq(name->text, slice_str("attributes")) ||
+            slice_eq(name->text, slice_str("cache"))) {
+            err_at(k->err, k->text, sub->at, "\"%.*s\" has no fields: write %.*s[\"%.*s\"]",
+                   (int)name->text.len, name->text.p, (int)name->text.len, name->text.p,
+                   (int)sub->text.len, sub->text.p);
+            return NULL;
+        }
+        return no_such_path(k, sub, c, true);
+    }
+    extra = sub ? sub->next : NULL;
+    if (extra || (sub && name->keys)) {
+        err_at(k->err, k->text, extra ? extra->at : name->keys->at, "the path ends before this");
+        return NULL;
+    }
+    n = expr_new(k, a, row->get);
+    n->context = c;
+    n->field = row->field;
+    n->key = -1;
+    return set_keys(k, n, row, sub ? sub->keys : name->keys) ? NULL : n;
+}

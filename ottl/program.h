@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The compiled form, private to ottl/: nodes that evaluate themselves. */
+#ifndef TAILRACE_OTTL_PROGRAM_H
+#define TAILRACE_OTTL_PROGRAM_H
+
+#include "model/match.h"
+#include "ottl/ast.h"
+#include "ottl/ottl.h"
+#include "ottl/scratch.h"
+#include "platform/regex.h"
+
+struct node;
+struct func;
+/* False: it failed, and ottl_fail() has said why. */
+typedef bool node_fn(struct ottl_eval *e, const struct node *n, struct ottl_value *out);
+
+struct node {
+    node_fn *eval;
+    bool literal; /* written in the text, so its type was checked at start */
+    uint32_t at;
+    const struct node **args; /* of functions by parameter (NULL: not given); operands; items */
+    size_t n_args;
+    const struct node **keys; /* [..][..] */
+    size_t n_keys;
+    struct ottl_value value; /* constants */
+    char op;                 /* sums */
+    struct slice *names;     /* maps: keys of the items */
+    const struct func *func;
+    enum ottl_context context; /* paths */
+    int key; /* attributes: number of the first key in the context's set; -1: not known at start */
+    uint32_t field;   /* paths to plain fields */
+    struct regex *re; /* from an argument that is a constant */
+    const void *data; /* what a function's prepare() made */
+};
+
+enum cond_kind { COND_CONST, COND_CALL, COND_COMPARE, COND_AND, COND_OR, COND_NOT };
+struct cond {
+    enum cond_kind kind;
+    enum ottl_op op;
+    bool value;
+    const struct node *left, *right;
+    const struct cond **kids;
+    size_t n_kids;
+};
+
+struct ottl_condition {
+    const struct cond *root;
+    char *text;
+    enum ottl_context context;
+};
+
+struct key_list {
+    const char **v;
+    size_t n, cap;
+};
+
+struct ottl_program {
+    struct arena *arena;
+    struct ottl_condition *conditions;
+    unsigned n, cap;
+    struct key_list key_lists[OTTL_CONTEXTS];
+    struct keyset *keys[OTTL_CONTEXTS]; /* NULL until sealed */
+    struct regex **regexes;
+    size_t n_regexes, cap_regexes;
+};
+
+/* A resource, scope, span or event, and what was found in it. */
+struct view {
+    struct slice message;
+    bool scanned;
+    struct slice *found; /* by number of the key: AnyValue body; p NULL: absent */
+};
+
+struct span_fields {
+    struct slice name, trace_state, parent, status;
+};
+
+struct ottl_eval {
+    const struct ottl_program *program;
+    struct view views[OTTL_CONTEXTS];
+    struct slice schema_url[2]; /* of resource and scope */
+    const struct span *span;
+    struct span_fields fields; /* valid once views[OTTL_SPAN] is scanned */
+    struct scratch scratch;
+    struct buf text; /* where functions build; its content dies with the next use */
+    char error[240];
+};
+
+/* Sets the error text. Returns false. */
+bool ottl_fail(struct ottl_eval *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Memory until the condition is done. NULL: too much, and the error is set. */
+void *ottl_room(struct ottl_eval *e, size_t n) MUST_USE;
+/* e->text as a value that lives as long as ottl_room's memory. */
+bool ottl_keep_text(struct ottl_eval *e, enum ottl_type type, struct ottl_value *out) MUST_USE;
+/* e->text, empty. */
+struct buf *ottl_text(struct ottl_eval *e);
+bool ottl_too_long(struct ottl_eval *e); /* sets the error; returns false */
+
+/* path.c */
+void view_scan(struct ottl_eval *e, enum ottl_context c);
+
+/* ---- while compiling ---- */
+
+struct compiler {
+    struct ottl_program *program;
+    struct slice text;
+    enum ottl_context context;
+    bool every_prefix;
+    struct err *err;
+};
+
+struct node *expr_new(struct compiler *k, const struct ast *a, node_fn *eval);
+struct node *compile_value(struct compiler *k, const struct ast *a) MUST_USE;
+struct node *compile_path(struct compiler *k, const struct ast *a) MUST_USE;
+struct node *compile_call(struct compiler *k, const struct ast *a) MUST_USE;
+int compile_keys(struct compiler *k, struct node *n, const struct ast *first) MUST_USE;
+/* Owned by the program. NULL with err set. */
+struct regex *compile_regex(struct compiler *k, struct slice pattern, struct err *err) MUST_USE;
+/* Number of a key in a context's set; -1: there are too many, look it up each time. */
+int program_key(struct ottl_program *p, enum ottl_context c, struct slice key);
+
+/* Applies the keys from number `first` on to v, as a path does (missing is nil) or as behind a
+ * converter (missing is an error). */
+bool index_path(struct ottl_eval *e, const struct node *n, size_t first, struct ottl_value *v);
+bool index_result(struct ottl_eval *e, const struct node *n, struct ottl_value *v);
+
+#endif

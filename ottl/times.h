@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instants and durations as text. Any thread. */
+#ifndef TAILRACE_OTTL_TIMES_H
+#define TAILRACE_OTTL_TIMES_H
+
+#include "ottl/value.h"
+
+/* A day of the proleptic Gregorian calendar. */
+struct civil {
+    int64_t year;
+    unsigned month, day; /* from 1 */
+    unsigned hour, minute, second;
+    unsigned weekday, yearday; /* Sunday is 0; from 1 */
+};
+struct civil civil_of(const struct ottl_value *time);        /* in its zone */
+int64_t days_of(int64_t year, unsigned month, unsigned day); /* since the epoch */
+
+/* RFC 3339 with as many digits of the second as are needed. 0; -1: out is full. */
+int put_rfc3339(struct buf *out, const struct ottl_value *time) MUST_USE;
+/* Go's durations: "1h2m3.5s". */
+bool parse_duration(struct slice s, int64_t *ns);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OTTL conditions: what they say of one span, and what is refused with which words and where. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ottl/ottl.h"
+#include "tests/lib/test_host.h"
+
+/* The one span all verdicts are about. */
+static struct payload *some_payload(struct test_host *t)
+{
+    /* {"a": 1, "b": {"c": "x"}} and [1, "x"] */
+    static const uint8_t map[] = "\x0a\x07\x0a\x01"
+                                 "a\x12\x02\x18\x01\x0a\x11\x0a\x01"
+                                 "b\x12\x0c\x32\x0a\x0a\x08\x0a\x01"
+                                 "c\x12\x03\x0a\x01x";
+    static const uint8_t list[] = "\x0a\x02\x18\x01\x0a\x03\x0a\x01x";
+    struct test_span s = {
+        .trace = 7,
+        .id = 3,
+        .parent = 0,
+        .name = "GET /health",
+        .kind = 2,
+        .status = 2,
+        .status_message = "bad",
+        .trace_state = "a=1,b=2",
+        .start_ns = 1700000000000001000,
+        .end_ns = 1700000001500001000,
+        .attrs = {TH_STR("s", "abc"),
+                  TH_INT("i", 7),
+                  TH_DBL("d", 1.5),
+                  TH_BOOL("t", 1),
+                  TH_BYTES("y", "\x01\x02"),
+                  TH_RAW("m", ANY_MAP, slice_of(map, sizeof(map) - 1)),
+                  TH_RAW("l", ANY_ARRAY, slice_of(list, sizeof(list) - 1)),
+                  {.key = "e", .type = ANY_EMPTY},
+                  TH_STR("n", "200")},
+        .event = "exception",
+        .event_attrs = {TH_STR("k", "v")},
+    };
+    struct test_group g = {.resource = {TH_STR("service.name", "api")},
+                           .resource_schema = "https://r",
+                           .scope = "lib",
+                           .scope_version = "1",
+                           .spans = &s,
+                           .n_spans = 1};
+
+    return th_payload_groups(t, &g, 1);
+}
+
+static void look_at(struct ottl_eval *e, const struct payload *p)
+{
+    ottl_set_resource(e, p->resources[0].resource, p->resources[0].schema_url);
+    ottl_set_scope(e, p->scopes[0].scope, p->scopes[0].schema_url);
+    ottl_set_span(e, &p->spans[0]);
+    ottl_set_event(e, field_bytes(span_body(&p->spans[0]), SPAN_EVENTS));
+}
+
+static char verdict_of(const struct payload *p, const char *text, enum ottl_context c)
+{
+    struct ottl_program *program = ottl_program_new();
+    struct ottl_eval *e;
+    enum ottl_verdict v;
+    struct err err;
+
+    ck_assert_msg(ottl_program_add(program, text, c, false, &err) == 0, "%s: %s", text, err.text);
+    ottl_program_seal(program);
+    e = ottl_eval_new(program);
+    look_at(e, p);
+    v = ottl_condition(e, 0);
+    if (v == OTTL_ERROR)
+        ck_assert(ottl_error(e)[0] != 0);
+    ck_assert_int_eq(ottl_condition(e, 0), v); /* nothing is left over */
+    ottl_eval_free(&e);
+    ottl_program_free(&program);
+    return "FTE"[v];
+}
+
+/* "T", "F" or "E", a blank, the condition. */
+static const char *const verdicts[] = {
+#include "tests/unit/ottl_verdicts.inc"
+};
+
+START_TEST(verdict)
+{
+    struct test_host *t = th_new();
+    struct payload *p = some_payload(t);
+    char v = verdict_of(p, verdicts[_i] + 2, OTTL_SPAN);
+
+    ck_assert_msg(v == verdicts[_i][0], "%s: %c, expected %c", verdicts[_i] + 2, v,
+                  verdicts[_i][0]);
+    payload_unref(&p);
+    th_free(&t);
+}
+END_TEST
+
+static const struct {
+    enum ottl_context context;
+    const char *text;
+    char verdict;
+} in_contexts[] = {
+    {OTTL_SPANEVENT, "name == \"exception\"", 'T'},
+    {OTTL_SPANEVENT, "attributes[\"k\"] == \"v\" and span.attributes[\"i\"] == 7", 'T'},
+    {OTTL_SPANEVENT, "spanevent.name == \"exception\" and span.kind == SPAN_KIND_SERVER", 'T'},
+    {OTTL_SPANEVENT, "event_index == 0", 'E'},
+    {OTTL_SPANEVENT,
+     "resource.attributes[\"service.name\"] == \"api\" and instrumentation_scope.name == \"lib\"",
+     'T'},
+    {OTTL_RESOURCE, "attributes[\"service.name\"] == \"api\" and schema_url == \"https://r\"", 'T'},
+    {OTTL_RESOURCE, "resource.attributes[\"service.name\"] != \"api\"", 'F'},
+    {OTTL_SCOPE, "name == \"lib\" and version == \"1\" and resource.attributes[\"x\"] == nil", 'T'},
+    {OTTL_SPAN, "scope.name == \"lib\" and span.name == \"GET /health\"", 'T'},
+};
+
+START_TEST(contexts)
+{
+    struct test_host *t = th_new();
+    struct payload *p = some_payload(t);
+
+    ck_assert_int_eq(verdict_of(p, in_contexts[_i].text, in_contexts[_i].context),
+                     in_contexts[_i].verdict);
+    payload_unref(&p);
+    th_free(&t);
+}
+END_TEST
+
+static const struct {
+    enum ottl_context context;
+    const char *text, *error; /* how it begins */
+} refusals[] = {
+    {OTTL_SPAN, "name ==", "1:8: unexpected token \"<EOF>\" (expected a value)"},
+    {OTTL_SPAN, "", "1:1: unexpected token \"<EOF>\""},
+    {OTTL_SPAN, "name", "1:5: unexpected token \"<EOF>\" (expected a comparison"},
+    {OTTL_SPAN, "name == \"a", "1:9: lexer: invalid input text \"\"a\""},
+    {OTTL_SPAN, "name == 'x'", "1:9: lexer: invalid input text"},
+    {OTTL_SPAN, "name == 5 % 2", "1:11: lexer: invalid input text"},
+    {OTTL_SPAN, "true and\n  name == \"\\d\"",
+     "2:11: invalid quoted string \"\\d\": invalid syntax"},
+    {OTTL_SPAN, "name == \"\\ud800\"", "1:9: invalid quoted string"},
+    {OTTL_SPAN, "\"\xc3\xbc\" == nam",
+     "1:8: segment \"nam\" is not a valid path of the span context, did you mean \"name\"?"},
+    {OTTL_SPAN, "1 + \"a\" == 3", "1:5: unexpected token"},
+    {OTTL_SPAN, "\"a\" + 1 == 3", "1:5: unexpected token \"+\" (expected a comparison"},
+    {OTTL_SPAN, "not not true", "1:5: unexpected token \"not\""},
+    {OTTL_SPAN, "--1 == 1", "1:2: unexpected token \"-\""},
+    {OTTL_SPAN, "0x123 == name", "1:1: bytes with an odd number of hexadecimal digits"},
+    {OTTL_SPAN, "9223372036854775808 > 1", "1:1: 9223372036854775808 is out of the range"},
+    {OTTL_SPAN, "attributes[1+1] == 1",
+     "1:12: unexpected token \"1\" (expected a string, an integer, a path or a converter)"},
+    {OTTL_SPAN, "attributes[] == 1", "1:12: unexpected token \"]\""},
+    {OTTL_SPAN, "[1, ] == 1", "1:5: unexpected token \"]\""},
+    {OTTL_SPAN, "{1: 2} == 1", "1:2: unexpected token \"1\" (expected a string or \"}\")"},
+    {OTTL_SPAN, "(name == \"x\"", "1:13: unexpected token \"<EOF>\" (expected \")\")"},
+    {OTTL_SPAN, "name == \"x\" name", "1:13: unexpected token \"name\" (expected the end"},
+    {OTTL_SPAN, "IsMtch(name, \"x\")",
+     "1:1: undefined function \"IsMtch\", did you mean \"IsMatch\"?"},
+    {OTTL_SPAN, "true or ExtractGrokPatterns(name, \"x\") == nil",
+     "1:9: function \"ExtractGrokPatterns\" is not supported yet"},
+    {OTTL_SPAN, "set(name, \"x\")",
+     "1:1: converter names must start with an uppercase letter but got 'set'"},
+    {OTTL_SPAN, "IsMatch(name)",
+     "1:1: incorrect number of arguments for \"IsMatch\": \"pattern\" is missing"},
+    {OTTL_SPAN, "IsMatch(name, \"x\", \"y\")",
+     "1:1: incorrect number of arguments for \"IsMatch\". Expected: 2 Received: 3"},
+    {OTTL_SPAN, "IsMatch(name, \"(\")",
+     "1:1: the regex pattern supplied to IsMatch '(' is not a valid pattern"},
+    {OTTL_SPAN, "IsMatch(name, 5)", "1:15: expected string but got int64"},
+    {OTTL_SPAN, "IsMatch(name, regex=\"x\")", "1:21: \"IsMatch\" has no parameter \"regex\""},
+    {OTTL_SPAN, "IsMatch(target=name, \"x\")",
+     "1:22: unnamed arguments of \"IsMatch\" must come before named ones"},
+    {OTTL_SPAN, "IsMatch(name, target=name)", "1:22: \"target\" is given twice"},
+    {OTTL_SPAN, "IsMatch(name, Len)",
+     "1:15: a function's name is no value: write it with its arguments"},
+    {OTTL_SPAN, "IsMap(nil)", "1:7: expected pcommon.Map but got nil"},
+    {OTTL_SPAN, "IsString(5)", "1:10: expected string but got int64"},
+    {OTTL_SPAN, "Double(\"x\") == 1", "1:8: expected float64 but got string"},
+    {OTTL_SPAN, "Int([1]) == 1", "1:5: expected int64 but got a list"},
+    {OTTL_SPAN, "Concat(name, \"x\") == \"\"", "1:8: expected a list in brackets"},
+    {OTTL_SPAN, "Coalesce([]) == 1", "1:1: Coalesce: at least one value is needed"},
+    {OTTL_SPAN, "TraceID(0x01) == trace_id",
+     "1:1: TraceID: could not decode ID: invalid length: expected 16 or 32 bytes, got 1"},
+    {OTTL_SPAN, "kind == SPAN_KIND_SERVRE",
+     "1:9: enum symbol, SPAN_KIND_SERVRE, not found, did you mean \"SPAN_KIND_SERVER\"?"},
+    {OTTL_SPAN, "Foo == 1", "1:5: unexpected token \"==\" (expected \"(\")"},
+    {OTTL_SPAN, "name[\"a\"] == 1", "1:6: the path \"name\" cannot be indexed"},
+    {OTTL_SPAN, "trace_state[\"a\"][\"b\"] == 1",
+     "1:18: must provide exactly 1 key when accessing trace_state"},
+    {OTTL_SPAN, "attributes.a == 1", "1:12: \"attributes\" has no fields: write attributes[\"a\"]"},
+    {OTTL_SPAN, "status.code.x == 1", "1:13: the path ends before this"},
+    {OTTL_SPAN, "status.cde == 1",
+     "1:8: segment \"cde\" is not a valid path of the span context, did you mean \"code\"?"},
+    {OTTL_SPAN, "resource.nme == 1",
+     "1:10: segment \"nme\" is not a valid path of the resource context"},
+    {OTTL_SPAN, "spanevent.name == 1",
+     "1:1: segment \"spanevent\" is not a valid path of the span context"},
+    {OTTL_SPAN, "otelcol.client.addr == 1", "1:1: the path \"otelcol\" is not supported yet"},
+    {OTTL_SPANEVENT, "kind == 1",
+     "1:1: segment \"kind\" is not a valid path of the spanevent context"},
+    {OTTL_SPANEVENT, "IsRootSpan()",
+     "1:1: undefined function \"IsRootSpan\" in the spanevent context"},
+    {OTTL_RESOURCE, "span.name == \"x\"",
+     "1:1: segment \"span\" is not a valid path of the resource context"},
+};
+
+START_TEST(refusal)
+{
+    struct err err = {.text = ""};
+
+    ck_assert_msg(ottl_check(refusals[_i].text, refusals[_i].context, false, &err) == -1, "%s",
+                  refusals[_i].text);
+    ck_assert_msg(strncmp(err.text, refusals[_i].error, strlen(refusals[_i].error)) == 0,
+                  "%s\n  says %s\n  not  %s", refusals[_i].text, err.text, refusals[_i].error);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    int context; /* -1: none */
+} inferred[] = {
+    {"span.name == \"x\"", OTTL_SPAN},
+    {"resource.attributes[\"a\"] == 1", OTTL_RESOURCE},
+    {"resource.attributes[\"a\"] == 1 and IsRootSpan()", OTTL_SPAN},
+    {"resource.attributes[\"a\"] == SPAN_KIND_SERVER", OTTL_SPAN},
+    {"scope.name == \"x\" or resource.schema_url == \"\"", OTTL_SCOPE},
+    {"spanevent.attributes[span.name] == 1", OTTL_SPANEVENT},
+    {"span.attributes[spanevent.name] == 1", OTTL_SPANEVENT},
+    {"instrumentation_scope.name == \"x\"", -1},
+    {"name == \"x\"", -1},
+    {"true", -1},
+    {"span.name ==", -1},
+};
+
+START_TEST(inference)
+{
+    enum ottl_context c = OTTL_RESOURCE;
+    struct err err;
+    int rc = ottl_infer(&inferred[_i].text, 1, &c, &err);
+
+    ck_assert_msg((rc ? -1 : (int)c) == inferred[_i].context, "%s", inferred[_i].text);
+    if (rc == 0)
+        ck_assert_msg(ottl_check(inferred[_i].text, c, true, &err) == 0, "%s", err.text);
+}
+END_TEST
+
+START_TEST(every_prefix)
+{
+    struct err err;
+
+    ck_assert_int_eq(ottl_check("span.name == \"x\" and name == 1", OTTL_SPAN, true, &err), -1);
+    ck_assert_str_eq(err.text, "1:22: missing context name for path \"name\": write \"span.name\"");
+}
+END_TEST
+
+START_TEST(bounds)
+{
+    static char text[1 << 18];
+    struct err err;
+    size_t n = 0;
+
+    /* as deep as it may be, and deeper */
+    for (int levels = 50; levels <= 5000; levels *= 100) {
+        memset(text, '(', (size_t)levels);
+        memcpy(text + levels, "true", 4);
+        memset(text + levels + 4, ')', (size_t)levels);
+        text[2 * levels + 4] = 0;
+        ck_assert_int_eq(ottl_check(text, OTTL_SPAN, false, &err), levels == 50 ? 0 : -1);
+    }
+    ck_assert_ptr_nonnull(strstr(err.text, "nested deeper than"));
+    for (int levels = 5000; levels; levels--)
+        n += (size_t)sprintf(text + n, "1+");
+    strcpy(text + n, "1 == 1");
+    ck_assert_int_eq(ottl_check(text, OTTL_SPAN, false, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "more than 1000 additions"));
+    memset(text, ' ', sizeof(text) - 1);
+    ck_assert_int_eq(ottl_check(text, OTTL_SPAN, false, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "longer than"));
+}
+END_TEST
+
+/* Strings that grow past the scratch are an error, and the next condition works. */
+START_TEST(growth)
+{
+    struct test_host *t = th_new();
+    struct payload *p = some_payload(t);
+    struct buf text = {0};
+    struct err err;
+    struct ottl_program *program = ottl_program_new();
+    struct ottl_eval *e;
+
+    for (int i = 0; i < 8; i++)
+        buf_puts(&text, "Concat([");
+    buf_puts(&text, "name");
+    for (int i = 0; i < 8; i++)
+        buf_puts(&text, ", name, name, name, name, name, name, name], "
+                        "\"----------------------------------------\")");
+    buf_puts(&text, " == nil");
+    buf_putc(&text, 0);
+    ck_assert_int_eq(ottl_program_add(program, (char *)text.p, OTTL_SPAN, false, &err), 0);
+    buf_clear(&text);
+    for (int i = 0; i < 14; i++) /* 16 times as long each */
+        buf_puts(&text, "Hex(Hex(");
+    buf_puts(&text, "name");
+    for (int i = 0; i < 14; i++)
+        buf_puts(&text, "))");
+    buf_puts(&text, " == nil");
+    buf_putc(&text, 0);
+    ck_assert_msg(ottl_program_add(program, (char *)text.p, OTTL_SPAN, false, &err) == 1, "%s",
+                  err.text);
+    ottl_program_seal(program);
+    e = ottl_eval_new(program);
+    look_at(e, p);
+    ck_assert_int_eq(ottl_condition(e, 1), OTTL_ERROR);
+    ck_assert_ptr_nonnull(strstr(ottl_error(e), "larger than"));
+    ck_assert_int_eq(ottl_condition(e, 0), OTTL_FALSE);
+    ottl_eval_free(&e);
+    ottl_program_free(&program);
+    buf_free(&text);
+    payload_unref(&p);
+    th_free(&t);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("ottl");
+    TCase *c = tcase_create("ottl");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, verdict, 0, (int)ARRAY_LEN(verdicts));
+    tcase_add_loop_test(c, contexts, 0, (int)ARRAY_LEN(in_contexts));
+    tcase_add_loop_test(c, refusal, 0, (int)ARRAY_LEN(refusals));
+    tcase_add_loop_test(c, inference, 0, (int)ARRAY_LEN(inferred));
+    tcase_add_test(c, every_prefix);
+    tcase_add_test(c, bounds);
+    tcase_add_test(c, growth);
+    suite_add_tcase(s, c);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
