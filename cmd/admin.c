@@ -6,8 +6,6 @@
  * answer GET /debug/memory, /debug/pipelines: the same scrape as plain text, for loopback clients
  * only
  *
- *   POST /-/reload, for loopback clients only: reads the configuration again
- *
  * Nothing here can hold up a worker for longer than the copy of its own counters, and a page is
  * never older than its request. A job keeps the admin alive until its scrape has come back, also
  * when the client or the daemon has gone meanwhile.
@@ -20,8 +18,6 @@
 
 #include "cmd/admin_rows.h"
 #include "net/pages.h"
-
-#define RELOAD_PATH "/-/reload"
 
 struct reader {
     struct admin *admin;
@@ -38,8 +34,6 @@ struct admin {
     struct admin_rows *rows;
     struct reader *readers;
     size_t n_readers;
-    int (*reload)(void *ctx, struct buf *text); /* NULL: none */
-    void *reload_ctx;
     unsigned jobs; /* scrapes under way */
     bool freed;
 };
@@ -68,14 +62,15 @@ static void render_metrics(struct job *j, const struct graph_scrape *s, struct b
 
 static void render_pipelines(struct job *j, const struct graph_scrape *s, struct buf *out)
 {
-    (void)j;
+    const struct plan *plan = j->reader->admin->plan;
+
     for (size_t i = 0; i < s->n_ledgers; i++) {
         const struct ledger *l = &s->ledgers[i];
 
         buf_putf(out,
                  "%s\n  accepted     %12llu\n  exported     %12llu\n  sampled out  %12llu\n  "
                  "filtered     %12llu\n",
-                 s->pipelines[i], (unsigned long long)l->accepted,
+                 plan->pipelines[i].id, (unsigned long long)l->accepted,
                  (unsigned long long)l->fate[FATE_EXPORTED],
                  (unsigned long long)l->fate[FATE_SAMPLED_OUT],
                  (unsigned long long)l->fate[FATE_FILTERED]);
@@ -138,27 +133,10 @@ static const struct page {
     {"/debug/memory", "text/plain; charset=utf-8", true, render_memory},
 };
 
-static void reload(struct admin *a, struct page_request *r)
-{
-    struct buf text = {0};
-    int status = 405;
-
-    if (r->post)
-        status = a->reload(a->reload_ctx, &text);
-    else
-        buf_puts(&text, "POST reloads the configuration\n");
-    page_respond(&r, status, "text/plain; charset=utf-8", slice_of(text.p, text.len));
-    buf_free(&text);
-}
-
 static void on_request(void *ctx, struct page_request *r)
 {
     struct reader *reader = ctx;
 
-    if (strcmp(r->path, RELOAD_PATH) == 0 && reader->admin->reload && r->loopback) {
-        reload(reader->admin, r);
-        return;
-    }
     for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
         struct job *j;
 
@@ -187,7 +165,6 @@ static int start_reader(struct admin *a, const struct plan_metrics_reader *set, 
     r->pages = pages_new(loop, endpoint, bound, on_request, r, err);
     if (!r->pages)
         return err_wrap(err, "binding address %s for Prometheus exporter", endpoint);
-    pages_take_post(r->pages, RELOAD_PATH);
     a->n_readers++;
     log_info(&a->log, "Serving metrics", LOG_STR("address", bound), LOG_STR("path", "/metrics"));
     return 0;
@@ -209,17 +186,6 @@ struct admin *admin_new(struct graph *g, const struct plan *plan, struct loop *m
         }
     }
     return a;
-}
-
-void admin_on_reload(struct admin *a, int (*fn)(void *ctx, struct buf *text), void *ctx)
-{
-    a->reload = fn;
-    a->reload_ctx = ctx;
-}
-
-void admin_reloaded(struct admin *a, bool success)
-{
-    admin_rows_reloaded(a->rows, success);
 }
 
 void admin_free(struct admin **ap)

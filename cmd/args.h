@@ -30,7 +30,7 @@ struct args {
     size_t n_gates;
     unsigned workers;             /* 0: not given */
     uint64_t shutdown_timeout_ms; /* 0: not given */
-    bool unredacted, json, keep_faulty, watch;
+    bool unredacted, json, keep_faulty;
     const char *operand; /* featuregate ID */
     const char *input;   /* redact-check */
     int rest;            /* generate, demo: where their own arguments begin in argv */

@@ -23,6 +23,7 @@ const struct component_type *const registry[] = {
     &resource_type,
     &probabilistic_sampler_type,
     &span_type,
+    &filter_type,
 
     &otlp_grpc_exporter_type,
     &otlp_http_exporter_type,

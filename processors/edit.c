@@ -2,6 +2,7 @@
 /* Editing parts of batches. See edit.h. */
 #include "processors/edit.h"
 
+#include "model/otlp_walk.h"
 #include "processors/wire.h"
 
 #define SPAN_IN_SCOPE 2 /* field number of a Span in its ScopeSpans */
@@ -32,6 +33,16 @@ struct slice editor_resource(const struct editor *ed, uint32_t resource)
 struct slice editor_scope(const struct editor *ed, uint32_t scope)
 {
     return ed->to ? ed->to->scopes[scope - ed->first_scope].scope : ed->from->scopes[scope].scope;
+}
+
+struct slice editor_resource_schema(const struct editor *ed, uint32_t resource)
+{
+    return (ed->to ? ed->to->resources + (resource - ed->first_resource) : ed->from->resources + resource)->schema_url;
+}
+
+struct slice editor_scope_schema(const struct editor *ed, uint32_t scope)
+{
+    return (ed->to ? ed->to->scopes + (scope - ed->first_scope) : ed->from->scopes + scope)->schema_url;
 }
 
 uint32_t editor_scope_of(const struct editor *ed, const struct span *s)
@@ -67,6 +78,14 @@ uint8_t *editor_span_room(struct editor *ed, uint32_t i, size_t body_len)
     wire_put_header(rec, SPAN_IN_SCOPE, body_len);
     payload_set_span(p, i, rec, (uint32_t)rec_len, (uint8_t)hdr_len);
     return rec + hdr_len;
+}
+
+bool editor_span_facts(struct editor *ed, uint32_t i)
+{
+    struct span *s = &ed->to->spans[i];
+
+    CHECK(otlp_span_facts(span_body(s), s) == 0);
+    return true;
 }
 
 bool editor_write_span(struct editor *ed, uint32_t i, const struct attr_map *m)

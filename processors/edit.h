@@ -44,6 +44,8 @@ static inline uint32_t editor_end_scope(const struct editor *ed)
 }
 struct slice editor_resource(const struct editor *ed, uint32_t resource); /* Resource body */
 struct slice editor_scope(const struct editor *ed, uint32_t scope);       /* InstrumentationScope body */
+struct slice editor_resource_schema(const struct editor *ed, uint32_t resource);
+struct slice editor_scope_schema(const struct editor *ed, uint32_t scope);
 
 /* Numbers for these of a span that editor_span gave. */
 uint32_t editor_scope_of(const struct editor *ed, const struct span *s);
@@ -61,5 +63,7 @@ bool editor_drop_span(struct editor *ed, uint32_t i) MUST_USE;
 bool editor_set_trace_state(struct editor *ed, uint32_t i, struct slice state) MUST_USE;
 /* After a write: what its Status.code is now, 0 to 2. */
 void editor_note_status(struct editor *ed, uint32_t i, uint8_t code);
+/* After a write that changed more than attributes: reads the span's facts anew. True. */
+bool editor_span_facts(struct editor *ed, uint32_t i);
 
 #endif

@@ -13,5 +13,6 @@ extern const struct component_type attributes_type;
 extern const struct component_type resource_type;
 extern const struct component_type probabilistic_sampler_type;
 extern const struct component_type span_type;
+extern const struct component_type filter_type;
 
 #endif

@@ -276,7 +276,6 @@ static bool tail_unsent(const struct component *c)
 const struct component_type tail_sampling_type = {
     .kind = PROCESSOR,
     .name = "tail_sampling",
-    .drains_early = true,
     .stability = "beta",
     .summary = "Holds each trace until it is whole, then keeps or drops it by policy.",
     .keys = tail_keys,
