@@ -104,10 +104,10 @@ ROWS = [
     ("10-span requests", "", ["batch"], "none", ["--requests", "60000", "--spans", "10", "--trace-spans", "5", "--inflight", "32"],
      ["tailrace", "otelcol", "df_engine"], True),
     ("tail sampling", TAIL, ["tail_sampling", "batch"], "none",
-     ["--requests", "1500", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
+     ["--requests", "3000", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
     ("limiter, redaction, attributes, tail sampling", CHAIN,
      ["memory_limiter", "redaction", "attributes", "tail_sampling", "batch"], "none",
-     ["--requests", "1500", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
+     ["--requests", "3000", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
 ]
 
 
