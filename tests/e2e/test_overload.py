@@ -21,6 +21,7 @@ from tailrace import BINARY, Daemon, wait_for
 
 SANITIZED = os.environ.get("TAILRACE_KIND") == "sanitized"
 ATTACK_S = 6
+REFUSED_STREAM = 7  # UNAVAILABLE to every gRPC client
 RECEIVER = "otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0', max_recv_msg_size_mib: 32}, http: {endpoint: '127.0.0.1:0'}}}"
 CONFIG = """
 receivers: {%s}
@@ -116,7 +117,8 @@ class Ceiling(unittest.TestCase):
 
     def grpc_bomb(self, body, encoding):
         with GrpcClient(self.grpc) as c:
-            return "grpc %s" % c.export(body, 1, [("grpc-encoding", encoding)]).code
+            r = c.export(body, 1, [("grpc-encoding", encoding)])
+            return "grpc %s" % (14 if r.reset == REFUSED_STREAM else r.code)
 
     def http_body(self, body, headers=None, content_type="application/x-protobuf"):
         with HttpClient(self.http) as c:
@@ -160,8 +162,8 @@ class Ceiling(unittest.TestCase):
                 with GrpcClient(self.grpc) as c:
                     for _ in range(20):
                         r = c.export(request(5))
-                        self.good.add(r.code)
-                        if r.code:
+                        self.good.add(14 if r.reset == REFUSED_STREAM else r.code)
+                        if r.code != 0:
                             self.bad_words.append((r.code, r.text))
                         if self.stopping.wait(0.002):
                             return
@@ -211,6 +213,88 @@ class Ceiling(unittest.TestCase):
             return {o: page.get('tailrace_memory_used_bytes{owner="%s"}' % o, 0) for o in owners}
         wait_for(lambda: sum(held().values()) < 64 << 10, lambda: "nothing to be held: %s" % held())
         wait_for(lambda: self.d.ledger()["held"] == 0, "the books to say so too")
+
+
+class SlowBackend(unittest.TestCase):
+    """Clients offer more than the backend takes."""
+
+    def overload(self, processors, names, queue):
+        slow = threading.Event()  # set: the backend is quick again
+
+        def answer(_):
+            slow.wait(0.2)
+            return 200
+        with Backend(answer) as backend:
+            plan = """
+receivers: {%s}
+processors: {memory_limiter: {check_interval: 1s, limit_mib: 32}%s}
+exporters: {otlp_http: {endpoint: '%s', sending_queue: {%s}}}
+service: {pipelines: {traces: {receivers: [otlp], processors: [%s], exporters: [otlp_http]}}}
+""" % (RECEIVER, processors, backend.url, queue, names)
+            with Daemon(plan, ["--workers", "2"]) as d:
+                d.wait_ready()
+                ceiling = ceiling_mib(d.path, 2)
+                codes, acknowledged = self.send_for(d, 4)
+                if not SANITIZED:
+                    self.assertLessEqual(peak_mib(d), ceiling)
+                self.assertLessEqual(set(codes), {0, 14}, codes)
+                slow.set()
+                port = d.port("Starting GRPC server")
+                wait_for(lambda: export_one(port) == 0, "a request to be taken again")
+                wait_for(lambda: d.ledger()["held"] == 0, lambda: "everything to be sent: %s" % d.ledger())
+                books = d.ledger()
+                returned = books["dropped"].get("returned", 0)
+                counted = sum(books["dropped"].values()) - returned
+                self.assertEqual(books["exported"], backend.count())
+                self.assertGreaterEqual(books["exported"] + counted, acknowledged)
+                self.assertEqual(d.stop(), 0, d.log()[-3000:])
+                return codes, books
+
+    def send_for(self, d, seconds):
+        """Four clients without a pause. (answers by code, spans acknowledged); each page meanwhile balances."""
+        port, attack, spans = d.port("Starting GRPC server"), Attack(), 50
+        body = request(spans, 2000)
+
+        def once():
+            with GrpcClient(port) as c:
+                for _ in range(20):
+                    r = c.export(body)
+                    attack.answers.add(14 if r.reset == REFUSED_STREAM else r.code)
+            return "connection"
+        attack.start(4, once)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            d.ledger()
+        attack.stop()
+        codes = dict(attack.answers.counts)
+        codes.pop("connection", None)
+        return codes, codes.get(0, 0) * spans
+
+    def test_queue_alone(self):
+        """Guarantees: a full queue is told to the client; what was acknowledged arrives, all of it."""
+        codes, books = self.overload("", "memory_limiter", "queue_size: 50, num_consumers: 2")
+        self.assertGreater(codes.get(14, 0), 0, codes)
+        self.assertEqual(set(k for k, v in books["dropped"].items() if v) - {"returned"}, set())
+
+    def test_behind_batch(self):
+        """Guarantees: with a queue that has room for bytes, memory is the bound and clients are told."""
+        codes, books = self.overload(", batch: {timeout: 50ms, send_batch_size: 500}", "memory_limiter, batch",
+                                     "queue_size: 100000, num_consumers: 2")
+        self.assertGreater(codes.get(14, 0), 0, codes)
+        self.assertEqual(set(k for k, v in books["dropped"].items() if v) - {"returned"}, set())
+
+    def test_behind_batch_with_a_short_queue(self):
+        """Guarantees: what `batch` took and the queue would not is counted as queue_full, and nothing else is lost."""
+        _, books = self.overload(", batch: {timeout: 50ms, send_batch_size: 500}", "memory_limiter, batch",
+                                 "queue_size: 5, num_consumers: 2")
+        lost = {k for k, v in books["dropped"].items() if v}
+        self.assertLessEqual(lost, {"returned", "queue_full"}, books)
+        self.assertIn("queue_full", lost)
+
+
+def export_one(port):
+    with GrpcClient(port) as c:
+        return c.export(request(5)).code
 
 
 if __name__ == "__main__":
