@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "net/h2_mem.h"
 #include "platform/clock.h"
 #include "platform/mem.h"
 
@@ -508,7 +509,7 @@ struct h2_server *h2_server_new(const struct h2_server_ops *ops, void *ctx,
     CHECK(nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0);
     set_callbacks(cb);
     set_options(opt);
-    CHECK(nghttp2_session_server_new2(&h->session, cb, h, opt) == 0);
+    CHECK(nghttp2_session_server_new3(&h->session, cb, h, opt, h2_mem_of(set->mem)) == 0);
     nghttp2_option_del(opt);
     nghttp2_session_callbacks_del(cb);
     send_settings(h);

@@ -19,6 +19,7 @@
 #include "platform/list.h"
 
 struct h2_server;
+struct h2_mem;
 
 struct h2_field {
     struct slice name, value;
@@ -57,6 +58,7 @@ struct h2_server_settings {
     uint32_t max_header_bytes;
     uint32_t stream_window; /* bytes a stream may send before h2_expect() */
     uint32_t connection_window;
+    struct h2_mem *mem; /* NULL: malloc; outlives the connection */
 };
 
 struct h2_server *h2_server_new(const struct h2_server_ops *ops, void *ctx,

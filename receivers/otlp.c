@@ -31,8 +31,9 @@
 static const struct key keepalive_server_keys[] = {
     KEY_DURATION(struct otlp_keepalive_server, max_connection_idle, "0s", 0, 1e9,
                  "A connection without calls for this long is told to go away; 0: never."),
-    KEY_DURATION(struct otlp_keepalive_server, max_connection_age, "0s", 0, 1e9,
-                 "A connection of this age (each up to a tenth more or less) is told to go away; 0: never."),
+    KEY_DURATION(
+        struct otlp_keepalive_server, max_connection_age, "0s", 0, 1e9,
+        "A connection of this age (each up to a tenth more or less) is told to go away; 0: never."),
     KEY_DURATION(struct otlp_keepalive_server, max_connection_age_grace, "0s", 0, 1e9,
                  "How long after that its calls may take; 0: as long as they need."),
     KEY_DURATION(struct otlp_keepalive_server, time, "2h", 0, 1e9,
@@ -254,9 +255,12 @@ static size_t otlp_memory(const void *settings, unsigned n_workers, struct memor
     (void)settings;
     if (max < 1)
         return 0;
-    terms[0].bytes = (uint64_t)n_workers * (OTLP_POOL_BYTES + (64u << 10));
-    snprintf(terms[0].text, sizeof terms[0].text,
-             "%u workers x (4 MiB of body buffers kept for reuse + 64 KiB read buffer)", n_workers);
+    terms[0].bytes = (uint64_t)n_workers * (OTLP_POOL_BYTES + 2 * OTLP_H2_MEM_BYTES + (64u << 10));
+    snprintf(
+        terms[0].text, sizeof terms[0].text,
+        "%u workers x (4 MiB of body buffers and 256 KiB of HTTP/2 blocks kept for reuse + 64 KiB "
+        "read buffer)",
+        n_workers);
     return 1;
 }
 

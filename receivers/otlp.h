@@ -68,7 +68,8 @@ struct otlp_settings {
 #define OTLP_STREAM_WINDOW     (256u << 10) /* what may come before a body is admitted */
 #define OTLP_CONNECTION_WINDOW (16u << 20)
 #define OTLP_MAX_HEADER_BYTES  (64u << 10)
-#define OTLP_POOL_BYTES        (4u << 20) /* idle body buffers of one worker */
+#define OTLP_POOL_BYTES        (4u << 20)   /* idle body buffers of one worker */
+#define OTLP_H2_MEM_BYTES      (128u << 10) /* idle blocks of nghttp2's, for each port of a worker */
 
 extern const struct metric_row otlp_metrics[];
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "net/h2_mem.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
 
@@ -224,6 +225,7 @@ static void begin_h2(struct otlp_conn *c)
         .max_header_bytes = OTLP_MAX_HEADER_BYTES,
         .stream_window = OTLP_STREAM_WINDOW,
         .connection_window = OTLP_CONNECTION_WINDOW,
+        .mem = c->server->h2_mem,
     };
 
     c->h2 = h2_server_new(c->server->port->h2, c, &set);
@@ -433,9 +435,8 @@ static void tick_h1(struct otlp_conn *c, uint64_t now)
         conn_close(c->conn, "header did not arrive in time");
         return;
     }
-    if (st == HTTP1_IDLE &&
-        (c->server->draining ||
-         (older(now, c->heard_ns, lim->idle_ns) && older(now, c->idle_ns, lim->idle_ns))))
+    if (st == HTTP1_IDLE && (c->server->draining || (older(now, c->heard_ns, lim->idle_ns) &&
+                                                     older(now, c->idle_ns, lim->idle_ns))))
         start_close(c);
 }
 
@@ -513,6 +514,7 @@ void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struc
     s->max_conns = connection_limit(host);
     random_secure(&s->random, sizeof s->random);
     s->random |= 1;
+    s->h2_mem = h2_mem_new(OTLP_H2_MEM_BYTES);
     list_init(&s->conns);
     list_init(&s->timed);
 }
@@ -567,4 +569,5 @@ void otlp_server_close(struct otlp_server *s)
     CHECK(s->n_conns == 0);
     listener_free(&s->listener);
     timer_free(&s->tick);
+    h2_mem_free(&s->h2_mem);
 }

@@ -28,9 +28,9 @@ struct otlp_port {
 struct otlp_conn_limits {
     uint32_t max_streams;
     uint64_t header_ns, write_ns, idle_ns; /* idle_ns: no request at all */
-    uint64_t age_ns, age_grace_ns; /* age: each connection's own is up to a tenth off */
-    uint64_t ping_ns, ping_timeout_ns; /* ours, when nothing was heard */
-    uint64_t min_ping_ns;              /* the client's */
+    uint64_t age_ns, age_grace_ns;         /* age: each connection's own is up to a tenth off */
+    uint64_t ping_ns, ping_timeout_ns;     /* ours, when nothing was heard */
+    uint64_t min_ping_ns;                  /* the client's */
     bool pings_without_stream;
     bool keep_alives; /* HTTP/1 */
 };
@@ -44,7 +44,8 @@ struct otlp_server {
     struct otlp_conn_limits limits;
     struct listener *listener;
     struct timer *tick;
-    struct list conns; /* the one silent for longest first */
+    struct h2_mem *h2_mem; /* of all its connections */
+    struct list conns;     /* the one silent for longest first */
     unsigned n_conns, max_conns;
     struct list timed; /* requests with a deadline of the client's; transport's */
     void (*on_tick)(struct otlp_server *s, uint64_t now_ns); /* may be NULL */
