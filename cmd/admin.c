@@ -6,6 +6,8 @@
  * answer GET /debug/memory, /debug/pipelines: the same scrape as plain text, for loopback clients
  * only
  *
+ *   GET /debug/traces/ID -> graph_debug: the tail samplers say what they know of that trace
+ *
  * Nothing here can hold up a worker for longer than the copy of its own counters, and a page is
  * never older than its request. A job keeps the admin alive until its scrape has come back, also
  * when the client or the daemon has gone meanwhile.
@@ -133,6 +135,44 @@ static const struct page {
     {"/debug/memory", "text/plain; charset=utf-8", true, render_memory},
 };
 
+/* ---- questions ---- */
+
+#define DEBUG "/debug/"
+#define TRACES DEBUG "traces/"
+
+static void on_answered(void *ctx, struct slice answer)
+{
+    struct job *j = ctx;
+    struct admin *a = j->reader->admin;
+
+    if (answer.len)
+        page_respond(&j->request, 200, j->content_type, answer);
+    else
+        page_respond(&j->request, 404, j->content_type, slice_str("No tail_sampling processor remembers this trace.\n"));
+    free(j);
+    a->jobs--;
+    admin_free_if_over(a);
+}
+
+static bool is_trace_id(const char *s)
+{
+    return strlen(s) == 32 && strspn(s, "0123456789abcdefABCDEF") == 32;
+}
+
+static void ask(struct reader *reader, struct page_request *r)
+{
+    struct job *j;
+
+    if (!is_trace_id(r->path + strlen(TRACES))) {
+        page_respond(&r, 400, "text/plain; charset=utf-8", slice_str("A trace id has 32 hexadecimal digits.\n"));
+        return;
+    }
+    j = mem_alloc(sizeof(*j));
+    *j = (struct job){.reader = reader, .request = r, .content_type = "text/plain; charset=utf-8"};
+    reader->admin->jobs++;
+    graph_debug(reader->admin->graph, r->path + strlen(DEBUG), on_answered, j);
+}
+
 static void on_request(void *ctx, struct page_request *r)
 {
     struct reader *reader = ctx;
@@ -146,6 +186,10 @@ static void on_request(void *ctx, struct page_request *r)
         *j = (struct job){reader, r, pages[i].render, pages[i].content_type};
         reader->admin->jobs++;
         graph_scrape(reader->admin->graph, on_scraped, j);
+        return;
+    }
+    if (r->loopback && strncmp(r->path, TRACES, strlen(TRACES)) == 0) {
+        ask(reader, r);
         return;
     }
     page_respond(&r, 404, "text/plain; charset=utf-8", slice_str("404 page not found\n"));

@@ -28,6 +28,7 @@ const char args_help[] =
     "  featuregate    the feature gates (there are none)\n"
     "  redact-check   runs the redaction processors over spans from a file; prints what each rule "
     "hits and what still looks like a secret\n"
+    "  explain        why a trace was kept, or not: explain TRACE_ID asks a running daemon\n"
     "  generate       sends realistic traces to an OTLP endpoint (generate --help)\n"
     "  demo           the whole job on built-in defaults, with made-up traffic (demo --help)\n"
     "  help           this text\n"
@@ -45,6 +46,7 @@ const char args_help[] =
     "  --validate=BOOL         print-config: whether a faulty configuration is an error (default "
     "true)\n"
     "  --input FILE            redact-check: OTLP as JSON or protobuf (default: standard input)\n"
+    "  --admin HOST:PORT       explain: where /metrics is (default 127.0.0.1:8888)\n"
     "  -h, --help              this text\n"
     "  -v, --version           the version\n"
     "\n"
@@ -117,6 +119,13 @@ static int take_format(struct args *a, const char *v, struct err *err)
     return 0;
 }
 
+static int take_admin(struct args *a, const char *v, struct err *err)
+{
+    (void)err;
+    a->admin = v;
+    return 0;
+}
+
 static int take_input(struct args *a, const char *v, struct err *err)
 {
     (void)err;
@@ -166,6 +175,7 @@ static const struct flag {
     {"format", "", take_format, CMD_PRINT_CONFIG, NULL},
     {"validate", "", take_validate, CMD_PRINT_CONFIG, "true"},
     {"input", "", take_input, CMD_REDACT_CHECK, NULL},
+    {"admin", "", take_admin, CMD_EXPLAIN, NULL},
     {"help", "h", take_help, ALL_COMMANDS, ""},
     {"version", "v", take_version, ALL_COMMANDS, ""},
 };
@@ -182,6 +192,7 @@ static const struct {
     {"reference", CMD_REFERENCE},
     {"featuregate", CMD_FEATUREGATE},
     {"redact-check", CMD_REDACT_CHECK},
+    {"explain", CMD_EXPLAIN},
     {"generate", CMD_GENERATE},
     {"demo", CMD_DEMO},
     {"help", CMD_HELP},
@@ -262,7 +273,7 @@ int args_parse(struct args *a, int argc, char **argv, struct err *err)
         if (argv[i][0] == '-' && argv[i][1]) {
             if (take_flag(a, argc, argv, &i, command, err))
                 return -1;
-        } else if (command == CMD_FEATUREGATE && !a->operand) {
+        } else if ((command & (CMD_FEATUREGATE | CMD_EXPLAIN)) && !a->operand) {
             a->operand = argv[i];
         } else {
             return err_set(err, "unexpected argument \"%s\"", argv[i]);

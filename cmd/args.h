@@ -21,6 +21,7 @@ enum command {
     CMD_HELP = 256,
     CMD_VERSION = 512,
     CMD_REDACT_CHECK = 1024,
+    CMD_EXPLAIN = 2048,
 };
 
 struct args {
@@ -31,7 +32,8 @@ struct args {
     unsigned workers;             /* 0: not given */
     uint64_t shutdown_timeout_ms; /* 0: not given */
     bool unredacted, json, keep_faulty;
-    const char *operand; /* featuregate ID */
+    const char *operand; /* featuregate ID, explain TRACE_ID */
+    const char *admin;   /* explain */
     const char *input;   /* redact-check */
     int rest;            /* generate, demo: where their own arguments begin in argv */
 };

@@ -14,6 +14,7 @@
 #include "cmd/components.h"
 #include "cmd/daemon.h"
 #include "cmd/demo.h"
+#include "cmd/explain.h"
 #include "cmd/gates.h"
 #include "cmd/generate.h"
 #include "cmd/memory.h"
@@ -148,6 +149,17 @@ static int check_redaction(const struct args *a)
     return n_left ? fail("what looks like secrets is still there") : 0;
 }
 
+static int explain(const struct args *a)
+{
+    struct buf out = {0};
+    struct err err = {0};
+    if (explain_trace(a->admin, a->operand, &out, &err)) {
+        buf_free(&out);
+        return fail(err.text);
+    }
+    return put_out(&out);
+}
+
 static int featuregate(const struct args *a)
 {
     struct buf out = {0};
@@ -180,6 +192,7 @@ static int dispatch(const struct args *a, int argc, char **argv)
     case CMD_VALIDATE: return validate(a);
     case CMD_PRINT_CONFIG: return print_config(a);
     case CMD_REDACT_CHECK: return check_redaction(a);
+    case CMD_EXPLAIN: return explain(a);
     case CMD_FEATUREGATE: return featuregate(a);
     case CMD_DEMO: return demo_main(argc - a->rest + 1, argv + a->rest - 1);
     case CMD_GENERATE: return generate_main(argc - a->rest + 1, argv + a->rest - 1);

@@ -72,6 +72,9 @@ struct component_type {
     void (*destroy)(struct component **c);
     /* Spans this instance holds now; NULL: never any between events. Audited against the ledger. */
     uint64_t (*held)(const struct component *c);
+    /* A question of the admin's /debug pages ("traces/ID"): appends text if it can say something.
+     * On the worker, between two events. May be NULL. */
+    void (*debug)(struct component *c, const char *question, struct buf *out);
 };
 
 #endif

@@ -68,6 +68,11 @@ void graph_scrape(struct graph *g, void (*done)(void *ctx, const struct graph_sc
 void graph_scrape_now(struct graph *g, void (*done)(void *ctx, const struct graph_scrape *s),
                       void *ctx);
 
+/* Asks every instance whose type has debug(); done() comes later on the main loop with what they
+ * wrote, in the order of workers. Nothing written: empty. */
+void graph_debug(struct graph *g, const char *question, void (*done)(void *ctx, struct slice answer),
+                 void *ctx);
+
 /* Held spans of a summed ledger, those travelling between workers included. */
 int64_t ledger_held(const struct ledger *l);
 

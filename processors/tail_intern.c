@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/attr.h"
 #include "platform/hash.h"
 #include "processors/tail_size.h"
 
@@ -41,6 +42,13 @@ static const uint8_t *item_data(const struct intern *in, const struct interned *
 struct slice intern_body(const struct intern *in, uint32_t i)
 {
     return slice_of(item_data(in, in->items[i]), in->items[i]->body_len);
+}
+
+struct slice intern_service(const struct intern *in, uint32_t resource)
+{
+    const struct interned *x = in->items[resource];
+
+    return slice_of(item_data(in, x) + x->service_at, x->service_len);
 }
 
 struct slice intern_url(const struct intern *in, uint32_t i)
@@ -249,6 +257,20 @@ static uint32_t add(struct intern *in, uint64_t hash, uint32_t resource, struct 
     return i;
 }
 
+static void note_service(struct intern *in, uint32_t i)
+{
+    struct slice body = intern_body(in, i);
+    struct attr a;
+
+    if (!attr_find(body, RESOURCE_ATTRIBUTES, slice_str("service.name"), &a))
+        return;
+    struct any v = any_parse(a.value);
+    if (v.type != ANY_STR || !v.bytes.len)
+        return;
+    in->items[i]->service_at = (uint32_t)(v.bytes.p - body.p);
+    in->items[i]->service_len = (uint32_t)v.bytes.len;
+}
+
 /* With a reference; 0: refused. */
 static uint32_t intern_resource(struct intern *in, const struct resource *r)
 {
@@ -260,6 +282,8 @@ static uint32_t intern_resource(struct intern *in, const struct resource *r)
         return i;
     }
     i = add(in, hash, 0, r->resource, r->schema_url);
+    if (i)
+        note_service(in, i);
     if (i && in->facts_words) {
         memset(in->items[i]->facts, 0, in->facts_words * sizeof(uint64_t));
         in->judge(in->ctx, intern_body(in, i), in->items[i]->facts);

@@ -27,6 +27,7 @@ struct interned {
     /* the emitter's, while a batch is built */
     uint32_t emit_first, emit_last, emit_next;
     uint32_t size;    /* as tail_size.h counts it, if asked for */
+    uint32_t service_at, service_len; /* resources: service.name in the body */
     uint64_t facts[]; /* resources: bits of the matchers; then body and schema URL bytes */
 };
 
@@ -63,6 +64,7 @@ static inline void intern_ref(struct intern *in, uint32_t scope)
 {
     in->items[scope]->refs++;
 }
+struct slice intern_service(const struct intern *in, uint32_t resource); /* service.name; may be empty */
 struct slice intern_body(const struct intern *in, uint32_t i);
 struct slice intern_url(const struct intern *in, uint32_t i);
 

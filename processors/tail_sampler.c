@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "platform/clock.h"
+#include "platform/hash.h"
 
 enum {
     LOOK_AT_CLOCK = 64, /* decisions between two looks at the clock, */
@@ -73,6 +74,7 @@ void tail_publish(struct tail_sampler *s)
 void tail_sampler_tick(struct tail_sampler *s)
 {
     tail_wheel_tick(&s->wheel, &s->table);
+    s->tick_wall_s = clock_wall_ns() / NS_PER_SEC;
     tail_relieve(s);
     s->tick_open = true;
 }
@@ -140,6 +142,8 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
     tail_emit_init(&s->emit, &s->log, &s->in, h->budget, tail_emit_bytes(h->budget, h->n_workers),
                    tail_emit_to, s);
     tail_metrics_init(&s->metrics, h->metrics, h->id, p);
+    tail_explain_init(&s->explain, h->budget, p, tail_share(set->explain_decisions, h->n_workers));
+    s->tick_wall_s = clock_wall_ns() / NS_PER_SEC;
 }
 
 /* Everything that waits becomes due, in the order of its tick. */
@@ -162,12 +166,49 @@ static void drop_undecided(struct tail_sampler *s)
 void tail_sampler_end(struct tail_sampler *s, bool drop_pending)
 {
     s->ended = true;
+    s->why = WHY_SHUTDOWN;
     s->dropping = drop_pending;
     if (drop_pending)
         drop_undecided(s);
     else
         all_due(s);
     s->tick_open = true;
+}
+
+/* ---- explaining ---- */
+
+static void put_held(struct tail_sampler *s, const struct trace *tr, struct buf *out)
+{
+    struct explained e = {.n_services = 0};
+
+    buf_putf(out, "  decision      none yet: due in %d s at the latest\n  spans         %u\n  services     ",
+             (int)(tr->at_tick - s->wheel.now), tr->n_spans);
+    tail_explain_services(&e, tr, &s->log, &s->in);
+    for (int i = 0; i < e.n_services; i++)
+        buf_putf(out, "%s %s", i ? "," : "", e.services[i]);
+    buf_puts(out, e.more_services ? " and perhaps more\n" : "\n");
+    tail_explain_facts(s->policies, tr->facts, NULL, out);
+}
+
+void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], struct buf *out)
+{
+    static const char *const states[] = {[TRACE_SAMPLED] = "sampled", [TRACE_NOT_SAMPLED] = "not sampled",
+                                         [TRACE_DROPPED] = "dropped"};
+    const struct explained *e = tail_explain_find(&s->explain, id);
+    uint32_t index = trace_table_find(&s->table, id, hash_u128(id));
+    const struct trace *tr = index ? tail_at(s, index) : NULL;
+
+    if (tr && tr->state == TRACE_UNDECIDED)
+        put_held(s, tr, out);
+    else if (e)
+        tail_explain_print(&s->explain, e, out);
+    else if (tr)
+        buf_putf(out, "  decision      %s, %u s ago; more is not remembered (explain_decisions)\n", states[tr->state],
+                 s->wheel.now - tr->at_tick);
+    else if (s->sampled.n && tail_cache_hit(&s->sampled, id))
+        buf_puts(out, "  decision      sampled, says the decision cache\n");
+    else if (s->non_sampled.n && tail_cache_hit(&s->non_sampled, id))
+        buf_puts(out, "  decision      not sampled, says the decision cache\n");
 }
 
 void tail_sampler_abandon(struct tail_sampler *s)
@@ -188,6 +229,7 @@ void tail_sampler_fini(struct tail_sampler *s)
     gauge_move(s->metrics.segments, &s->published_segments, 0);
     tail_emit_fini(&s->emit);
     tail_metrics_fini(&s->metrics);
+    tail_explain_fini(&s->explain);
     tail_cache_fini(&s->sampled);
     tail_cache_fini(&s->non_sampled);
     tail_wheel_fini(&s->wheel);

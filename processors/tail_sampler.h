@@ -28,6 +28,7 @@
 #include "component/component.h"
 #include "processors/tail_cache.h"
 #include "processors/tail_emit.h"
+#include "processors/tail_explain.h"
 #include "processors/tail_metrics.h"
 #include "processors/tail_policy.h"
 #include "processors/tail_settings.h"
@@ -62,6 +63,9 @@ struct tail_sampler {
     struct tail_cache sampled, non_sampled;
     struct tail_emit emit;
     struct tail_metrics metrics;
+    struct tail_explain explain;
+    enum explain_why why; /* of the decision being made */
+    uint64_t tick_wall_s; /* when the last tick was */
 
     struct trace_list undecided, decided;
     uint32_t sending;     /* ring of sampled traces whose spans are still here */
@@ -118,6 +122,9 @@ enum tail_work tail_sampler_work(struct tail_sampler *s, uint64_t max_ns);
 
 /* Ends it: everything held becomes due, or is dropped. Then work until idle. */
 void tail_sampler_end(struct tail_sampler *s, bool drop_pending);
+/* What is known of a trace, as text; nothing when nothing is. */
+void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], struct buf *out);
+
 /* Gives up what is still held. */
 void tail_sampler_abandon(struct tail_sampler *s);
 

@@ -21,6 +21,7 @@
 #include "processors/tail_sampler.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "platform/clock.h"
 
@@ -273,6 +274,40 @@ static bool tail_unsent(const struct component *c)
     return tail_of(c)->exchange.waiting_spans > 0;
 }
 
+/* 32 hexadecimal digits. */
+static bool parse_id(const char *text, uint8_t id[static 16])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    if (strlen(text) != 32)
+        return false;
+    for (int i = 0; i < 32; i++) {
+        const char *d = strchr(digits, text[i] | 0x20);
+
+        if (!d || !*d)
+            return false;
+        id[i / 2] = (uint8_t)(id[i / 2] << 4 | (d - digits));
+    }
+    return true;
+}
+
+static void tail_debug(struct component *c, const char *question, struct buf *out)
+{
+    struct tail *t = tail_of(c);
+    struct buf text = {0};
+    uint8_t id[16] = {0};
+
+    if (strncmp(question, "traces/", 7) != 0 || !parse_id(question + 7, id))
+        return;
+    tail_sampler_explain(&t->sampler, id, &text);
+    if (text.len) {
+        buf_putf(out, "trace %s\n  pipeline      %s, %s, worker %u\n", question + 7, c->host->pipeline ? c->host->pipeline : "-",
+                 c->host->id, c->host->worker);
+        buf_put(out, text.p, text.len);
+    }
+    buf_free(&text);
+}
+
 const struct component_type tail_sampling_type = {
     .kind = PROCESSOR,
     .name = "tail_sampling",
@@ -293,4 +328,5 @@ const struct component_type tail_sampling_type = {
     .drain = tail_drain,
     .destroy = tail_destroy,
     .held = tail_held,
+    .debug = tail_debug,
 };

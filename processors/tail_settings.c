@@ -12,6 +12,7 @@
 
 #include "platform/clock.h"
 #include "processors/tail_cache.h"
+#include "processors/tail_explain.h"
 #include "processors/tail_policy.h"
 #include "processors/tail_wheel.h"
 
@@ -181,6 +182,8 @@ const struct key tail_keys[] = {
     {.name = "buffer_limit_mib", .type = KEY_T_UINT, .unit = "MiB", .dflt = "0", KEY_ANY,
      .offset = KEY_AT(uint64_t, struct tail_settings, buffer_limit_mib),
      .doc = "Memory for the spans of undecided traces; past this the oldest are decided early. 0: four fifths of the memory limit. Not a key of the Collector."},
+    KEY_UINT(struct tail_settings, explain_decisions, "1000", 0, 16777216,
+             "Decisions that tailrace explain and /debug/traces/ID can tell about, the last ones; 0: none. Not a key of the Collector."),
     KEY_UINT(struct tail_settings, num_shards, "1", 1, 0, "Accepted; traces are spread over the workers."),
     KEY_IGNORED("block_on_overflow", false,
                 "Accepted; nothing is thrown away at num_traces that blocking would save: the oldest traces are decided early."),
@@ -369,6 +372,7 @@ size_t tail_settings_memory(const void *settings, unsigned n_workers, struct mem
         term(trace_table_bytes_for(s->num_traces, facts), "table of traces, by num_traces", s->num_traces),
         term(tail_cache_bytes_for(n_ids), "ids in decision_cache", n_ids),
         term(tail_wheel_bytes_for(s->decision_wait_ns) * n_workers, "timer wheels, one a worker", n_workers),
+        term(p ? tail_explain_bytes_for(p, s->explain_decisions) : 0, "last decisions, by explain_decisions", s->explain_decisions),
         term(s->buffer_limit_mib << 20, "spans of undecided traces, by buffer_limit_mib", s->buffer_limit_mib),
     };
     size_t n = 0;

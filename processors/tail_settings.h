@@ -99,7 +99,7 @@ struct cache_settings {
 struct tail_settings {
     int64_t decision_wait_ns, decision_wait_after_root_received_ns;
     uint64_t num_traces, expected_new_traces_per_sec, num_shards, maximum_trace_size_bytes;
-    uint64_t buffer_limit_mib;
+    uint64_t buffer_limit_mib, explain_decisions;
     struct item_list policies; /* struct policy_settings */
     struct cache_settings decision_cache;
     bool sample_on_first_match, drop_pending_traces_on_shutdown;

@@ -117,8 +117,11 @@ static enum vote judge(struct tail_sampler *s, struct trace *tr)
     bool timed = s->decisions++ % CLOCK_EVERY == 0;
     enum vote result = VOTE_NOT_SAMPLED;
 
+    tail_explain_begin(&s->explain);
     for (uint32_t i = 0; i < p->n_policies; i++) {
         enum vote v = vote(s, i, &t, timed);
+
+        tail_explain_vote(&s->explain, i, v);
 
         if (v == VOTE_DROPPED)
             return v;
@@ -139,6 +142,16 @@ static void remember(struct tail_cache *cache, struct trace *tr)
     tr->flags |= TRACE_FORGET;
 }
 
+static void note(struct tail_sampler *s, struct trace *tr, enum vote v, enum explain_why why)
+{
+    if (s->explain.cap)
+        tail_explain_add(&s->explain, tr, &s->log, &s->in,
+                         (struct explained){.born_s = s->tick_wall_s - (s->wheel.now - tr->born_tick),
+                                            .decided_s = s->tick_wall_s, .n_spans = tr->n_spans,
+                                            .n_bytes = s->policies->sized ? tail_size_whole(tail_facts_size(s->policies, tr->facts)) : 0,
+                                            .result = (uint8_t)v, .why = (uint8_t)why});
+}
+
 void tail_queue_add(struct tail_sampler *s, uint32_t index)
 {
     struct trace *tr = tail_at(s, index);
@@ -156,6 +169,7 @@ void tail_decide(struct tail_sampler *s, uint32_t index)
     tail_wheel_del(&s->wheel, &s->table, index);
     trace_list_del(&s->table, &s->undecided, index);
     enum vote v = judge(s, tr);
+    note(s, tr, v, s->why);
     series_add(s->metrics.decisions[v], 1);
     tr->at_tick = s->wheel.now;
     tr->state = v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED;
@@ -177,6 +191,8 @@ void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
     tail_wheel_del(&s->wheel, &s->table, index);
     trace_list_del(&s->table, &s->undecided, index);
     series_add(s->metrics.too_large, 1);
+    tail_explain_begin(&s->explain);
+    note(s, tr, VOTE_NOT_SAMPLED, WHY_TOO_LARGE);
     tr->at_tick = s->wheel.now;
     tr->state = TRACE_NOT_SAMPLED;
     tr->flags |= TRACE_TOO_LARGE;
@@ -191,7 +207,9 @@ void tail_decide_early(struct tail_sampler *s, uint32_t index, enum early_reason
 {
     series_add(s->metrics.early[why], 1);
     series_add(s->metrics.decided_early, 1);
+    s->why = why == EARLY_NUM_TRACES ? WHY_NUM_TRACES : WHY_BUFFER;
     tail_decide(s, index);
+    s->why = s->ended ? WHY_SHUTDOWN : WHY_TIME;
 }
 
 /* An undecided trace that is not to be decided any more. */

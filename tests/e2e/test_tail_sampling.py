@@ -111,6 +111,40 @@ class TailSampling(unittest.TestCase):
                 self.assertEqual((last["accepted"], last["exported"], last["sampled_out"], last["held"], last["dropped"]),
                                  (20_000, kept, 20_000 - kept, 0, 0))
 
+    def test_decisions_are_explained(self):
+        """Scenario: a kept and a dropped trace, on some worker each. Guarantees: the command and the page tell of both, of one
+        that waits, and say so when they know nothing."""
+        with Backend() as backend:
+            drop = {"name": "noise", "type": "drop", "drop": {"drop_sub_policy": [
+                {"name": "n", "type": "string_attribute", "string_attribute": {"key": "text", "values": ["noise"]}}]}}
+            with Daemon(config(backend, {"decision_wait": "1s", "policies": [ERRORS, drop]}), ["--workers", "3"]) as d:
+                d.wait_ready()
+                port = d.port("Serving metrics", "address")
+                sender = Sender(d.port("Starting HTTP server"))
+                self.assertEqual(sender.send([span(1, 1, True), span(1, 2), span(2, 3, True, "noise"), span(3, 4)]), 200)
+                wait_for(lambda: backend.count() == 2, "the kept spans")
+                d.wait_metric('tailrace_pipeline_sampled_out_spans{pipeline="traces"}', 2)
+                self.assertEqual(sender.send([span(4, 5)]), 200)
+
+                def explain(trace):
+                    done = subprocess.run([BINARY, "explain", "%032x" % trace, "--admin", "127.0.0.1:%d" % port], capture_output=True, text=True)
+                    return done.returncode, done.stdout + done.stderr
+                status, text = explain(1)
+                self.assertEqual(status, 0, text)
+                self.assertRegex(text, r"decision +sampled\n")
+                self.assertRegex(text, r"policy errors +sampled")
+                self.assertRegex(text, r"policy noise +not sampled")
+                status, text = explain(2)
+                self.assertRegex(text, r"decision +dropped\n")
+                self.assertRegex(text, r"policy noise +dropped")
+                self.assertRegex(text, r"policy errors +not asked")
+                self.assertRegex(explain(3)[1], r"decision +not sampled\n")
+                self.assertEqual(explain(5)[0], 1)
+                self.assertEqual(d.get("/debug/traces/xyz")[0], 400)
+                self.assertEqual(d.get("/debug/traces/%032x" % 5)[0], 404)
+                self.assertEqual(d.get("/debug/traces/%032x" % 4)[0], 200)
+                self.assertEqual(d.stop(), 0, d.log())
+
     def test_stopped_under_overload_it_delivers_what_it_took(self):
         """Scenario: everything is kept, the backend is slower than the senders, who are refused by then; every batch is
         edited on its way; SIGTERM. Guarantees: all that was acknowledged is delivered; nothing is dropped for want of

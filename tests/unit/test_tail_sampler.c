@@ -329,6 +329,69 @@ START_TEST(bytes_are_those_of_the_whole_trace)
 }
 END_TEST
 
+/* ---- explaining ---- */
+
+static const char *explained(uint64_t trace)
+{
+    static struct buf text;
+    uint8_t id[16];
+
+    th_trace_id(trace, id);
+    buf_clear(&text);
+    tail_sampler_explain(&sampler, id, &text);
+    buf_putc(&text, 0);
+    return (const char *)text.p;
+}
+
+static void ck_says(uint64_t trace, const char *what)
+{
+    ck_assert_msg(strstr(explained(trace), what) != NULL, "no \"%s\" in:\n%s", what, explained(trace));
+}
+
+START_TEST(decisions_are_explained)
+{
+    struct policy_settings ps[] = {errors, tb_latency("slow", 100, 0)};
+
+    settings = tb_settings(ps, 2);
+    settings.explain_decisions = 3;
+    begin();
+    ck_assert_str_eq(explained(1), "");
+    FILE_SPANS({.trace = 1, .id = 1, .status = 2, .start_ns = 1000000, .end_ns = 3500000}, {.trace = 1, .id = 2, .start_ns = 2000000, .end_ns = 3000000}, {.trace = 2, .id = 3});
+    ck_says(1, "none yet: due in 2 s");
+    ck_says(1, "shop");
+    ck_says(1, "duration      2.500 ms");
+    ck_says(1, "status_code: found");
+    ticks(2);
+    ck_says(1, "decision      sampled");
+    ck_says(1, "its time had come");
+    ck_says(1, "spans         2");
+    ck_says(1, "services      shop\n");
+    ck_says(1, "policy errors                   sampled       (status_code: found)");
+    ck_says(1, "policy slow                     not sampled");
+    ck_says(2, "decision      not sampled");
+    ck_says(2, "status_code: not found");
+    FILE_SPANS({.trace = 3, .id = 4}, {.trace = 4, .id = 5});
+    tail_sampler_end(&sampler, false);
+    ticks(1);
+    ck_says(3, "early: shutdown");
+    ck_says(2, "not sampled"); /* 2, 3, 4 */
+    ck_says(1, "more is not remembered");
+    ck_assert_str_eq(explained(9), "");
+}
+END_TEST
+
+START_TEST(what_is_not_remembered_costs_nothing)
+{
+    settings.decision_cache = (struct cache_settings){100, 100};
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2});
+    ticks(2);
+    ck_says(1, "sampled, says the decision cache");
+    ck_says(2, "not sampled, says the decision cache");
+    ck_assert_ptr_null(sampler.explain.ring);
+}
+END_TEST
+
 /* A trace that never ends among many that do must not keep their memory. */
 START_TEST(a_long_trace_does_not_pin_memory)
 {
@@ -632,6 +695,8 @@ static Suite *suite(void)
     tcase_add_test(t, what_is_sent_leaves_room_to_work_on_it);
     tcase_add_test(t, a_trace_that_grows_too_large_goes_at_once);
     tcase_add_test(t, bytes_are_those_of_the_whole_trace);
+    tcase_add_test(t, decisions_are_explained);
+    tcase_add_test(t, what_is_not_remembered_costs_nothing);
     tcase_add_test(t, a_long_trace_does_not_pin_memory);
     tcase_add_test(t, output_is_regrouped);
     tcase_add_test(t, batches_are_bounded);
