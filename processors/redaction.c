@@ -41,6 +41,12 @@ static const struct key redaction_keys[] = {
             "debug adds attributes with the keys and counts of what was redacted, info the counts; anything else none."),
     KEY_BOOL(S, link_attributes, "true",
              "Redact attributes of span links as well, which the Collector leaves as they are."),
+    KEY_BOOL(S, nested, "false",
+             "Look into lists and maps as well: blocked_values in their texts, blocked_key_patterns on the keys of maps. The Collector "
+             "looks at strings of the top level alone."),
+    KEY_BOOL(S, event_names, "false", "Apply blocked_values to the names of span events, which the Collector leaves as they are."),
+    KEY_BOOL(S, status_message, "false", "Apply blocked_values to status messages, which the Collector leaves as they are."),
+    KEY_BOOL(S, span_name_values, "false", "Apply blocked_values to span names, which the Collector leaves as they are."),
     KEY_STR(S, hash_function, "",
             "Replace by a hash, as hexadecimal text, in place of ****: md5, sha1, sha3, hmac-sha256 or hmac-sha512. Only the last two "
             "keep what has few possible values, such as a card number, from being found again by trying all."),
@@ -62,13 +68,13 @@ static const struct metric_row redaction_rows[] = {
                     .type = METRIC_COUNTER,
                     .level = METRIC_BASIC,
                     .unit = "{attributes}",
-                    .help = "Attributes whose value was masked."},
+                    .help = "Attributes whose value was masked, and names and messages."},
     ITEMS_ROW_INCOMING,
     ITEMS_ROW_OUTGOING,
     {.name = NULL},
 };
 
-static const char *const level_names[LEVELS] = {"resource", "scope", "span", "event", "link"};
+static const char *const level_names[LEVELS] = {"resource", "scope", "span", "event", "link", "span_name", "status_message", "event_name"};
 
 struct redaction {
     struct component c;

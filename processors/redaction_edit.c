@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Redaction of messages: see redaction_edit.h. Order: values, the look, one map, the summary, spans,
+ * Redaction of messages: see redaction_edit.h. Order: the look, one map, the summary, spans,
  * parts.
  *
  * The scratch buffers hold one value or one span and are given back when they were large. A value
@@ -12,13 +12,12 @@
 
 #include "processors/wire.h"
 
-#define KEPT_BYTES ((size_t)64 * 1024) /* of each scratch buffer, between spans */
-
 enum mark { MARK_NONE, MARK_DELETED, MARK_MASKED, MARK_ALLOWED, MARK_IGNORED, MARKS };
 
 void redactor_init(struct redactor *rd, const struct rules *r, struct budget *b)
 {
-    *rd = (struct redactor){.rules = r, .keys = verdicts_new(), .values = verdicts_new()};
+    *rd = (struct redactor){.rules = r, .keys = verdicts_new()};
+    value_redactor_init(&rd->values, r);
     attr_map_init(&rd->map, b);
     attr_map_init(&rd->inner, b);
 }
@@ -26,42 +25,13 @@ void redactor_init(struct redactor *rd, const struct rules *r, struct budget *b)
 void redactor_free(struct redactor *rd)
 {
     verdicts_free(&rd->keys);
-    verdicts_free(&rd->values);
+    value_redactor_free(&rd->values);
     attr_map_free(&rd->map);
     attr_map_free(&rd->inner);
-    buf_free(&rd->text);
-    buf_free(&rd->scratch[0]);
-    buf_free(&rd->scratch[1]);
     buf_free(&rd->out);
+    buf_free(&rd->body);
+    buf_free(&rd->nested);
     *rd = (struct redactor){0};
-}
-
-static void give_back(struct buf *b)
-{
-    if (b->cap > KEPT_BYTES)
-        buf_free(b);
-}
-
-/* ---- values ---- */
-
-/* The text the rules look at: a string's; of other types nothing, or all with redact_all_types.
- * False without memory. */
-static bool text_of(struct redactor *rd, struct slice value, struct slice *text)
-{
-    struct any v = wire_any(value);
-
-    if (v.type == ANY_STR) {
-        *text = v.bytes;
-        return true;
-    }
-    *text = slice_of("", 0);
-    if (!rules_all_types(rd->rules))
-        return true;
-    buf_clear(&rd->text);
-    if (any_as_string(&v, &rd->text) < 0)
-        return false;
-    *text = slice_of(rd->text.p, rd->text.len);
-    return true;
 }
 
 /* ---- the look ---- */
@@ -83,13 +53,21 @@ static bool touches(struct redactor *rd, enum look look, struct slice key, struc
     }
     if (look == LOOK_KEYS)
         return false;
-    if (!text_of(rd, value, &text))
+    if (!value_text(&rd->values, value, &text))
         return true; /* fails again, and is reported, in the rewrite */
-    return rules_block_value(rd->rules, rd->values, text) || (counts && rules_allow_value(rd->rules, text));
+    if (counts && rules_allow_value(rd->rules, text))
+        return true;
+    return value_is_nested(&rd->values, value) ? nested_touched(&rd->values, value)
+                                               : rules_block_value(rd->rules, rd->values.values, text);
 }
 
-/* Attributes of one message; field numbers of others in it are not looked at. */
-static bool message_touched(struct redactor *rd, enum look look, struct slice message, uint32_t field)
+static bool text_touched(struct redactor *rd, enum look look, struct slice text)
+{
+    return look == LOOK_ALL && rules_block_value(rd->rules, rd->values.values, text);
+}
+
+/* Attributes of one message, and its text of number text_field (NO_FIELD: none). */
+static bool message_touched(struct redactor *rd, enum look look, struct slice message, uint32_t field, uint32_t text_field)
 {
     const uint8_t *p = message.p, *end = p + message.len;
 
@@ -98,6 +76,8 @@ static bool message_touched(struct redactor *rd, enum look look, struct slice me
         struct wire_field f;
 
         p = wire_next(p, end, &f);
+        if (f.number == text_field && text_touched(rd, look, f.body))
+            return true;
         if (f.number != field)
             continue;
         wire_attr(&f, &key, &value);
@@ -105,6 +85,13 @@ static bool message_touched(struct redactor *rd, enum look look, struct slice me
             return true;
     }
     return false;
+}
+
+#define NO_FIELD UINT32_MAX
+
+static uint32_t event_text(const struct redactor *rd)
+{
+    return rules_event_names(rd->rules) ? EVENT_NAME : NO_FIELD;
 }
 
 static bool span_touched(struct redactor *rd, enum look look, struct slice body)
@@ -121,9 +108,13 @@ static bool span_touched(struct redactor *rd, enum look look, struct slice body)
             wire_attr(&f, &key, &value);
             hit = touches(rd, look, key, value);
         } else if (f.number == SPAN_EVENTS) {
-            hit = message_touched(rd, look, f.body, EVENT_ATTRIBUTES);
+            hit = message_touched(rd, look, f.body, EVENT_ATTRIBUTES, event_text(rd));
         } else if (f.number == SPAN_LINKS && rules_links(rd->rules)) {
-            hit = message_touched(rd, look, f.body, LINK_ATTRIBUTES);
+            hit = message_touched(rd, look, f.body, LINK_ATTRIBUTES, NO_FIELD);
+        } else if (f.number == SPAN_NAME && rules_span_names(rd->rules)) {
+            hit = text_touched(rd, look, f.body);
+        } else if (f.number == SPAN_STATUS && rules_status_message(rd->rules)) {
+            hit = message_touched(rd, look, f.body, NO_FIELD, STATUS_MESSAGE);
         }
         if (hit)
             return true;
@@ -133,28 +124,48 @@ static bool span_touched(struct redactor *rd, enum look look, struct slice body)
 
 /* ---- one map ---- */
 
+/* A list or map that is looked into. */
+static bool mask_nested(struct redactor *rd, struct attr_map *m, struct attr_entry *e, enum mark *mark)
+{
+    bool changed = false;
+    uint8_t *copy;
+
+    buf_clear(&rd->nested);
+    if (nested_put(&rd->values, e->value, &rd->nested, &changed))
+        return false;
+    if (!changed)
+        return true;
+    copy = attr_map_scratch(m, rd->nested.len);
+    if (!copy)
+        return false;
+    wire_put_slice(copy, slice_of(rd->nested.p, rd->nested.len));
+    *mark = MARK_MASKED;
+    attr_map_set(m, e, slice_of(copy, rd->nested.len));
+    return true;
+}
+
 static bool mask_entry(struct redactor *rd, struct attr_map *m, struct attr_entry *e, bool whole, enum mark *mark)
 {
     struct slice text, masked;
 
-    if (!text_of(rd, e->value, &text))
+    if (!value_text(&rd->values, e->value, &text))
         return false;
-    if (rules_allow_value(rd->rules, text)) {
+    if (!whole && value_is_nested(&rd->values, e->value) && !rules_allow_value(rd->rules, text))
+        return mask_nested(rd, m, e, mark);
+    switch (text_redact(&rd->values, text, whole, &masked)) {
+    case TEXT_SAME:
+        return true;
+    case TEXT_ALLOWED:
         *mark = MARK_ALLOWED;
         return true;
+    case TEXT_MASKED:
+        *mark = MARK_MASKED;
+        attr_map_set(m, e, attr_map_str(m, masked));
+        return !m->out_of_memory;
+    case TEXT_NO_MEMORY:
+        break;
     }
-    if (whole) {
-        if (rules_mask_all(rd->rules, text, &rd->scratch[0]) < 0)
-            return false;
-        masked = slice_of(rd->scratch[0].p, rd->scratch[0].len);
-    } else if (rules_mask(rd->rules, text, rd->scratch, &masked) < 0) {
-        return false;
-    } else if (slice_eq(masked, text)) {
-        return true;
-    }
-    *mark = MARK_MASKED;
-    attr_map_set(m, e, attr_map_str(m, masked));
-    return !m->out_of_memory;
+    return false;
 }
 
 static bool judge_entry(struct redactor *rd, struct attr_map *m, struct attr_entry *e, enum mark *mark)
@@ -382,25 +393,105 @@ static bool redact_map(struct redactor *rd, struct attr_map *m, enum redaction_l
 
 /* ---- spans ---- */
 
+/* Appends a text field, redacted. */
+static bool put_text(struct redactor *rd, const struct wire_field *f, enum redaction_level level, struct buf *out)
+{
+    struct slice masked;
+
+    switch (text_redact(&rd->values, f->body, false, &masked)) {
+    case TEXT_MASKED:
+        rd->inner_changed = true;
+        rd->counts->masked[level]++;
+        return wire_put_bytes(out, f->number, masked) == 0;
+    case TEXT_NO_MEMORY:
+        return false;
+    default:
+        return buf_add(out, f->rec.p, f->rec.len) == 0;
+    }
+}
+
+/* Appends fields, those of number text_field redacted. */
+static bool put_fields(struct redactor *rd, struct slice run, uint32_t text_field, enum redaction_level level, struct buf *out)
+{
+    const uint8_t *p = run.p, *end = p + run.len;
+
+    while (p < end) {
+        struct wire_field f;
+
+        p = wire_next(p, end, &f);
+        if (f.number == text_field ? !put_text(rd, &f, level, out) : buf_add(out, f.rec.p, f.rec.len) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool put_entries(const struct attr_map *m, struct buf *out)
+{
+    size_t size = attr_map_entries_size(m);
+
+    if (buf_reserve(out, size))
+        return false;
+    CHECK(attr_map_write_entries(m, out->p + out->len) == out->p + out->len + size);
+    out->len += size;
+    return true;
+}
+
+/* The event or link in rd->inner as it is now. */
+static bool put_inner_body(struct redactor *rd, uint32_t text_field)
+{
+    const struct attr_map *m = &rd->inner;
+
+    buf_clear(&rd->body);
+    for (size_t i = 0; i < m->n_rest; i++) {
+        if (i == m->rest_before && !put_entries(m, &rd->body))
+            return false;
+        if (!put_fields(rd, m->rest[i], text_field, LEVEL_EVENT_NAME, &rd->body))
+            return false;
+    }
+    return m->rest_before < m->n_rest || put_entries(m, &rd->body);
+}
+
 /* Appends an event or link, redacted. */
-static bool put_inner(struct redactor *rd, const struct wire_field *f, uint32_t field, enum redaction_level level)
+static bool put_inner(struct redactor *rd, const struct wire_field *f, uint32_t field, uint32_t text_field, enum redaction_level level)
 {
     struct attr_map *m = &rd->inner;
-    size_t size;
-    uint8_t *dst;
 
     if (!attr_map_load(m, f->body, field) || !redact_map(rd, m, level))
         return false;
-    if (!m->changed)
+    if (!m->changed && text_field == NO_FIELD)
         return buf_add(&rd->out, f->rec.p, f->rec.len) == 0;
-    rd->inner_changed = true;
-    size = attr_map_size(m);
-    if (buf_reserve(&rd->out, wire_rec_size(size)))
-        return false;
-    dst = rd->out.p + rd->out.len;
-    CHECK(attr_map_write(m, wire_put_header(dst, f->number, size)) == dst + wire_rec_size(size));
-    rd->out.len += wire_rec_size(size);
-    return true;
+    rd->inner_changed |= m->changed;
+    return put_inner_body(rd, text_field) && wire_put_bytes(&rd->out, f->number, slice_of(rd->body.p, rd->body.len)) == 0;
+}
+
+static bool put_status(struct redactor *rd, const struct wire_field *f)
+{
+    buf_clear(&rd->body);
+    return put_fields(rd, f->body, STATUS_MESSAGE, LEVEL_STATUS, &rd->body) &&
+           wire_put_bytes(&rd->out, f->number, slice_of(rd->body.p, rd->body.len)) == 0;
+}
+
+static bool put_field(struct redactor *rd, const struct wire_field *f)
+{
+    switch (f->number) {
+    case SPAN_EVENTS:
+        return put_inner(rd, f, EVENT_ATTRIBUTES, event_text(rd), LEVEL_EVENT);
+    case SPAN_LINKS:
+        if (rules_links(rd->rules))
+            return put_inner(rd, f, LINK_ATTRIBUTES, NO_FIELD, LEVEL_LINK);
+        break;
+    case SPAN_NAME:
+        if (rules_span_names(rd->rules))
+            return put_text(rd, f, LEVEL_SPAN_NAME, &rd->out);
+        break;
+    case SPAN_STATUS:
+        if (rules_status_message(rd->rules))
+            return put_status(rd, f);
+        break;
+    default:
+        break;
+    }
+    return buf_add(&rd->out, f->rec.p, f->rec.len) == 0;
 }
 
 static bool put_run(struct redactor *rd, struct slice run)
@@ -409,29 +500,11 @@ static bool put_run(struct redactor *rd, struct slice run)
 
     while (p < end) {
         struct wire_field f;
-        bool fine;
 
         p = wire_next(p, end, &f);
-        if (f.number == SPAN_EVENTS)
-            fine = put_inner(rd, &f, EVENT_ATTRIBUTES, LEVEL_EVENT);
-        else if (f.number == SPAN_LINKS && rules_links(rd->rules))
-            fine = put_inner(rd, &f, LINK_ATTRIBUTES, LEVEL_LINK);
-        else
-            fine = buf_add(&rd->out, f.rec.p, f.rec.len) == 0;
-        if (!fine)
+        if (!put_field(rd, &f))
             return false;
     }
-    return true;
-}
-
-static bool put_entries(struct redactor *rd)
-{
-    size_t size = attr_map_entries_size(&rd->map);
-
-    if (buf_reserve(&rd->out, size))
-        return false;
-    CHECK(attr_map_write_entries(&rd->map, rd->out.p + rd->out.len) == rd->out.p + rd->out.len + size);
-    rd->out.len += size;
     return true;
 }
 
@@ -446,7 +519,7 @@ static bool build_span(struct redactor *rd, struct slice body)
     for (size_t i = 0; i < m->rest_before; i++)
         if (!put_run(rd, m->rest[i]))
             return false;
-    if (!put_entries(rd))
+    if (!put_entries(m, &rd->out))
         return false;
     for (size_t i = m->rest_before; i < m->n_rest; i++)
         if (!put_run(rd, m->rest[i]))
@@ -471,10 +544,10 @@ static bool rewrite_span(struct redactor *rd, struct editor *ed, uint32_t i)
 {
     bool fine = build_span(rd, span_body(editor_span(ed, i))) && keep_span(rd, ed, i);
 
-    give_back(&rd->out);
-    give_back(&rd->text);
-    give_back(&rd->scratch[0]);
-    give_back(&rd->scratch[1]);
+    buf_rest(&rd->out);
+    buf_rest(&rd->body);
+    buf_rest(&rd->nested);
+    value_redactor_rest(&rd->values);
     return fine;
 }
 
@@ -486,7 +559,7 @@ static bool redact_resources(struct redactor *rd, struct editor *ed)
         struct slice body = editor_resource(ed, r);
         enum look look = rules_look(rd->rules, body);
 
-        if (look == LOOK_SKIP || !message_touched(rd, look, body, RESOURCE_ATTRIBUTES))
+        if (look == LOOK_SKIP || !message_touched(rd, look, body, RESOURCE_ATTRIBUTES, NO_FIELD))
             continue;
         if (!attr_map_load(&rd->map, body, RESOURCE_ATTRIBUTES) || !redact_map(rd, &rd->map, LEVEL_RESOURCE))
             return false;
@@ -502,7 +575,7 @@ static bool redact_scopes(struct redactor *rd, struct editor *ed)
         struct slice body = editor_scope(ed, s);
         enum look look = rules_look(rd->rules, body);
 
-        if (look == LOOK_SKIP || !message_touched(rd, look, body, SCOPE_ATTRIBUTES))
+        if (look == LOOK_SKIP || !message_touched(rd, look, body, SCOPE_ATTRIBUTES, NO_FIELD))
             continue;
         if (!attr_map_load(&rd->map, body, SCOPE_ATTRIBUTES) || !redact_map(rd, &rd->map, LEVEL_SCOPE))
             return false;

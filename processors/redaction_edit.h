@@ -8,22 +8,27 @@
 
 #include "processors/attr_map.h"
 #include "processors/edit.h"
-#include "processors/redaction_rules.h"
+#include "processors/redaction_value.h"
 
-enum redaction_level { LEVEL_RESOURCE, LEVEL_SCOPE, LEVEL_SPAN, LEVEL_EVENT, LEVEL_LINK, LEVELS };
+enum redaction_level {
+    LEVEL_RESOURCE, LEVEL_SCOPE, LEVEL_SPAN, LEVEL_EVENT, LEVEL_LINK, /* attributes */
+    LEVEL_SPAN_NAME, LEVEL_STATUS, LEVEL_EVENT_NAME,                  /* texts */
+    LEVELS
+};
 
 struct redaction_counts {
-    uint64_t deleted[LEVELS], masked[LEVELS]; /* attributes */
+    uint64_t deleted[LEVELS], masked[LEVELS]; /* attributes; texts */
 };
 
 struct redactor {
     const struct rules *rules;
-    struct verdicts *keys, *values;
+    struct verdicts *keys;
+    struct value_redactor values;
     struct attr_map map, inner; /* of the message, and of an event or link in it */
-    struct buf text;            /* a value as text */
-    struct buf scratch[2];      /* masks */
     struct buf out;             /* a span on its way */
-    bool inner_changed;         /* an event or link of it */
+    struct buf body;            /* an event, link or status of it */
+    struct buf nested;          /* a list or map */
+    bool inner_changed;         /* something of the span that is not its attributes */
     struct redaction_counts *counts;
 };
 

@@ -20,7 +20,7 @@ struct pattern_list {
 
 struct rules {
     enum redaction_summary summary;
-    bool allow_all, all_types, links;
+    bool allow_all, all_types, links, nested, event_names, status_message, span_names;
     bool skips;        /* a message the scan clears need not be looked at */
     bool skips_values; /* its values need not */
     struct keyset *allowed, *ignored;
@@ -116,6 +116,10 @@ struct rules *rules_new(const struct redaction_settings *s, struct err *err)
     r->allow_all = s->allow_all_keys;
     r->all_types = s->redact_all_types;
     r->links = s->link_attributes;
+    r->nested = s->nested;
+    r->event_names = s->event_names;
+    r->status_message = s->status_message;
+    r->span_names = s->span_name_values;
     mask_init(&r->mask, s->hash_function, s->hmac_key);
     if (build_lists(r, s, err) < 0) {
         rules_free(&r);
@@ -186,6 +190,26 @@ bool rules_links(const struct rules *r)
     return r->links;
 }
 
+bool rules_nested(const struct rules *r)
+{
+    return r->nested;
+}
+
+bool rules_event_names(const struct rules *r)
+{
+    return r->event_names;
+}
+
+bool rules_status_message(const struct rules *r)
+{
+    return r->status_message;
+}
+
+bool rules_span_names(const struct rules *r)
+{
+    return r->span_names;
+}
+
 enum look rules_look(const struct rules *r, struct slice message)
 {
     if (!r->skips_values || scanner_hits(r->either, message) != 0)
@@ -254,13 +278,18 @@ static bool any_matches(const struct pattern_list *l, struct slice text)
     return false;
 }
 
-static enum key_verdict judge_key(const struct rules *r, struct slice key)
+static enum key_verdict judge_key(const struct rules *r, struct slice key, bool allowed)
 {
     if (keyset_find(r->ignored, key) >= 0 || any_matches(&r->ignored_keys, key))
         return KEY_IGNORED;
-    if (!r->allow_all && keyset_find(r->allowed, key) < 0)
+    if (!allowed && keyset_find(r->allowed, key) < 0)
         return KEY_DELETED;
     return any_matches(&r->blocked_keys, key) ? KEY_BLOCKED : KEY_PLAIN;
+}
+
+enum key_verdict rules_nested_key(const struct rules *r, struct slice key)
+{
+    return judge_key(r, key, true);
 }
 
 enum key_verdict rules_key(const struct rules *r, struct verdicts *keys, struct slice key)
@@ -270,7 +299,7 @@ enum key_verdict rules_key(const struct rules *r, struct verdicts *keys, struct 
 
     if (e && verdict_is_for(e, key))
         return e->verdict;
-    v = judge_key(r, key);
+    v = judge_key(r, key, r->allow_all);
     if (e)
         verdict_keep(e, key, (uint8_t)v);
     return v;

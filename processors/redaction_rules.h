@@ -12,7 +12,7 @@
 #include "platform/err.h"
 
 struct redaction_settings {
-    bool allow_all_keys, redact_all_types, link_attributes;
+    bool allow_all_keys, redact_all_types, link_attributes, nested, event_names, status_message, span_name_values;
     struct str_list allowed_keys, ignored_keys, ignored_key_patterns, blocked_key_patterns, blocked_values,
         allowed_values;
     const char *summary, *hash_function, *hmac_key;
@@ -29,6 +29,10 @@ void rules_check(const struct redaction_settings *s, struct check *c);
 enum redaction_summary rules_summary(const struct rules *r);
 bool rules_all_types(const struct rules *r);
 bool rules_links(const struct rules *r);
+bool rules_nested(const struct rules *r);
+bool rules_event_names(const struct rules *r);
+bool rules_status_message(const struct rules *r);
+bool rules_span_names(const struct rules *r);
 
 /* What of a message has to be judged. Cheap, and generous: LOOK_ALL promises nothing. */
 enum look {
@@ -54,6 +58,9 @@ void verdicts_free(struct verdicts **v);
 size_t verdicts_bytes(void);
 
 enum key_verdict rules_key(const struct rules *r, struct verdicts *keys, struct slice key);
+
+/* Of a key inside a map: allowed_keys does not speak of those. */
+enum key_verdict rules_nested_key(const struct rules *r, struct slice key);
 
 /* Values. */
 bool rules_allow_value(const struct rules *r, struct slice text);
