@@ -57,6 +57,8 @@ void pieces_free(struct pieces *ps)
     *ps = (struct pieces){0};
 }
 
+enum { ITEM = 1 }; /* of ArrayValue and KeyValueList; other fields are not ours to read */
+
 /* Depth is what the walk allowed. */
 void value_texts(struct slice value, void (*fn)(void *ctx, struct slice text), void *ctx)
 {
@@ -72,11 +74,13 @@ void value_texts(struct slice value, void (*fn)(void *ctx, struct slice text), v
         return;
     case ANY_ARRAY:
         for (it = field_iter(v.bytes); field_next(&it, &f);)
-            value_texts(f.bytes, fn, ctx);
+            if (f.number == ITEM)
+                value_texts(f.bytes, fn, ctx);
         return;
     case ANY_MAP:
         for (it = field_iter(v.bytes); field_next(&it, &f);)
-            value_texts(field_bytes(f.bytes, KEYVALUE_VALUE), fn, ctx);
+            if (f.number == ITEM)
+                value_texts(field_bytes(f.bytes, KEYVALUE_VALUE), fn, ctx);
         return;
     default:
         if (any_as_string(&v, &text) == 0)

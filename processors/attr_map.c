@@ -103,7 +103,7 @@ static bool add_rest(struct attr_map *m, const uint8_t *from, const uint8_t *to)
 
 bool attr_map_load(struct attr_map *m, struct slice message, uint32_t field)
 {
-    const uint8_t *p = message.p, *end = p + message.len, *run = p;
+    const uint8_t *p = message.p, *end = wire_end(message), *run = p;
 
     if (UNLIKELY(m->charged))
         shrink(m);

@@ -145,7 +145,7 @@ bool editor_drop_span(struct editor *ed, uint32_t i)
 /* The span's fields but the trace state, with the new one behind the ids, where encoders put it. */
 static uint8_t *write_with_state(uint8_t *dst, struct slice body, struct slice state)
 {
-    const uint8_t *p = body.p, *end = p + body.len;
+    const uint8_t *p = body.p, *end = wire_end(body);
     bool written = state.len == 0;
 
     while (p < end) {
@@ -165,7 +165,7 @@ static uint8_t *write_with_state(uint8_t *dst, struct slice body, struct slice s
 
 static size_t size_without_state(struct slice body)
 {
-    const uint8_t *p = body.p, *end = p + body.len;
+    const uint8_t *p = body.p, *end = wire_end(body);
     size_t size = body.len;
 
     while (p < end) {

@@ -69,7 +69,7 @@ static bool text_touched(struct redactor *rd, enum look look, struct slice text)
 /* Attributes of one message, and its text of number text_field (NO_FIELD: none). */
 static bool message_touched(struct redactor *rd, enum look look, struct slice message, uint32_t field, uint32_t text_field)
 {
-    const uint8_t *p = message.p, *end = p + message.len;
+    const uint8_t *p = message.p, *end = wire_end(message);
 
     while (p < end) {
         struct slice key, value;
@@ -96,7 +96,7 @@ static uint32_t event_text(const struct redactor *rd)
 
 static bool span_touched(struct redactor *rd, enum look look, struct slice body)
 {
-    const uint8_t *p = body.p, *end = p + body.len;
+    const uint8_t *p = body.p, *end = wire_end(body);
 
     while (p < end) {
         struct slice key, value;
@@ -413,7 +413,7 @@ static bool put_text(struct redactor *rd, const struct wire_field *f, enum redac
 /* Appends fields, those of number text_field redacted. */
 static bool put_fields(struct redactor *rd, struct slice run, uint32_t text_field, enum redaction_level level, struct buf *out)
 {
-    const uint8_t *p = run.p, *end = p + run.len;
+    const uint8_t *p = run.p, *end = wire_end(run);
 
     while (p < end) {
         struct wire_field f;
@@ -496,7 +496,7 @@ static bool put_field(struct redactor *rd, const struct wire_field *f)
 
 static bool put_run(struct redactor *rd, struct slice run)
 {
-    const uint8_t *p = run.p, *end = p + run.len;
+    const uint8_t *p = run.p, *end = wire_end(run);
 
     while (p < end) {
         struct wire_field f;

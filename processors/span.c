@@ -284,7 +284,7 @@ static void name_from_attributes(struct span_processor *m, struct change *ch)
 static void take_groups(struct span_processor *m, struct change *ch, const struct regex *r, const struct slice *groups)
 {
     struct buf *out = next_name(m, ch);
-    const uint8_t *at = ch->name.p, *end = ch->name.p + ch->name.len;
+    const uint8_t *at = ch->name.p, *end = wire_end(ch->name);
 
     for (size_t i = 0; i < regex_groups(r); i++) {
         const char *name = regex_group_name(r, i + 1);
@@ -377,7 +377,7 @@ static size_t put_body(const struct span_processor *m, const struct change *ch, 
         dst = write_status(m->rules, dst);
     size += of_status ? wire_rec_size(of_status) : 0;
     for (size_t run = 0; run < m->map.n_rest; run++) {
-        const uint8_t *p = m->map.rest[run].p, *end = p + m->map.rest[run].len;
+        const uint8_t *p = m->map.rest[run].p, *end = wire_end(m->map.rest[run]);
 
         while (p < end) {
             struct wire_field f;

@@ -8,6 +8,11 @@
 
 #include "model/attr.h"
 
+static inline const uint8_t *wire_end(struct slice s)
+{
+    return s.len ? s.p + s.len : s.p; /* an empty one may have no address */
+}
+
 struct wire_field {
     uint32_t number;
     uint8_t wire;

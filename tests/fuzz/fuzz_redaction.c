@@ -46,7 +46,8 @@ static void check_value(struct slice value)
         check_text(v.bytes);
     else if (v.type == ANY_ARRAY || v.type == ANY_MAP)
         for (it = field_iter(v.bytes); field_next(&it, &f);)
-            check_value(v.type == ANY_MAP ? field_bytes(f.bytes, KEYVALUE_VALUE) : f.bytes);
+            if (f.number == 1)
+                check_value(v.type == ANY_MAP ? field_bytes(f.bytes, KEYVALUE_VALUE) : f.bytes);
 }
 
 static void check_clean(const struct payload *p)
