@@ -27,19 +27,26 @@
 #include "platform/clock.h"
 #include "platform/hash.h"
 
-#define POLL_MS 20 /* for room that another worker frees, and for the drain's deadline */
+#define POLL_MS    20 /* for room that another worker frees, and for the drain's deadline */
 #define SEND_BYTES (sizeof(struct send) + sizeof(struct batch)) /* charged per batch held */
 
-enum phase { PHASE_BLOCKED, PHASE_READY, PHASE_RUNNING, PHASE_ABORTING, PHASE_PAUSING, PHASE_TOO_LARGE };
+enum phase {
+    PHASE_BLOCKED,
+    PHASE_READY,
+    PHASE_RUNNING,
+    PHASE_ABORTING,
+    PHASE_PAUSING,
+    PHASE_TOO_LARGE
+};
 
 struct send_queue {
     struct host *host;
     struct send_config cfg;
     enum queue_sizer sizer;
     struct send_shared *shared, own_shared;
-    struct queue_batcher *batcher; /* NULL: no batching */
+    struct queue_batcher *batcher;                          /* NULL: no batching */
     struct list blocked, ready, running, aborting, pausing; /* pausing: by due_ns */
-    uint32_t slots, n_slots_used;  /* slots UINT32_MAX: no queue, no limit */
+    uint32_t slots, n_slots_used; /* slots UINT32_MAX: no queue, no limit */
     uint64_t held_spans;
     int64_t held_units;
     uint64_t rng;
@@ -103,7 +110,8 @@ static bool take_units(struct send_queue *q, int64_t units)
     return true;
 }
 
-static struct send *send_new(struct send_queue *q, struct batch **take, int64_t units, struct queue_waiters *w)
+static struct send *send_new(struct send_queue *q, struct batch **take, int64_t units,
+                             struct queue_waiters *w)
 {
     struct send *s = mem_alloc(sizeof(*s));
 
@@ -192,31 +200,37 @@ static void count_failed(struct send_queue *q, uint64_t n_spans, const struct se
     }
     for (; n < q->n_labels && n < 10; n++)
         labels[n] = q->labels[n];
-    labels[n++] = (struct metric_label){"error_type", r->grpc_code > 0 ? grpc_code_name(r->grpc_code) : "_OTHER"};
-    labels[n++] = (struct metric_label){"error_permanent", r->outcome == SEND_PERMANENT ? "true" : "false"};
-    series_add(metric_series(q->host->metrics, &send_queue_metrics[ROW_FAILED], labels, n), n_spans);
+    labels[n++] = (struct metric_label){"error_type",
+                                        r->grpc_code > 0 ? grpc_code_name(r->grpc_code) : "_OTHER"};
+    labels[n++] =
+        (struct metric_label){"error_permanent", r->outcome == SEND_PERMANENT ? "true" : "false"};
+    series_add(metric_series(q->host->metrics, &send_queue_metrics[ROW_FAILED], labels, n),
+               n_spans);
 }
 
-static void log_failure(struct send_queue *q, const char *message, const char *error, const char *count_key,
-                        uint64_t n_spans)
+static void log_failure(struct send_queue *q, const char *message, const char *error,
+                        const char *count_key, uint64_t n_spans)
 {
     char msg[256];
 
     snprintf(msg, sizeof(msg), "%s%s%s", message,
-             q->cfg.retry == NULL ? " Try enabling retry_on_failure config option to retry on retryable errors." : "",
+             q->cfg.retry == NULL
+                 ? " Try enabling retry_on_failure config option to retry on retryable errors."
+                 : "",
              queue_is_on(q) ? "" : " Try enabling sending_queue to survive temporary failures.");
     log_error(&q->host->log, msg, LOG_STR("error", error), LOG_UINT(count_key, n_spans));
 }
 
 /* The last word on a batch that was not delivered. */
-static void end_failed(struct send *s, enum drop_reason reason, const char *error, const struct send_result *r)
+static void end_failed(struct send *s, enum drop_reason reason, const char *error,
+                       const struct send_result *r)
 {
     struct send_queue *q = s->q;
     struct queue_waiters *w = s->waiters;
     uint64_t n_spans = s->batch->n_spans;
     struct answer_detail d = {
         .answer = r->outcome == SEND_PERMANENT ? ANSWER_REJECTED : ANSWER_RETRY,
-        .grpc_code = r->outcome == SEND_PERMANENT ? r->grpc_code : 0,
+        .grpc_code = r->grpc_code,
         .retry_after_ms = r->throttled ? r->hint_ns / NS_PER_MS : 0,
         .text = error,
     };
@@ -255,8 +269,8 @@ static void end_delivered(struct send *s, uint64_t rejected_spans)
 /* ---- admission ---- */
 
 /* Turned away at the door. */
-static void reject(struct send_queue *q, struct batch *b, enum drop_reason reason, enum answer answer,
-                   const char *error)
+static void reject(struct send_queue *q, struct batch *b, enum drop_reason reason,
+                   enum answer answer, const char *error)
 {
     uint64_t n_spans = b->n_spans;
     struct answer_detail d = {.answer = answer, .text = error};
@@ -441,7 +455,8 @@ static void retry_or_end(struct send *s, const struct send_result *r, const char
         end_failed(s, r->reason != DROP_NONE ? r->reason : DROP_RETRIES_ENDED, error, r);
         return;
     }
-    delay = retry_next(&s->retry, q->cfg.retry, now, r->throttled ? r->hint_ns : 0, random_unit(&q->rng));
+    delay = retry_next(&s->retry, q->cfg.retry, now, r->throttled ? r->hint_ns : 0,
+                       random_unit(&q->rng));
     if (delay < 0) {
         snprintf(text, sizeof(text), "no more retries left: %s", error);
         end_failed(s, r->reason != DROP_NONE ? r->reason : DROP_RETRIES_ENDED, text, r);
@@ -457,7 +472,8 @@ static void error_text(const struct send *s, const struct send_result *r, char d
     char hint[32];
 
     if (r->outcome == SEND_PERMANENT) {
-        snprintf(dst, 512, "%sPermanent error: %s", s->q->cfg.retry != NULL ? "not retryable error: " : "", r->text);
+        snprintf(dst, 512, "%sPermanent error: %s",
+                 s->q->cfg.retry != NULL ? "not retryable error: " : "", r->text);
     } else if (r->throttled) {
         duration_text(r->hint_ns, hint);
         snprintf(dst, 512, "Throttle (%s), error: %s", hint, r->text);
@@ -469,7 +485,8 @@ static void error_text(const struct send *s, const struct send_result *r, char d
 static void log_partial_success(const struct send_queue *q, const struct send_result *r)
 {
     if (r->rejected_spans > 0 || (r->text != NULL && r->text[0] != '\0'))
-        log_warn(&q->host->log, "Partial success response", LOG_STR("message", r->text != NULL ? r->text : ""),
+        log_warn(&q->host->log, "Partial success response",
+                 LOG_STR("message", r->text != NULL ? r->text : ""),
                  LOG_UINT("dropped_spans", r->rejected_spans));
 }
 
@@ -483,9 +500,10 @@ void send_done(struct send *s, const struct send_result *result)
     if (r.text == NULL && r.outcome != SEND_OK)
         r.text = "unknown error";
     if (s->timed_out && r.outcome != SEND_OK)
-        r = (struct send_result){.outcome = SEND_RETRY,
-                                 .grpc_code = GRPC_DEADLINE_EXCEEDED,
-                                 .text = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"};
+        r = (struct send_result){
+            .outcome = SEND_RETRY,
+            .grpc_code = GRPC_DEADLINE_EXCEEDED,
+            .text = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"};
     if (r.outcome == SEND_OK) {
         log_partial_success(q, &r);
         end_delivered(s, r.rejected_spans);
@@ -547,9 +565,11 @@ static uint64_t earliest(const struct send_queue *q)
 {
     uint64_t at = UINT64_MAX, due;
 
-    if (!list_empty(&q->running) && (due = CONTAINER_OF(q->running.next, struct send, node)->due_ns) < at)
+    if (!list_empty(&q->running) &&
+        (due = CONTAINER_OF(q->running.next, struct send, node)->due_ns) < at)
         at = due;
-    if (!list_empty(&q->pausing) && (due = CONTAINER_OF(q->pausing.next, struct send, node)->due_ns) < at)
+    if (!list_empty(&q->pausing) &&
+        (due = CONTAINER_OF(q->pausing.next, struct send, node)->due_ns) < at)
         at = due;
     if (q->batcher != NULL && (due = queue_batcher_due_ns(q->batcher)) < at)
         at = due;
@@ -599,7 +619,8 @@ static void start_ready(struct send_queue *q)
             return;
         list_pop(&q->ready);
         if (s->phase == PHASE_TOO_LARGE) {
-            snprintf(text, sizeof(text), "one span size is greater than max size, dropping items: %llu",
+            snprintf(text, sizeof(text),
+                     "one span size is greater than max size, dropping items: %llu",
                      (unsigned long long)s->batch->n_spans);
             end_failed(s, DROP_TOO_LARGE, text, &r);
         } else {
@@ -662,7 +683,8 @@ uint64_t send_queue_held_spans(const struct send_queue *q)
 
 /* ---- life ---- */
 
-static struct series *series_with(struct send_queue *q, enum queue_row row, const struct metric_label *l, size_t n)
+static struct series *series_with(struct send_queue *q, enum queue_row row,
+                                  const struct metric_label *l, size_t n)
 {
     return metric_series(q->host->metrics, &send_queue_metrics[row], l, n);
 }
@@ -674,7 +696,8 @@ static void make_series(struct send_queue *q)
     q->labels = mem_alloc_array(q->cfg.n_labels + 1, sizeof(*q->labels));
     q->labels[0] = (struct metric_label){"exporter", q->host->id};
     for (size_t i = 0; i < q->cfg.n_labels; i++)
-        q->labels[i + 1] = (struct metric_label){q->cfg.labels[i].name, mem_dup(q->cfg.labels[i].value)};
+        q->labels[i + 1] =
+            (struct metric_label){q->cfg.labels[i].name, mem_dup(q->cfg.labels[i].value)};
     q->n_labels = q->cfg.n_labels + 1;
     q->sent = series_with(q, ROW_SENT, q->labels, q->n_labels);
     q->failed = series_with(q, ROW_FAILED, q->labels, q->n_labels);
@@ -725,7 +748,8 @@ static void drop_list(struct list *l)
     static const struct send_result r = {.outcome = SEND_RETRY};
 
     while (!list_empty(l))
-        end_failed(CONTAINER_OF(list_pop(l), struct send, node), DROP_SHUTDOWN, "the exporter was closed", &r);
+        end_failed(CONTAINER_OF(list_pop(l), struct send, node), DROP_SHUTDOWN,
+                   "the exporter was closed", &r);
 }
 
 void send_queue_free(struct send_queue **qp)
@@ -736,7 +760,8 @@ void send_queue_free(struct send_queue **qp)
     if (q == NULL)
         return;
     q->stepping = true; /* nothing starts any more */
-    CHECK(list_empty(&q->running) && list_empty(&q->aborting)); /* the exporter has ended its attempts */
+    CHECK(list_empty(&q->running) &&
+          list_empty(&q->aborting)); /* the exporter has ended its attempts */
     if (q->batcher != NULL)
         queue_batcher_flush(q->batcher);
     drop_list(&q->blocked);

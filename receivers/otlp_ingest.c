@@ -451,7 +451,8 @@ static void on_answer(void *ctx, const struct answer_detail *d)
         result_of_rejected(r, &res, text);
     } else {
         count_spans(r->in, 0, r->n_spans);
-        res.has_retry = d->retry_after_ms > 0 || d->answer == ANSWER_EXHAUSTED;
+        res.has_retry = d->retry_after_ms > 0 ||
+                        d->answer != ANSWER_REJECTED; /* without one, 8 would be final */
         res.retry_after_ms = d->retry_after_ms ? d->retry_after_ms : OTLP_RETRY_MS;
     }
     finish(r, &res);
