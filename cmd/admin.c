@@ -7,6 +7,7 @@
  * only
  *
  *   GET /debug/traces/ID -> graph_debug: the tail samplers say what they know of that trace
+ *   POST /-/reload, for loopback clients only: reads the configuration again
  *
  * Nothing here can hold up a worker for longer than the copy of its own counters, and a page is
  * never older than its request. A job keeps the admin alive until its scrape has come back, also
@@ -20,6 +21,8 @@
 
 #include "cmd/admin_rows.h"
 #include "net/pages.h"
+
+#define RELOAD_PATH "/-/reload"
 
 struct reader {
     struct admin *admin;
@@ -36,6 +39,8 @@ struct admin {
     struct admin_rows *rows;
     struct reader *readers;
     size_t n_readers;
+    int (*reload)(void *ctx, struct buf *text); /* NULL: none */
+    void *reload_ctx;
     unsigned jobs; /* scrapes under way */
     bool freed;
 };
@@ -64,15 +69,14 @@ static void render_metrics(struct job *j, const struct graph_scrape *s, struct b
 
 static void render_pipelines(struct job *j, const struct graph_scrape *s, struct buf *out)
 {
-    const struct plan *plan = j->reader->admin->plan;
-
+    (void)j;
     for (size_t i = 0; i < s->n_ledgers; i++) {
         const struct ledger *l = &s->ledgers[i];
 
         buf_putf(out,
                  "%s\n  accepted     %12llu\n  exported     %12llu\n  sampled out  %12llu\n  "
                  "filtered     %12llu\n",
-                 plan->pipelines[i].id, (unsigned long long)l->accepted,
+                 s->pipelines[i], (unsigned long long)l->accepted,
                  (unsigned long long)l->fate[FATE_EXPORTED],
                  (unsigned long long)l->fate[FATE_SAMPLED_OUT],
                  (unsigned long long)l->fate[FATE_FILTERED]);
@@ -173,10 +177,27 @@ static void ask(struct reader *reader, struct page_request *r)
     graph_debug(reader->admin->graph, r->path + strlen(DEBUG), on_answered, j);
 }
 
+static void reload(struct admin *a, struct page_request *r)
+{
+    struct buf text = {0};
+    int status = 405;
+
+    if (r->post)
+        status = a->reload(a->reload_ctx, &text);
+    else
+        buf_puts(&text, "POST reloads the configuration\n");
+    page_respond(&r, status, "text/plain; charset=utf-8", slice_of(text.p, text.len));
+    buf_free(&text);
+}
+
 static void on_request(void *ctx, struct page_request *r)
 {
     struct reader *reader = ctx;
 
+    if (strcmp(r->path, RELOAD_PATH) == 0 && reader->admin->reload && r->loopback) {
+        reload(reader->admin, r);
+        return;
+    }
     for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
         struct job *j;
 
@@ -209,6 +230,7 @@ static int start_reader(struct admin *a, const struct plan_metrics_reader *set, 
     r->pages = pages_new(loop, endpoint, bound, on_request, r, err);
     if (!r->pages)
         return err_wrap(err, "binding address %s for Prometheus exporter", endpoint);
+    pages_take_post(r->pages, RELOAD_PATH);
     a->n_readers++;
     log_info(&a->log, "Serving metrics", LOG_STR("address", bound), LOG_STR("path", "/metrics"));
     return 0;
@@ -230,6 +252,17 @@ struct admin *admin_new(struct graph *g, const struct plan *plan, struct loop *m
         }
     }
     return a;
+}
+
+void admin_on_reload(struct admin *a, int (*fn)(void *ctx, struct buf *text), void *ctx)
+{
+    a->reload = fn;
+    a->reload_ctx = ctx;
+}
+
+void admin_reloaded(struct admin *a, bool success)
+{
+    admin_rows_reloaded(a->rows, success);
 }
 
 void admin_free(struct admin **ap)

@@ -14,6 +14,10 @@ struct admin;
  * be bound. `set` is the main loop's metric set, where the rows above get their values. */
 struct admin *admin_new(struct graph *g, const struct plan *plan, struct loop *main_loop, struct metric_set *set,
                         struct budget *budget, struct log log, struct err *err) MUST_USE;
+/* What POST /-/reload does: an HTTP status and its text. Without it the page is not there. */
+void admin_on_reload(struct admin *a, int (*fn)(void *ctx, struct buf *text), void *ctx);
+/* What became of the last reload, for the metrics. */
+void admin_reloaded(struct admin *a, bool success);
 /* Closes listeners and connections. Fine on NULL. */
 void admin_free(struct admin **a);
 

@@ -33,6 +33,8 @@ enum row {
     RSS,
     HEAP,
     SYS_MEMORY,
+    RELOAD_SUCCESS,
+    RELOAD_TIME,
     HANDLER_ERRORS,
     TARGET_INFO,
     ROWS
@@ -80,6 +82,10 @@ const struct metric_row admin_metrics[] = {
                  "Bytes allocated and in use. [Alpha]"),
     [SYS_MEMORY] = ROW("otelcol_process_runtime_total_sys_memory_bytes", METRIC_GAUGE, "By",
                        "Bytes the allocator has obtained from the system. [Alpha]"),
+    [RELOAD_SUCCESS] = ROW("otelcol_config_last_reload_success", METRIC_GAUGE, "",
+                           "1 when the last reload of the configuration (or the start) worked, else 0."),
+    [RELOAD_TIME] = ROW("otelcol_config_last_reload_success_timestamp", METRIC_GAUGE, "s",
+                        "When the configuration was last read without errors, in seconds since 1970."),
     [HANDLER_ERRORS] = ROW("promhttp_metric_handler_errors_total", METRIC_COUNTER, "",
                            "Errors while gathering or writing this page."),
     [TARGET_INFO] = ROW("target_info", METRIC_GAUGE, "", "Attributes of the process that answers."),
@@ -87,6 +93,7 @@ const struct metric_row admin_metrics[] = {
 };
 
 struct pipeline_series {
+    const char *id; /* the graph's */
     struct series *accepted, *fate[FATES], *held;
     struct series *dropped[DROP_REASONS]; /* made when there is something to show */
 };
@@ -95,6 +102,7 @@ struct admin_rows {
     const struct plan *plan;
     struct metric_set *set;
     struct pipeline_series *pipelines;
+    size_t n_pipelines;
     struct series *memory[MEM_OWNERS];
     struct series *plain[ROWS]; /* those without labels */
     uint64_t started_ns;
@@ -106,11 +114,14 @@ static struct series *labelled(struct admin_rows *r, enum row row, const char *n
     return metric_series(r->set, &admin_metrics[row], &(struct metric_label){name, value}, 1);
 }
 
-static void make_pipeline(struct admin_rows *r, size_t i)
+/* A reload may bring more of them; none goes. */
+static void make_pipeline(struct admin_rows *r, const char *id)
 {
-    const char *id = r->plan->pipelines[i].id;
-    struct pipeline_series *p = &r->pipelines[i];
+    struct pipeline_series *p;
 
+    r->pipelines = mem_grow(r->pipelines, (r->n_pipelines + 1) * sizeof(*p));
+    p = &r->pipelines[r->n_pipelines++];
+    *p = (struct pipeline_series){.id = id};
     p->accepted = labelled(r, ACCEPTED, "pipeline", id);
     p->held = labelled(r, HELD, "pipeline", id);
     p->fate[FATE_EXPORTED] = labelled(r, EXPORTED, "pipeline", id);
@@ -146,7 +157,8 @@ static void make_target_info(struct admin_rows *r)
 }
 
 static const enum row without_labels[] = {MEM_SOFT, MEM_LIMIT, LINES_LOST, STALLS,    UPTIME,
-                                          CPU,      RSS,       HEAP,       SYS_MEMORY};
+                                          CPU,      RSS,       HEAP,       SYS_MEMORY,
+                                          RELOAD_SUCCESS, RELOAD_TIME};
 
 struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *set)
 {
@@ -155,9 +167,6 @@ struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *se
     r->plan = plan;
     r->set = set;
     r->started_ns = clock_mono_ns();
-    r->pipelines = mem_alloc_array(plan->n_pipelines + 1, sizeof(*r->pipelines));
-    for (size_t i = 0; i < plan->n_pipelines; i++)
-        make_pipeline(r, i);
     for (int o = 0; o < MEM_OWNERS; o++)
         r->memory[o] = labelled(r, MEM_USED, "owner", mem_owner_name((enum mem_owner)o));
     for (size_t i = 0; i < ARRAY_LEN(without_labels); i++)
@@ -166,7 +175,15 @@ struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *se
     series_set(labelled(r, HANDLER_ERRORS, "cause", "encoding"), 0);
     series_set(labelled(r, HANDLER_ERRORS, "cause", "gathering"), 0);
     make_target_info(r);
+    admin_rows_reloaded(r, true);
     return r;
+}
+
+void admin_rows_reloaded(struct admin_rows *r, bool success)
+{
+    series_set(r->plain[RELOAD_SUCCESS], success);
+    if (success)
+        series_set_double(r->plain[RELOAD_TIME], (double)clock_wall_ns() / 1e9);
 }
 
 void admin_rows_free(struct admin_rows **r)
@@ -182,7 +199,7 @@ void admin_rows_free(struct admin_rows **r)
 static void update_dropped(struct admin_rows *r, size_t pipeline, int reason, uint64_t n)
 {
     struct series **s = &r->pipelines[pipeline].dropped[reason];
-    struct metric_label labels[] = {{"pipeline", r->plan->pipelines[pipeline].id},
+    struct metric_label labels[] = {{"pipeline", r->pipelines[pipeline].id},
                                     {"reason", drop_reason_name((enum drop_reason)reason)}};
 
     if (!*s && n)
@@ -241,8 +258,11 @@ static void update_memory(struct admin_rows *r, const struct budget *b)
 void admin_rows_update(struct admin_rows *r, const struct graph_scrape *s, const struct budget *b,
                        uint64_t log_lines_lost)
 {
-    for (size_t i = 0; i < s->n_ledgers; i++)
+    for (size_t i = 0; i < s->n_ledgers; i++) {
+        if (i == r->n_pipelines)
+            make_pipeline(r, s->pipelines[i]);
         update_pipeline(r, i, &s->ledgers[i]);
+    }
     update_memory(r, b);
     update_process(r);
     series_set(r->plain[LINES_LOST], log_lines_lost);

@@ -10,6 +10,8 @@ struct admin_rows;
 struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *set) MUST_USE;
 void admin_rows_free(struct admin_rows **r); /* the series stay the set's */
 
+void admin_rows_reloaded(struct admin_rows *r, bool success);
+
 /* Sets all values, for the page that is about to be rendered. */
 void admin_rows_update(struct admin_rows *r, const struct graph_scrape *s, const struct budget *b,
                        uint64_t log_lines_lost);

@@ -40,6 +40,7 @@ const char args_help[] =
     "  --workers N             threads (default: the CPUs that the cgroup quota and affinity "
     "allow)\n"
     "  --shutdown-timeout T    how long a stop may take, such as 30s (the default)\n"
+    "  --watch                 reload when a file given with --config changes (SIGHUP always reloads)\n"
     "  --feature-gates LIST    accepted for compatibility\n"
     "  --mode MODE             print-config: redacted (default) or unredacted\n"
     "  --format FORMAT         print-config: yaml (default) or json\n"
@@ -100,6 +101,14 @@ static int take_timeout(struct args *a, const char *v, struct err *err)
         return err_set(err, "invalid argument \"%s\" for \"--shutdown-timeout\" flag: at least 1ms",
                        v);
     a->shutdown_timeout_ms = (uint64_t)ns / 1000000;
+    return 0;
+}
+
+static int take_watch(struct args *a, const char *v, struct err *err)
+{
+    a->watch = strcmp(v, "true") == 0;
+    if (!a->watch && strcmp(v, "false") != 0)
+        return err_set(err, "invalid argument \"%s\" for \"--watch\" flag: true or false", v);
     return 0;
 }
 
@@ -171,6 +180,7 @@ static const struct flag {
     {"feature-gates", "", take_gates, WITH_CONFIG | CMD_COMPONENTS | CMD_FEATUREGATE, NULL},
     {"workers", "", take_workers, CMD_RUN | CMD_VALIDATE, NULL},
     {"shutdown-timeout", "", take_timeout, CMD_RUN | CMD_VALIDATE, NULL},
+    {"watch", "", take_watch, CMD_RUN | CMD_VALIDATE, "true"},
     {"mode", "", take_mode, CMD_PRINT_CONFIG, NULL},
     {"format", "", take_format, CMD_PRINT_CONFIG, NULL},
     {"validate", "", take_validate, CMD_PRINT_CONFIG, "true"},

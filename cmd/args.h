@@ -31,7 +31,7 @@ struct args {
     size_t n_gates;
     unsigned workers;             /* 0: not given */
     uint64_t shutdown_timeout_ms; /* 0: not given */
-    bool unredacted, json, keep_faulty;
+    bool unredacted, json, keep_faulty, watch;
     const char *operand; /* featuregate ID, explain TRACE_ID */
     const char *admin;   /* explain */
     const char *input;   /* redact-check */

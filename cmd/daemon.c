@@ -7,6 +7,8 @@
  *   second one -> the end, at once; but within SAME_STOP_MS it is the first one again: some who
  *   supervise signal the process and then its group
  *
+ *   SIGHUP, POST /-/reload, a changed file -> reloader (cmd/reload.c)
+ *
  * The main thread owns the control loop: signals, admin pages, extensions, the conduct of the
  * drain. Data never passes through it. Whatever cannot be started ends the process before anything
  * has been accepted. Signals are caught from before the first component starts, so that one that
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "cmd/admin.h"
+#include "cmd/reload.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
 
@@ -35,6 +38,7 @@ struct daemon {
     struct metric_set *metrics;
     struct graph *graph;
     struct admin *admin;
+    struct reloader *reloader; /* from when everything runs */
     struct timer *last_books; /* the end of waiting for them after a drain that was not clean */
     uint64_t stopping_since_ns;
     bool stopping, clean;
@@ -70,7 +74,7 @@ static void log_ledger(void *ctx, const struct graph_scrape *s)
 
         buf_clear(&drops);
         put_drops(&drops, l);
-        log_info(&d->log, "Span ledger", LOG_STR("pipeline", d->plan->pipelines[i].id),
+        log_info(&d->log, "Span ledger", LOG_STR("pipeline", s->pipelines[i]),
                  LOG_UINT("accepted", l->accepted), LOG_UINT("exported", l->fate[FATE_EXPORTED]),
                  LOG_UINT("sampled_out", l->fate[FATE_SAMPLED_OUT]),
                  LOG_UINT("filtered", l->fate[FATE_FILTERED]),
@@ -131,17 +135,57 @@ static void on_stop_signal(void *ctx, int signum)
     d->stopping_since_ns = loop_now_ns(d->loop);
     log_info(&d->log, "Received signal from OS", LOG_STR("signal", signal_name(signum)));
     log_info(&d->log, "Starting shutdown...");
+    if (d->reloader)
+        reloader_close(d->reloader);
     graph_drain(d->graph, d->o.shutdown_timeout_ms, on_drained, d);
+}
+
+/* ---- reload ---- */
+
+static int reload(struct daemon *d, const char *trigger, struct buf *text)
+{
+    if (d->reloader)
+        return reloader_reload(d->reloader, trigger, text);
+    log_warn(&d->log, "There is no configuration to reload, or the daemon is still starting",
+             LOG_STR("trigger", trigger));
+    return 409;
 }
 
 static void on_hangup(void *ctx, int signum)
 {
+    (void)reload(ctx, signal_name(signum), NULL);
+}
+
+static int on_reload_request(void *ctx, struct buf *text)
+{
+    return reload(ctx, "request", text);
+}
+
+static void on_reload_told(void *ctx, bool success)
+{
     struct daemon *d = ctx;
 
-    log_warn(
-        &d->log,
-        "The configuration cannot be changed while running; nothing changed, restart to apply it",
-        LOG_STR("signal", signal_name(signum)));
+    admin_reloaded(d->admin, success);
+}
+
+static void start_reloader(struct daemon *d)
+{
+    struct reloader_options o = {
+        .graph = d->graph,
+        .plan = d->plan,
+        .args = d->o.config,
+        .watch = d->o.watch,
+        .timeout_ms = d->o.shutdown_timeout_ms,
+        .loop = d->loop,
+        .log = d->log,
+        .told = on_reload_told,
+        .ctx = d,
+    };
+
+    if (!d->o.config)
+        return;
+    d->reloader = reloader_new(&o);
+    admin_on_reload(d->admin, on_reload_request, d);
 }
 
 /* ---- start ---- */
@@ -189,9 +233,10 @@ static int start(struct daemon *d, struct err *err)
     d->admin = admin_new(d->graph, d->plan, d->loop, d->metrics, d->budget, d->log, err);
     if (!d->admin)
         return -1;
-    if (graph_start(d->graph, err) < 0)
+    if (graph_start(d->graph, err) < 0 || graph_run(d->graph, err) < 0)
         return -1;
-    return graph_run(d->graph, err);
+    start_reloader(d);
+    return 0;
 }
 
 /* ---- end ---- */
@@ -200,6 +245,8 @@ static unsigned dismantle(struct daemon *d)
 {
     unsigned leaked = 0;
 
+    timer_free(&d->last_books);
+    reloader_free(&d->reloader);
     admin_free(&d->admin);
     if (d->graph)
         leaked += graph_free(&d->graph);

@@ -7,7 +7,11 @@
 
 #define DAEMON_SHUTDOWN_TIMEOUT_MS 30000
 
+struct config_args;
+
 struct daemon_options {
+    const struct config_args *config; /* where the plan came from and comes from again; NULL: no reload */
+    bool watch;                       /* reload when its files change */
     unsigned workers;             /* 0: what the cgroup quota and affinity allow */
     uint64_t shutdown_timeout_ms; /* 0: DAEMON_SHUTDOWN_TIMEOUT_MS */
 };

@@ -157,3 +157,24 @@ struct value settings_value(struct arena *a, const struct key *keys, const void 
     }
     return value_map_done(&m);
 }
+
+void value_put_exact(struct buf *out, const struct value *v)
+{
+    buf_putf(out, "%d", (int)v->type);
+    if (v->type == VALUE_STR)
+        buf_put_json(out, slice_str(v->s));
+    else if (v->type == VALUE_DOUBLE)
+        buf_putf(out, " %a", v->d);
+    else
+        buf_putf(out, " %lld", (long long)v->i);
+    if (v->type != VALUE_LIST && v->type != VALUE_MAP)
+        return;
+    buf_putc(out, '(');
+    for (size_t i = 0; i < v->n; i++) {
+        if (v->type == VALUE_MAP)
+            buf_put_json(out, slice_str(v->names[i]));
+        value_put_exact(out, &v->items[i]);
+        buf_putc(out, ',');
+    }
+    buf_putc(out, ')');
+}

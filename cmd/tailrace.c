@@ -100,7 +100,8 @@ static struct plan *load_plan(const struct args *a)
 static int run(const struct args *a)
 {
     struct plan *plan = load_plan(a);
-    struct daemon_options o = {.workers = a->workers, .shutdown_timeout_ms = a->shutdown_timeout_ms};
+    struct daemon_options o = {.config = &a->config, .watch = a->watch, .workers = a->workers,
+                               .shutdown_timeout_ms = a->shutdown_timeout_ms};
     if (!plan)
         return 1;
     int rc = daemon_run(plan, &o);

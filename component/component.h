@@ -48,6 +48,8 @@ struct component_type {
     size_t settings_size;
     const struct metric_row *metrics; /* ends with name NULL; for the reference; may be NULL */
     bool mutates;
+    bool stands_alone; /* two of an id cannot be side by side: no reload changes its settings */
+    bool drains_early; /* its drain ends early what has to go on: no reload takes it out */
 
     /* Rules between keys: pure, opens nothing. */
     void (*check)(const void *settings, struct check *c);

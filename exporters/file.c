@@ -527,6 +527,7 @@ static void file_destroy(struct component **c)
 const struct component_type file_exporter_type = {
     .kind = EXPORTER,
     .name = "file",
+    .stands_alone = true, /* the file is one */
     .stability = "alpha",
     .summary = "Writes batches to a file, as lines of JSON or as protobuf.",
     .keys = file_keys,

@@ -33,6 +33,7 @@ struct pages {
     struct list conns;
     unsigned n_conns;
     bool freed;
+    const char *post_path; /* NULL: none */
     struct compressor *gzip; /* made at the first use */
     pages_handler *handler;
     void *ctx;
@@ -106,7 +107,10 @@ static void on_request(void *ctx, const struct http1_head *head)
     struct page_conn *pc = ctx;
     struct page_request *r = pc->request ? pc->request : request_new(pc);
 
-    if (!slice_eq(head->method, slice_str("GET")) && !slice_eq(head->method, slice_str("HEAD"))) {
+    r->post = pc->server->post_path && slice_eq(head->method, slice_str("POST")) &&
+              slice_eq(head->path, slice_str(pc->server->post_path));
+    if (!r->post && !slice_eq(head->method, slice_str("GET")) &&
+        !slice_eq(head->method, slice_str("HEAD"))) {
         refuse(pc, 405, "method not allowed\n");
         return;
     }
@@ -287,6 +291,11 @@ void pages_free(struct pages **sp)
     s->freed = true;
     close_all(s, UINT64_MAX);
     server_free_if_over(s);
+}
+
+void pages_take_post(struct pages *s, const char *path)
+{
+    s->post_path = path;
 }
 
 static bool compressed(struct pages *s, struct slice body, struct buf *out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small HTTP/1.1 server for text pages (/metrics, health, /debug): GET and HEAD only, bodies are
- * refused, gzip when the client accepts it and the page is worth it. Answers may come later.
+ * A small HTTP/1.1 server for text pages (/metrics, health, /debug): GET and HEAD (and POST of one
+ * path) only, bodies are refused, gzip when the client accepts it and the page is worth it. Answers may come later.
  *
  * Limits: 128 connections, 16 KiB of request header, closed after 60 s without a whole request.
  * Threads: one loop.
@@ -19,6 +19,7 @@ struct page_request {
     const char *path; /* without query */
     const char *query;
     bool loopback; /* the client is on this machine */
+    bool post;     /* only of the path given to pages_take_post */
 
     /* private to pages.c */
     struct page_conn *conn; /* NULL: gone */
@@ -33,6 +34,7 @@ typedef void pages_handler(void *ctx, struct page_request *r);
 struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 64],
                         pages_handler *handler, void *ctx, struct err *err) MUST_USE;
 void pages_free(struct pages **p); /* fine on NULL */
+void pages_take_post(struct pages *p, const char *path); /* a literal */
 
 /* Takes the request. */
 void page_respond(struct page_request **r, int status, const char *content_type, struct slice body);

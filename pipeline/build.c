@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From plan to graph: nodes, stages, instances, connections.
+ * From plan to nodes: what a plan names is found among the running nodes or made anew.
  *
  *   plan    pipelines name receivers, processors, exporters
- *   nodes   one per receiver, exporter, connector id; one per processor and pipeline
- *   stage   longest way from a receiver: the order of the drain; there is none with a cycle in it
+ *   layout  the same with nodes: one per receiver, exporter, connector id; one per processor and
+ *           pipeline
  *
- * Everything is made on the main thread before a worker runs, so it needs no locks; afterwards only
- * each worker touches its own. Limits: graphs are small, searches are linear.
+ * Everything is made on the main thread while no worker runs or all are parked, so it needs no
+ * locks; afterwards only each worker touches its own. Limits: graphs are small, searches are linear.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,128 +15,172 @@
 #include "pipeline/graph.h"
 #include "pipeline/registry.h"
 
-/* ---- nodes ---- */
+/* ---- plans and what is shared ---- */
 
-static struct node *find_node(struct graph *g, const struct plan_component *pc,
-                              const struct plan_pipeline *p)
+struct plan_use *plan_use_new(const struct plan *plan, struct plan *owned)
 {
-    const struct plan_pipeline *key = pc->type->kind == PROCESSOR ? p : NULL;
+    struct plan_use *u = mem_alloc(sizeof(*u));
 
+    *u = (struct plan_use){.plan = plan, .owned = owned, .refs = 1};
+    return u;
+}
+
+void plan_use_drop(struct plan_use *u)
+{
+    if (--u->refs)
+        return;
+    plan_free(&u->owned);
+    free(u);
+}
+
+static bool is_same(const struct plan_component *a, const struct plan_component *b, graph_same same)
+{
+    return a == b || (a->type == b->type && strcmp(a->id, b->id) == 0 && same && same(a, b));
+}
+
+static struct shared *find_shared(struct graph *g, const struct plan_component *pc, graph_same same)
+{
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].pc == pc && g->nodes[i].pipeline == key)
-            return &g->nodes[i];
+        if (is_same(g->nodes[i]->shared->pc, pc, same))
+            return g->nodes[i]->shared;
     return NULL;
 }
 
-static struct shared *shared_of(struct graph *g, const struct plan_component *pc)
+static struct shared *shared_get(struct graph *g, const struct plan_component *pc,
+                                 struct plan_use *use, graph_same same)
 {
-    return &g->shared[pc - g->plan->components];
+    struct shared *s = find_shared(g, pc, same);
+
+    if (!s) {
+        s = mem_alloc(sizeof(*s));
+        s->use = use;
+        s->pc = pc;
+        use->refs++;
+    }
+    s->refs++;
+    return s;
 }
 
-static void add_nodes(struct graph *g, const struct plan_component **pcs, size_t n, size_t pipeline)
+static void shared_drop(struct shared *s)
 {
-    const struct plan_pipeline *p = &g->plan->pipelines[pipeline];
-
-    for (size_t i = 0; i < n; i++) {
-        CHECK(pcs[i] >= g->plan->components &&
-              pcs[i] < g->plan->components + g->plan->n_components);
-        if (find_node(g, pcs[i], p))
-            continue;
-        g->nodes[g->n_nodes++] = (struct node){
-            .pc = pcs[i],
-            .pipeline = pcs[i]->type->kind == PROCESSOR ? p : NULL,
-            .pipeline_index = pipeline,
-            .shared = shared_of(g, pcs[i]),
-        };
-    }
+    if (--s->refs)
+        return;
+    if (s->created)
+        s->pc->type->shared_destroy(&s->ptr);
+    plan_use_drop(s->use);
+    free(s);
 }
 
-static void build_nodes(struct graph *g)
+/* ---- nodes ---- */
+
+static struct node *node_new(struct graph *g, struct shared *s, struct line *line)
 {
-    size_t max = 0;
+    struct node *n = mem_alloc(sizeof(*n));
 
-    for (size_t i = 0; i < g->plan->n_pipelines; i++) {
-        const struct plan_pipeline *p = &g->plan->pipelines[i];
-
-        CHECK(p->n_receivers > 0 && p->n_exporters > 0);
-        max += p->n_receivers + p->n_processors + p->n_exporters;
-    }
-    g->nodes = arena_alloc(g->arena, (max + 1) * sizeof(*g->nodes));
-    for (size_t i = 0; i < g->plan->n_pipelines; i++) {
-        const struct plan_pipeline *p = &g->plan->pipelines[i];
-
-        add_nodes(g, p->receivers, p->n_receivers, i);
-        add_nodes(g, p->processors, p->n_processors, i);
-        add_nodes(g, p->exporters, p->n_exporters, i);
-    }
+    n->shared = s;
+    n->pc = s->pc;
+    n->line = s->pc->type->kind == PROCESSOR ? line : NULL;
+    n->n_on = s->pc->type->kind == EXTENSION ? 1 : g->o.n_workers;
+    n->on = mem_alloc_array(n->n_on, sizeof(struct instance *));
+    n->fresh = true;
+    return n;
 }
 
-static void build_extension_nodes(struct graph *g)
+static void instance_free(struct instance **ip)
 {
-    g->n_extensions = g->plan->n_extensions;
-    g->extension_nodes = arena_alloc(g->arena, (g->n_extensions + 1) * sizeof(*g->extension_nodes));
-    for (size_t i = 0; i < g->n_extensions; i++) {
-        const struct plan_component *pc = g->plan->extensions[i];
+    struct instance *i = *ip;
 
-        CHECK(pc->type->kind == EXTENSION);
-        g->extension_nodes[i] = (struct node){.pc = pc, .shared = shared_of(g, pc)};
+    *ip = NULL;
+    if (!i)
+        return;
+    if (i->c) {
+        i->node->pc->type->destroy(&i->c);
+        CHECK(i->c == NULL);
     }
+    free(i->inlet.heads);
+    free(i->unwoken);
+    free(i);
 }
 
-/* ---- stages ---- */
-
-/* The node after step k of a pipeline is later than the node at it. Returns whether anything moved.
- */
-static bool order(struct node *before, struct node *after)
+void node_close(struct graph *g, struct node *n)
 {
-    if (after->stage > before->stage)
+    for (unsigned w = 0; w < n->n_on; w++)
+        instance_free(&n->on[w]);
+    messages_free(g, n);
+}
+
+void node_free(struct graph *g, struct node *n)
+{
+    node_close(g, n);
+    shared_drop(n->shared);
+    free(n->feeds);
+    free(n->on);
+    free(n);
+}
+
+static bool node_serves(const struct node *n, const struct plan_component *pc,
+                        const struct line *line, graph_same same)
+{
+    if (n->leaving || n->line != (pc->type->kind == PROCESSOR ? line : NULL))
         return false;
-    after->stage = before->stage + 1;
-    return true;
+    return is_same(n->pc, pc, same);
 }
 
-static bool order_to_exporters(struct graph *g, const struct plan_pipeline *p, struct node *before)
+static struct node *node_get(struct graph *g, const struct plan_component *pc, struct line *line,
+                             struct plan_use *use, graph_same same)
 {
-    bool moved = false;
+    struct node *n;
 
-    for (size_t i = 0; i < p->n_exporters; i++)
-        moved |= order(before, find_node(g, p->exporters[i], p));
-    return moved;
-}
-
-static bool order_pipeline(struct graph *g, const struct plan_pipeline *p)
-{
-    bool moved = false;
-
-    for (size_t i = 0; i < p->n_receivers; i++) {
-        struct node *r = find_node(g, p->receivers[i], p);
-
-        CHECK(node_feeds(r));
-        if (p->n_processors)
-            moved |= order(r, find_node(g, p->processors[0], p));
-        else
-            moved |= order_to_exporters(g, p, r);
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        n = g->nodes[i];
+        if (node_serves(n, pc, line, same)) {
+            n->generation = g->generation + 1;
+            return n;
+        }
     }
-    for (size_t i = 0; i + 1 < p->n_processors; i++)
-        moved |= order(find_node(g, p->processors[i], p), find_node(g, p->processors[i + 1], p));
-    if (p->n_processors)
-        moved |= order_to_exporters(g, p, find_node(g, p->processors[p->n_processors - 1], p));
-    return moved;
+    n = node_new(g, shared_get(g, pc, use, same), line);
+    n->generation = g->generation + 1;
+    g->nodes = mem_grow(g->nodes, (g->n_nodes + 1) * sizeof(*g->nodes));
+    g->nodes[g->n_nodes++] = n;
+    messages_build(g, n);
+    return n;
 }
 
-static void build_stages(struct graph *g)
-{
-    bool moved = true;
+/* ---- lines ---- */
 
-    for (size_t round = 0; moved; round++) {
-        CHECK(round <= g->n_nodes); /* or the plan has a cycle */
-        moved = false;
-        for (size_t i = 0; i < g->plan->n_pipelines; i++)
-            moved |= order_pipeline(g, &g->plan->pipelines[i]);
-    }
-    for (size_t i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].stage + 1 > g->n_stages)
-            g->n_stages = g->nodes[i].stage + 1;
+static void line_free(struct graph *g, struct line *l)
+{
+    for (unsigned w = 0; w < g->o.n_workers; w++)
+        free(l->on[w]);
+    free(l->on);
+    free(l->exporters);
+    free(l->id);
+    free(l);
+}
+
+static struct line *line_get(struct graph *g, const char *id)
+{
+    struct line *l;
+
+    for (size_t i = 0; i < g->n_lines; i++)
+        if (strcmp(g->lines[i]->id, id) == 0)
+            return g->lines[i];
+    l = mem_alloc(sizeof(*l));
+    l->id = mem_dup(id);
+    l->fresh = true;
+    l->on = mem_alloc_array(g->o.n_workers, sizeof(struct line_end *));
+    for (unsigned w = 0; w < g->o.n_workers; w++)
+        l->on[w] = mem_alloc(sizeof(struct line_end));
+    g->lines = mem_grow(g->lines, (g->n_lines + 1) * sizeof(*g->lines));
+    g->lines[g->n_lines++] = l;
+    return l;
+}
+
+void lines_free(struct graph *g)
+{
+    for (size_t i = 0; i < g->n_lines; i++)
+        line_free(g, g->lines[i]);
+    free(g->lines);
 }
 
 /* ---- hosts and instances ---- */
@@ -151,19 +195,19 @@ static struct host host_for(struct graph *g, const struct node *n, struct worker
         .log = {.sink = g->o.sink,
                 .kind = component_kind_name(t->kind),
                 .id = n->pc->id,
-                .pipeline = n->pipeline ? n->pipeline->id : NULL,
+                .pipeline = n->line ? n->line->id : NULL,
                 .signal = otlp_like ? NULL : "traces"},
         .budget = g->o.budget,
         .metrics = w ? w->metrics : g->o.main_metrics,
         .worker = w ? w->index : 0,
         .n_workers = t->kind == EXTENSION ? 1 : g->o.n_workers,
         .id = n->pc->id,
-        .pipeline = n->pipeline ? n->pipeline->id : NULL,
+        .pipeline = n->line ? n->line->id : NULL,
         .shared = n->shared->ptr,
-        .ledger = n->pipeline ? &w->ledgers[n->pipeline_index] : NULL,
+        .ledger = n->line && w ? &n->line->on[w->index]->ledger : NULL,
         .service_version = g->o.service_version,
         .service_instance_id = g->o.service_instance_id,
-        .metric_level = g->plan->metrics_level,
+        .metric_level = g->metric_level,
     };
 }
 
@@ -175,7 +219,7 @@ static int create_shared(struct graph *g, struct node *n, struct err *err)
 
     if (!t->shared_create || s->created)
         return 0;
-    plain.pipeline = NULL; /* one for all pipelines that name it */
+    plain.line = NULL; /* one for all pipelines that name it */
     s->host = host_for(g, &plain, NULL);
     if (t->shared_create(n->pc->settings, &s->host, &s->ptr, err) < 0)
         return err_wrap(err, "failed to create \"%s\" %s", n->pc->id, component_kind_name(t->kind));
@@ -183,16 +227,30 @@ static int create_shared(struct graph *g, struct node *n, struct err *err)
     return 0;
 }
 
-static int create_instance(struct worker *w, struct instance *i, struct node *n, struct err *err)
+static struct instance *instance_new(struct worker *w, struct node *n)
 {
-    const struct component_type *t = n->pc->type;
+    struct instance *i = mem_alloc(sizeof(*i));
 
     i->node = n;
     i->worker = w;
     i->host = host_for(w->g, n, w);
+    list_init(&i->single.link);
+    list_init(&i->single.joins);
+    i->single.to = &i->c;
+    i->single.n = 1;
+    list_init(&i->inlet.joins);
     route_bind(i);
     if (n->rings)
         messages_bind(i);
+    return i;
+}
+
+static int create_instance(struct worker *w, struct node *n, struct err *err)
+{
+    const struct component_type *t = n->pc->type;
+    struct instance *i = n->on[w->index];
+
+    i->host.shared = n->shared->ptr;
     i->c = t->create(&i->host, n->pc->settings, err);
     if (!i->c)
         return err_wrap(err, "failed to create \"%s\" %s", n->pc->id, component_kind_name(t->kind));
@@ -205,98 +263,100 @@ size_t worker_instances(const struct worker *w)
     return w == &w->g->main ? w->g->n_extensions : w->g->n_nodes;
 }
 
-static int create_instances(struct worker *w, struct node *nodes, struct err *err)
+struct instance *worker_instance(const struct worker *w, size_t i)
 {
-    for (size_t i = 0; i < worker_instances(w); i++)
-        if (create_instance(w, &w->instances[i], &nodes[i], err) < 0)
+    return w == &w->g->main ? w->g->extensions[i]->on[0] : w->g->nodes[i]->on[w->index];
+}
+
+static int create_fresh(struct graph *g, struct err *err)
+{
+    for (size_t i = 0; i < g->n_nodes; i++)
+        for (unsigned w = 0; g->nodes[i]->fresh && w < g->o.n_workers; w++)
+            g->nodes[i]->on[w] = instance_new(&g->workers[w], g->nodes[i]);
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i]->fresh && create_shared(g, g->nodes[i], err) < 0)
             return -1;
+    for (unsigned w = 0; w < g->o.n_workers; w++)
+        for (size_t i = 0; i < g->n_nodes; i++)
+            if (g->nodes[i]->fresh && create_instance(&g->workers[w], g->nodes[i], err) < 0)
+                return -1;
     return 0;
 }
 
-/* ---- connections, on one worker ---- */
+/* ---- layouts ---- */
 
-static struct component *on_worker(struct worker *w, const struct plan_component *pc,
-                                   const struct plan_pipeline *p)
+static struct node **nodes_of(struct graph *g, struct layout *l, struct line *line,
+                              const struct plan_component **pcs, size_t n, struct plan_use *use,
+                              graph_same same)
 {
-    return w->instances[find_node(w->g, pc, p) - w->g->nodes].c;
-}
+    struct node **nodes = arena_alloc(l->arena, (n + 1) * sizeof(struct node *));
 
-static void connect_outlet(struct worker *w, size_t pipeline)
-{
-    const struct plan_pipeline *p = &w->g->plan->pipelines[pipeline];
-    struct outlet *o = &w->outlets[pipeline];
-
-    o->n = p->n_exporters;
-    o->to = arena_alloc(w->arena, o->n * sizeof(struct component *));
-    if (o->n > 1)
-        o->branches = arena_alloc(w->arena, o->n * sizeof(struct ledger));
-    for (size_t i = 0; i < o->n; i++)
-        o->to[i] = on_worker(w, p->exporters[i], p);
-}
-
-static void connect_processors(struct worker *w, size_t pipeline)
-{
-    const struct plan_pipeline *p = &w->g->plan->pipelines[pipeline];
-    struct outlet *next = &w->outlets[pipeline];
-
-    for (size_t i = p->n_processors; i-- > 0;) {
-        size_t at = (size_t)(find_node(w->g, p->processors[i], p) - w->g->nodes);
-        struct outlet *single = &w->singles[at];
-
-        w->instances[at].next = next;
-        single->n = 1;
-        single->to = &w->instances[at].c;
-        next = single;
+    for (size_t i = 0; i < n; i++) {
+        CHECK(pcs[i] >= use->plan->components &&
+              pcs[i] < use->plan->components + use->plan->n_components);
+        nodes[i] = node_get(g, pcs[i], line, use, same);
     }
+    return nodes;
 }
 
-static struct outlet *first_of(struct worker *w, size_t pipeline)
+static void lay_line(struct graph *g, struct layout *l, const struct plan_pipeline *p,
+                     struct plan_use *use, graph_same same)
 {
-    const struct plan_pipeline *p = &w->g->plan->pipelines[pipeline];
+    struct layout_line *ll = &l->lines[l->n_lines++];
 
-    if (!p->n_processors)
-        return &w->outlets[pipeline];
-    return &w->singles[find_node(w->g, p->processors[0], p) - w->g->nodes];
+    CHECK(p->n_receivers > 0 && p->n_exporters > 0);
+    ll->line = line_get(g, p->id);
+    ll->receivers = nodes_of(g, l, ll->line, p->receivers, p->n_receivers, use, same);
+    ll->n_receivers = p->n_receivers;
+    ll->processors = nodes_of(g, l, ll->line, p->processors, p->n_processors, use, same);
+    ll->n_processors = p->n_processors;
+    ll->exporters = nodes_of(g, l, ll->line, p->exporters, p->n_exporters, use, same);
+    ll->n_exporters = p->n_exporters;
 }
 
-static bool feeds(const struct node *n, const struct plan_pipeline *p)
+int layout_make(struct graph *g, struct layout *l, struct plan_use *use, graph_same same,
+                struct err *err)
 {
-    for (size_t i = 0; i < p->n_receivers; i++)
-        if (p->receivers[i] == n->pc)
-            return true;
-    return false;
-}
+    const struct plan *plan = use->plan;
 
-static void connect_inlet(struct worker *w, size_t node)
-{
-    const struct plan *plan = w->g->plan;
-    struct inlet *in = &w->inlets[node];
-
-    in->heads = arena_alloc(w->arena, plan->n_pipelines * sizeof(struct head));
+    *l = (struct layout){.arena = arena_new()};
+    l->lines = arena_alloc(l->arena, (plan->n_pipelines + 1) * sizeof(*l->lines));
     for (size_t i = 0; i < plan->n_pipelines; i++)
-        if (feeds(&w->g->nodes[node], &plan->pipelines[i]))
-            in->heads[in->n++] = (struct head){&w->ledgers[i], first_of(w, i)};
-    CHECK(in->n > 0);
-    w->instances[node].inlet = in;
+        lay_line(g, l, &plan->pipelines[i], use, same);
+    return create_fresh(g, err);
 }
 
-static void connect_worker(struct worker *w)
+void layout_free(struct layout *l)
 {
-    for (size_t i = 0; i < w->g->plan->n_pipelines; i++) {
-        connect_outlet(w, i);
-        connect_processors(w, i);
-    }
-    for (size_t i = 0; i < w->g->n_nodes; i++)
-        if (node_feeds(&w->g->nodes[i]))
-            connect_inlet(w, i);
+    arena_free(&l->arena);
 }
 
-/* ---- workers ---- */
+void layout_undo(struct graph *g, struct layout *l)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        struct node *n = g->nodes[i];
+
+        if (n->fresh) {
+            node_free(g, n);
+            continue;
+        }
+        if (n->generation > g->generation)
+            n->generation = g->generation;
+        g->nodes[kept++] = n;
+    }
+    g->n_nodes = kept;
+    while (g->n_lines && g->lines[g->n_lines - 1]->fresh)
+        line_free(g, g->lines[--g->n_lines]);
+    layout_free(l);
+}
+
+/* ---- the graph ---- */
 
 static void build_worker(struct graph *g, unsigned index)
 {
     struct worker *w = &g->workers[index];
-    size_t n = g->n_nodes, n_pipelines = g->plan->n_pipelines;
     char name[32];
 
     snprintf(name, sizeof(name), "worker %u", index);
@@ -304,19 +364,7 @@ static void build_worker(struct graph *g, unsigned index)
     w->index = index;
     w->loop = loop_new(name);
     w->metrics = metric_set_new();
-    w->arena = arena_new();
-    w->instances = arena_alloc(w->arena, n * sizeof(struct instance));
-    w->ledgers = arena_alloc(w->arena, n_pipelines * sizeof(struct ledger));
-    w->outlets = arena_alloc(w->arena, n_pipelines * sizeof(struct outlet));
-    w->singles = arena_alloc(w->arena, n * sizeof(struct outlet));
-    w->inlets = arena_alloc(w->arena, n * sizeof(struct inlet));
-    w->ring_ends = arena_alloc(w->arena, n * g->o.n_workers * sizeof(struct ring_end));
-    for (size_t i = 0; i < n_pipelines; i++)
-        list_init(&w->outlets[i].joins);
-    for (size_t i = 0; i < n; i++) {
-        list_init(&w->singles[i].joins);
-        list_init(&w->inlets[i].joins);
-    }
+    list_init(&w->old_outlets);
 }
 
 static void build_main(struct graph *g)
@@ -326,23 +374,25 @@ static void build_main(struct graph *g)
     w->g = g;
     w->loop = g->o.main_loop;
     w->metrics = g->o.main_metrics;
-    w->arena = arena_new();
-    w->instances = arena_alloc(w->arena, (g->n_extensions + 1) * sizeof(struct instance));
+    list_init(&w->old_outlets);
 }
 
-static int create_all(struct graph *g, struct err *err)
+static int build_extensions(struct graph *g, struct plan_use *use, struct err *err)
 {
-    for (size_t i = 0; i < g->n_extensions; i++)
-        if (create_shared(g, &g->extension_nodes[i], err) < 0)
+    const struct plan *plan = use->plan;
+
+    g->extensions = mem_alloc_array(plan->n_extensions + 1, sizeof(*g->extensions));
+    for (size_t i = 0; i < plan->n_extensions; i++) {
+        const struct plan_component *pc = plan->extensions[i];
+        struct node *n;
+
+        CHECK(pc->type->kind == EXTENSION);
+        n = node_new(g, shared_get(g, pc, use, NULL), NULL);
+        n->on[0] = instance_new(&g->main, n);
+        g->extensions[g->n_extensions++] = n;
+        if (create_shared(g, n, err) < 0 || create_instance(&g->main, n, err) < 0)
             return -1;
-    for (size_t i = 0; i < g->n_nodes; i++)
-        if (create_shared(g, &g->nodes[i], err) < 0)
-            return -1;
-    if (create_instances(&g->main, g->extension_nodes, err) < 0)
-        return -1;
-    for (unsigned i = 0; i < g->o.n_workers; i++)
-        if (create_instances(&g->workers[i], g->nodes, err) < 0)
-            return -1;
+    }
     return 0;
 }
 
@@ -352,11 +402,9 @@ static struct graph *bare(const struct plan *plan, const struct graph_options *o
     const char *audit = getenv("TAILRACE_AUDIT");
 
     CHECK(o->n_workers > 0 && o->main_loop && o->main_metrics && o->budget);
-    g->plan = plan;
     g->o = *o;
     g->log = (struct log){.sink = o->sink};
-    g->arena = arena_new();
-    g->shared = arena_alloc(g->arena, (plan->n_components + 1) * sizeof(struct shared));
+    g->metric_level = plan->metrics_level;
     g->audit = audit && *audit == '1';
     return g;
 }
@@ -364,21 +412,25 @@ static struct graph *bare(const struct plan *plan, const struct graph_options *o
 struct graph *graph_new(const struct plan *plan, const struct graph_options *o, struct err *err)
 {
     struct graph *g = bare(plan, o);
+    struct plan_use *use = plan_use_new(plan, NULL);
+    struct layout l = {0};
+    int rc;
 
-    build_nodes(g);
-    build_extension_nodes(g);
-    build_stages(g);
-    g->workers = arena_alloc(g->arena, o->n_workers * sizeof(struct worker));
+    g->workers = mem_alloc_array(o->n_workers, sizeof(struct worker));
     for (unsigned i = 0; i < o->n_workers; i++)
         build_worker(g, i);
     build_main(g);
-    messages_build(g);
-    if (create_all(g, err) < 0) {
+    rc = build_extensions(g, use, err);
+    if (rc == 0)
+        rc = layout_make(g, &l, use, NULL, err);
+    plan_use_drop(use);
+    if (rc < 0) {
+        layout_free(&l);
         (void)graph_free(&g);
         return NULL;
     }
-    for (unsigned i = 0; i < o->n_workers; i++)
-        connect_worker(&g->workers[i]);
+    wire(g, &l);
+    layout_free(&l);
     return g;
 }
 

@@ -51,9 +51,29 @@ void graph_drain(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, b
  * that were left open (a bug). */
 unsigned graph_free(struct graph **g);
 
+/*
+ * A running graph becomes that of another plan. What `same` calls unchanged goes on with its state,
+ * listeners and connections; what is new is created and started while the workers stand still
+ * between two events, and the first error there takes all of it back; what is gone drains into what
+ * follows now, under the timeout, and is destroyed. done() then comes on the main loop, once, after
+ * RELOAD_DONE; with clean false when something did not stop (each logged), and no further reload is
+ * accepted then. A graph_drain that comes first takes over, and done() does not come.
+ */
+typedef bool (*graph_same)(const struct plan_component *a, const struct plan_component *b);
+enum reload_result {
+    RELOAD_DONE,
+    RELOAD_BUSY,    /* the last one is not over: try again after its done() */
+    RELOAD_REFUSED, /* err says what cannot be changed, or what failed; nothing changed */
+};
+/* Takes *plan, and frees it when its time has come, with RELOAD_DONE only. */
+enum reload_result graph_reload(struct graph *g, struct plan **plan, graph_same same,
+                                uint64_t timeout_ms, void (*done)(void *ctx, bool clean), void *ctx,
+                                struct err *err) MUST_USE;
+
 /* One look at everything, per worker taken between two of its events. */
 struct graph_scrape {
-    struct ledger *ledgers; /* one per pipeline of the plan, summed over workers */
+    struct ledger *ledgers; /* one per pipeline, summed over workers; those of former plans stay */
+    const char **pipelines; /* their ids; the graph's */
     size_t n_ledgers;
     struct metric_snapshot **snaps; /* one per worker */
     size_t n_snaps;

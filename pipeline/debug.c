@@ -45,10 +45,11 @@ static void on_worker(void *ctx)
     struct question *q = r->q;
 
     for (size_t i = 0; i < r->w->g->n_nodes; i++) {
-        const struct component_type *t = r->w->g->nodes[i].pc->type;
+        const struct instance *in = worker_instance(r->w, i);
+        const struct component_type *t = in->node->pc->type;
 
         if (t->debug)
-            t->debug(r->w->instances[i].c, q->text, &r->out);
+            t->debug(in->c, q->text, &r->out);
     }
     if (atomic_fetch_sub(&q->outstanding, 1) == 1)
         loop_post(q->main_loop, deliver, q); /* it may outlive the graph: touches it no more */

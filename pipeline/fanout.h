@@ -16,6 +16,7 @@
 #include "platform/list.h"
 
 struct outlet {
+    struct list link; /* among former ones */
     struct component **to;
     size_t n;
     struct ledger *branches; /* what each holds now; n > 1 only */

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The running graph's parts, private to pipeline/. Reading order: build.c makes it, route.c moves
- * data through it, messages.c carries messages between workers, stop.c ends it, scrape.c looks at
- * it.
+ * The running graph's parts, private to pipeline/. Reading order: build.c makes nodes of a plan,
+ * wire.c connects them, route.c moves data through, messages.c carries messages between workers,
+ * reload.c changes a running graph, stop.c ends it or parts of it, scrape.c looks at it.
  *
- *   node       a component in the plan's graph: one per id (receivers, exporters, connectors) or
- * per id and pipeline (processors). Immutable after the build; shared by all workers. instance   a
- * node on one worker: host, component. worker     a thread with its loop, its instances, its
- * ledgers (one per pipeline) and metrics. Extensions are instances of a worker of their own that is
- * the main thread.
+ *   node       a component in the graph: one per id (receivers, exporters, connectors) or per id and
+ *              pipeline (processors). Shared by all workers
+ *   instance   a node on one worker: host, component
+ *   line       a pipeline: its books and its exporters on each worker. Never freed before the graph:
+ *              batches point to their books, and the numbers of one that is gone stay
+ *   worker     a thread with its loop and metrics
+ *
+ * Extensions are instances of a worker of their own that is the main thread. What is immutable
+ * while workers run is changed by a reload while all of them are parked between two events.
  */
 #ifndef TAILRACE_PIPELINE_GRAPH_H
 #define TAILRACE_PIPELINE_GRAPH_H
@@ -19,20 +23,42 @@
 #include "pipeline/build.h"
 #include "pipeline/fanout.h"
 
-/* shared_create's product, one per component of the plan. */
+/* A plan that nodes come from; their settings and ids live in it. */
+struct plan_use {
+    const struct plan *plan;
+    struct plan *owned; /* freed with the last reference; NULL: the caller's */
+    unsigned refs;
+};
+
+/* A component of a plan and shared_create's product: one for all nodes of the same id and settings. */
 struct shared {
+    struct plan_use *use;
+    const struct plan_component *pc;
     struct host host; /* what shared_create saw */
     void *ptr;
     bool created;
+    unsigned refs;
 };
 
 struct node {
     const struct plan_component *pc;
-    const struct plan_pipeline *pipeline; /* processors; else NULL */
-    size_t pipeline_index;
-    unsigned stage; /* longest way from a receiver */
     struct shared *shared;
+    struct line *line; /* processors; else NULL */
+    unsigned stage;    /* longest way from a receiver */
+    struct instance **on; /* by worker; an extension has one, on main */
+    unsigned n_on;
     struct ring **rings; /* [from * n_workers + to]; NULL: no messages */
+    struct ring_end *ring_ends;
+
+    struct node *next;   /* processors: what follows; NULL: the line's exporters */
+    struct line **feeds; /* receivers, connectors */
+    size_t n_feeds;
+
+    unsigned generation;           /* the last one it is part of */
+    bool fresh, started;           /* fresh: of a generation that does not run yet */
+    struct node *redirect;         /* wire.c's */
+    bool leaving;                  /* a reload took it out: it drains, then goes */
+    _Atomic bool deadline_passed;  /* of its leaving */
 };
 
 struct instance {
@@ -40,19 +66,36 @@ struct instance {
     struct component *c;
     struct node *node;
     struct worker *worker;
-    struct outlet *next;  /* processors: what follows */
-    struct inlet *inlet;  /* receivers, connectors: the pipelines they feed */
-    bool *unwoken;        /* per worker: pushed to its ring since the last wake */
-    unsigned messages;    /* handled since the last settling round */
-    bool asked;           /* drain was called */
-    _Atomic bool drained; /* host_drained() came */
-    bool closed;          /* its stage is over on all workers: nothing may come out any more */
+    struct outlet *next;   /* processors: what follows */
+    struct outlet single;  /* this instance alone, as target */
+    struct inlet inlet;    /* receivers, connectors: the pipelines they feed */
+    bool *unwoken;         /* per worker: pushed to its ring since the last wake */
+    unsigned messages;     /* handled since the last settling round */
+    struct report *asker;  /* drain was called for it */
+    _Atomic bool drained;  /* host_drained() came */
+    bool closed;           /* its stage is over on all workers: nothing may come out any more */
 };
 
 /* A ring's receiving end. */
 struct ring_end {
-    struct instance *to;
-    unsigned from;
+    struct node *node;
+    unsigned to, from;
+};
+
+/* A pipeline on one worker. */
+struct line_end {
+    struct ledger ledger;
+    struct outlet *outlet; /* its exporters */
+};
+
+struct line {
+    char *id;
+    struct node *first; /* processor; NULL: none */
+    struct node **exporters;
+    size_t n_exporters;
+    struct line_end **on; /* by worker */
+    unsigned generation;
+    bool fresh;
 };
 
 struct worker {
@@ -61,29 +104,25 @@ struct worker {
     struct loop *loop;
     pthread_t thread;
     struct metric_set *metrics;
-    struct instance *instances; /* by node */
-    struct ledger *ledgers;     /* by pipeline */
-    struct outlet *outlets;     /* by pipeline: its exporters */
-    struct outlet *singles;     /* by node: a processor alone, as target */
-    struct inlet *inlets;       /* by node; n 0 but for receivers and connectors */
-    struct ring_end *ring_ends; /* [node * n_workers + from] */
-    struct arena *arena;        /* the arrays above and what hangs on them */
-    unsigned undrained;         /* instances of the stage under way */
+    struct list old_outlets; /* of former exporters, while branches of them are under way */
     bool running;
 };
 
 struct graph {
-    const struct plan *plan;
     struct graph_options o;
     struct log log;
-    struct arena *arena;
-    struct node *nodes;
+    enum metric_level metric_level;
+    struct node **nodes; /* but for extensions' */
     size_t n_nodes;
-    struct node *extension_nodes; /* the main worker's instances, in start order */
+    struct node **closed; /* of the reload before: to be freed */
+    size_t n_closed;
+    struct node **extensions; /* in start order */
     size_t n_extensions;
+    struct line **lines;
+    size_t n_lines;
     unsigned n_stages;
+    unsigned generation;
     bool running;
-    struct shared *shared; /* by plan component */
     struct worker *workers;
     struct worker main; /* the extensions': the main loop, no thread */
     bool audit;
@@ -92,22 +131,79 @@ struct graph {
     _Atomic bool deadline_passed;
     _Atomic uint64_t ready_since_ns; /* wall clock; 0: not ready */
     struct stop *stop;               /* a drain under way, or over */
+    struct stop *leaving;            /* the same of what a reload took out */
+    struct reload *reload;           /* the last one; over when its leaving is */
 };
 
-/* build.c */
-size_t worker_instances(const struct worker *w); /* how many */
-/* route.c: fills in an instance's host functions. */
+/* ---- build.c ---- */
+
+/* A plan's pipelines as nodes, found or new. */
+struct layout_line {
+    struct line *line;
+    struct node **receivers, **processors, **exporters;
+    size_t n_receivers, n_processors, n_exporters;
+};
+struct layout {
+    struct arena *arena;
+    struct layout_line *lines;
+    size_t n_lines;
+};
+/* Nodes of this plan: those of the running generation that `same` finds unchanged, else new ones,
+ * created but not started. All get the generation g->generation + 1. -1 with err: take it back with
+ * layout_undo. */
+int layout_make(struct graph *g, struct layout *l, struct plan_use *use, graph_same same,
+                struct err *err) MUST_USE;
+/* Destroys what is new. */
+void layout_undo(struct graph *g, struct layout *l);
+void layout_free(struct layout *l);
+void lines_free(struct graph *g);
+/* Destroys its instances and rings. What it shares goes with node_free, after the workers' loops have
+ * turned once more, or have gone: closing may go on that long. */
+void node_close(struct graph *g, struct node *n);
+void node_free(struct graph *g, struct node *n);
+struct plan_use *plan_use_new(const struct plan *plan, struct plan *owned) MUST_USE;
+void plan_use_drop(struct plan_use *u);
+/* The instances of one worker: how many, and the i-th. */
+size_t worker_instances(const struct worker *w);
+struct instance *worker_instance(const struct worker *w, size_t i);
+
+/* ---- wire.c: connects the nodes as the layout says, and makes it the running generation ---- */
+void wire(struct graph *g, const struct layout *l);
+/* Frees outlets of former exporters that nothing is under way to. */
+void wire_sweep(struct graph *g, bool all);
+
+/* ---- run.c ---- */
+/* Starts what has not been, later stages first. */
+int start_new(struct graph *g, struct err *err) MUST_USE;
+
+/* ---- route.c: fills in an instance's host functions ---- */
 void route_bind(struct instance *i);
-/* messages.c */
-void messages_build(struct graph *g);
+
+/* ---- messages.c ---- */
+void messages_build(struct graph *g, struct node *n);
 void messages_bind(struct instance *i);
 /* On the worker: how many messages have been handled since the last call; whether some are unsent.
  */
-unsigned messages_settle(struct worker *w, unsigned stage, bool *unsent);
-void messages_free(struct graph *g);
-/* stop.c */
+unsigned messages_settle(struct worker *w, const struct stop *s, bool *unsent);
+void messages_free(struct graph *g, struct node *n);
+
+/* ---- stop.c ---- */
 void stop_instance_drained(struct instance *i);
-void stop_free(struct graph *g);
+bool stop_concerns(const struct stop *s, const struct node *n); /* in the stage under way */
+/* Drains the nodes that are leaving; done() on main, never called when a graph_drain comes first. */
+void stop_leaving(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, bool clean),
+                  void *ctx);
+void stop_free(struct stop **s);
+
+/* ---- reload.c ---- */
+void reload_free(struct graph *g);
+
+/* ---- park.c ---- */
+/* All workers stand still between two events, and main may touch what is theirs. False when one does
+ * not come within the time; nothing is parked then. */
+struct park;
+bool park_workers(struct graph *g, struct park **p, uint64_t timeout_ms) MUST_USE;
+void unpark_workers(struct park **p);
 
 static inline struct instance *instance_of(const struct host *h)
 {

@@ -3,8 +3,10 @@
  * Messages between the instances of one node: a ring per ordered pair of workers, for the types
  * that have message(). Memory: n * (n - 1) rings per such node, fixed by the number of workers.
  * Threads: the sender's worker pushes and wakes, the receiver's handles; made and freed on main
- * while no worker runs.
+ * while no worker runs or all are parked.
  */
+#include <stdlib.h>
+
 #include "pipeline/graph.h"
 
 enum { RING_SMALL = 256, RING_LARGE = 1024, MANY_WORKERS = 8 };
@@ -12,9 +14,10 @@ enum { RING_SMALL = 256, RING_LARGE = 1024, MANY_WORKERS = 8 };
 static void on_message(void *ctx, void *msg)
 {
     struct ring_end *e = ctx;
-    struct component *c = e->to->c;
+    struct instance *to = e->node->on[e->to];
+    struct component *c = to->c;
 
-    e->to->messages++;
+    to->messages++;
     c->type->message(c, e->from, msg);
 }
 
@@ -41,51 +44,46 @@ static void message_flush(struct host *h)
     }
 }
 
-static void build_node(struct graph *g, size_t node)
+void messages_build(struct graph *g, struct node *node)
 {
     unsigned n = g->o.n_workers;
     uint32_t capacity = n > MANY_WORKERS ? RING_SMALL : RING_LARGE;
 
-    g->nodes[node].rings = arena_alloc(g->arena, sizeof(struct ring *) * n * n);
+    if (!node->pc->type->message || n == 1)
+        return;
+    node->rings = mem_alloc_array((size_t)n * n, sizeof(struct ring *));
+    node->ring_ends = mem_alloc_array((size_t)n * n, sizeof(struct ring_end));
     for (unsigned from = 0; from < n; from++) {
         for (unsigned to = 0; to < n; to++) {
-            struct worker *w = &g->workers[to];
-            struct ring_end *e = &w->ring_ends[node * n + from];
+            struct ring_end *e = &node->ring_ends[from * n + to];
 
             if (from == to)
                 continue;
-            *e = (struct ring_end){&w->instances[node], from};
-            g->nodes[node].rings[from * n + to] = ring_new(w->loop, capacity, on_message, e);
+            *e = (struct ring_end){node, to, from};
+            node->rings[from * n + to] = ring_new(g->workers[to].loop, capacity, on_message, e);
         }
     }
-}
-
-void messages_build(struct graph *g)
-{
-    for (size_t i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].pc->type->message && g->o.n_workers > 1)
-            build_node(g, i);
 }
 
 void messages_bind(struct instance *i)
 {
     i->host.send_fn = message_send;
     i->host.send_flush_fn = message_flush;
-    i->unwoken = arena_alloc(i->worker->arena, sizeof(bool) * i->worker->g->o.n_workers);
+    i->unwoken = mem_alloc_array(i->worker->g->o.n_workers, sizeof(bool));
 }
 
-unsigned messages_settle(struct worker *w, unsigned stage, bool *unsent)
+unsigned messages_settle(struct worker *w, const struct stop *s, bool *unsent)
 {
     struct graph *g = w->g;
     unsigned n = g->o.n_workers, handled = 0;
 
     *unsent = false;
     for (size_t i = 0; i < g->n_nodes; i++) {
-        struct node *node = &g->nodes[i];
+        struct node *node = g->nodes[i];
         const struct component_type *t = node->pc->type;
-        struct instance *to = &w->instances[i];
+        struct instance *to = node->on[w->index];
 
-        if (!node->rings || node->stage != stage)
+        if (!node->rings || !stop_concerns(s, node))
             continue;
         for (unsigned from = 0; from < n; from++)
             if (from != w->index)
@@ -98,12 +96,15 @@ unsigned messages_settle(struct worker *w, unsigned stage, bool *unsent)
     return handled;
 }
 
-void messages_free(struct graph *g)
+void messages_free(struct graph *g, struct node *node)
 {
     unsigned n = g->o.n_workers;
 
-    for (size_t i = 0; i < g->n_nodes; i++)
-        for (unsigned k = 0; g->nodes[i].rings && k < n * n; k++)
-            if (g->nodes[i].rings[k])
-                ring_free(&g->nodes[i].rings[k]);
+    for (unsigned k = 0; node->rings && k < n * n; k++)
+        if (node->rings[k])
+            ring_free(&node->rings[k]);
+    free(node->rings);
+    free(node->ring_ends);
+    node->rings = NULL;
+    node->ring_ends = NULL;
 }

@@ -28,7 +28,7 @@ static int route_accept(struct host *h, struct payload **p, struct request_info 
     if (UNLIKELY(i->closed))
         refuse_request(p, info, w);
     else
-        inlet_accept(i->inlet, p, info, w, loop_now_ns(h->loop));
+        inlet_accept(&i->inlet, p, info, w, loop_now_ns(h->loop));
     return 0;
 }
 
@@ -41,7 +41,7 @@ static void route_emit(struct host *h, struct batch **take)
     else if (i->next)
         outlet_push(i->next, take);
     else
-        inlet_push(i->inlet, take);
+        inlet_push(&i->inlet, take);
 }
 
 static void route_drained(struct host *h)
@@ -53,7 +53,9 @@ static bool route_deadline(const struct host *h)
 {
     const struct graph *g = h->graph;
 
-    return atomic_load_explicit(&g->deadline_passed, memory_order_relaxed);
+    return atomic_load_explicit(&g->deadline_passed, memory_order_relaxed) ||
+           atomic_load_explicit(&CONTAINER_OF(h, const struct instance, host)->node->deadline_passed,
+                                memory_order_relaxed);
 }
 
 static void route_failed(struct host *h, const char *text)

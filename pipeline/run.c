@@ -25,11 +25,12 @@ static int start_instance(struct instance *i, struct err *err)
                     component_kind_name(t->kind));
 }
 
-static int start_node(struct graph *g, size_t node, struct err *err)
+static int start_node(struct node *n, struct err *err)
 {
-    for (unsigned w = 0; w < g->o.n_workers; w++)
-        if (start_instance(&g->workers[w].instances[node], err) < 0)
+    for (unsigned w = 0; w < n->n_on; w++)
+        if (start_instance(n->on[w], err) < 0)
             return -1;
+    n->started = true;
     return 0;
 }
 
@@ -37,10 +38,23 @@ static int start_node(struct graph *g, size_t node, struct err *err)
 static int start_kind(struct graph *g, enum component_kind kind, struct err *err)
 {
     for (unsigned stage = g->n_stages; stage-- > 0;)
-        for (size_t i = 0; i < g->n_nodes; i++)
-            if (g->nodes[i].stage == stage && g->nodes[i].pc->type->kind == kind &&
-                start_node(g, i, err) < 0)
+        for (size_t i = 0; i < g->n_nodes; i++) {
+            struct node *n = g->nodes[i];
+
+            if (!n->started && n->stage == stage && n->pc->type->kind == kind &&
+                start_node(n, err) < 0)
                 return -1;
+        }
+    return 0;
+}
+
+int start_new(struct graph *g, struct err *err)
+{
+    static const enum component_kind order[] = {EXPORTER, CONNECTOR, PROCESSOR, RECEIVER};
+
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        if (start_kind(g, order[i], err) < 0)
+            return -1;
     return 0;
 }
 
@@ -49,7 +63,7 @@ static int start_extensions(struct graph *g, struct err *err)
     if (g->n_extensions)
         log_info(&g->log, "Starting extensions...");
     for (size_t i = 0; i < g->n_extensions; i++) {
-        struct instance *e = &g->main.instances[i];
+        struct instance *e = g->extensions[i]->on[0];
 
         log_info(&e->host.log, "Extension is starting...");
         if (start_instance(e, err) < 0)
@@ -61,14 +75,9 @@ static int start_extensions(struct graph *g, struct err *err)
 
 int graph_start(struct graph *g, struct err *err)
 {
-    static const enum component_kind order[] = {EXPORTER, CONNECTOR, PROCESSOR, RECEIVER};
-
     if (start_extensions(g, err) < 0)
         return -1;
-    for (size_t i = 0; i < ARRAY_LEN(order); i++)
-        if (start_kind(g, order[i], err) < 0)
-            return -1;
-    return 0;
+    return start_new(g, err);
 }
 
 static void *run_worker(void *arg)
@@ -137,21 +146,23 @@ static void join_workers(struct graph *g)
     }
 }
 
-static void destroy_instance(struct instance *i)
+/* Feeders before those they feed. */
+static void close_nodes(struct graph *g)
 {
-    if (!i->c)
-        return;
-    i->node->pc->type->destroy(&i->c);
-    CHECK(i->c == NULL);
+    for (unsigned stage = 0; stage <= g->n_stages; stage++)
+        for (size_t i = 0; i < g->n_nodes; i++)
+            if (g->nodes[i]->stage == stage)
+                node_close(g, g->nodes[i]);
 }
 
-/* Feeders before those they feed. */
-static void destroy_instances(struct graph *g)
+static void free_nodes(struct graph *g)
 {
-    for (unsigned stage = 0; stage < g->n_stages; stage++)
-        for (size_t i = 0; i < g->n_nodes; i++)
-            for (unsigned w = 0; g->nodes[i].stage == stage && w < g->o.n_workers; w++)
-                destroy_instance(&g->workers[w].instances[i]);
+    for (size_t i = 0; i < g->n_nodes; i++)
+        node_free(g, g->nodes[i]);
+    for (size_t i = g->n_extensions; i-- > 0;)
+        node_free(g, g->extensions[i]);
+    free(g->nodes);
+    free(g->extensions);
 }
 
 static unsigned free_worker(struct worker *w)
@@ -159,15 +170,7 @@ static unsigned free_worker(struct worker *w)
     unsigned leaked = loop_free(&w->loop);
 
     metric_set_free(&w->metrics);
-    arena_free(&w->arena);
     return leaked;
-}
-
-static void destroy_shared(struct graph *g)
-{
-    for (size_t i = 0; i < g->plan->n_components; i++)
-        if (g->shared[i].created)
-            g->plan->components[i].type->shared_destroy(&g->shared[i].ptr);
 }
 
 unsigned graph_free(struct graph **gp)
@@ -177,16 +180,16 @@ unsigned graph_free(struct graph **gp)
 
     *gp = NULL;
     join_workers(g);
-    destroy_instances(g);
-    messages_free(g);
+    close_nodes(g);
+    wire_sweep(g, true);
     for (unsigned i = 0; i < g->o.n_workers; i++)
         leaked += free_worker(&g->workers[i]);
-    for (size_t i = g->n_extensions; i-- > 0;)
-        destroy_instance(&g->main.instances[i]);
-    arena_free(&g->main.arena);
-    destroy_shared(g);
-    stop_free(g);
-    arena_free(&g->arena);
+    free_nodes(g);
+    reload_free(g);
+    lines_free(g);
+    stop_free(&g->stop);
+    stop_free(&g->leaving);
+    free(g->workers);
     free(g);
     return leaked;
 }

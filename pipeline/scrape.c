@@ -48,14 +48,18 @@ static void audit_failed(struct worker *w, int64_t books, uint64_t held)
 {
     fprintf(stderr, "audit: worker %u: the books say %lld spans held, its components say %llu\n",
             w->index, (long long)books, (unsigned long long)held);
-    for (size_t i = 0; i < w->g->plan->n_pipelines; i++)
-        fprintf(stderr, "  books of %s: %lld, in joins %llu, in branches %llu\n",
-                w->g->plan->pipelines[i].id, (long long)w->ledgers[i].held,
-                (unsigned long long)outlet_joined_spans(&w->outlets[i]),
-                (unsigned long long)outlet_branch_spans(&w->outlets[i]));
+    for (size_t i = 0; i < w->g->n_lines; i++)
+        fprintf(stderr, "  books of %s: %lld\n", w->g->lines[i]->id,
+                (long long)w->g->lines[i]->on[w->index]->ledger.held);
     for (size_t i = 0; i < w->g->n_nodes; i++)
-        report_instance(&w->instances[i]);
+        report_instance(worker_instance(w, i));
     CHECK(!"books and components agree");
+}
+
+/* What a fan-out's branches hold is the components'; what its wholes hold are the books'. */
+static int64_t outlet_balance(const struct outlet *o)
+{
+    return (int64_t)outlet_branch_spans(o) - (int64_t)outlet_joined_spans(o);
 }
 
 static void audit(struct worker *w)
@@ -63,17 +67,22 @@ static void audit(struct worker *w)
     int64_t books = 0;
     uint64_t held = 0;
 
-    for (size_t i = 0; i < w->g->plan->n_pipelines; i++) {
-        books += w->ledgers[i].held;
-        books -= (int64_t)outlet_joined_spans(&w->outlets[i]);
-        books += (int64_t)outlet_branch_spans(&w->outlets[i]);
-    }
-    for (size_t i = 0; i < w->g->n_nodes; i++) {
-        const struct component_type *t = w->g->nodes[i].pc->type;
+    for (size_t i = 0; i < w->g->n_lines; i++) {
+        const struct line_end *end = w->g->lines[i]->on[w->index];
 
-        books -= (int64_t)inlet_joined_spans(&w->inlets[i]);
+        books += end->ledger.held;
+        if (end->outlet)
+            books += outlet_balance(end->outlet);
+    }
+    for (const struct list *l = w->old_outlets.next; l != &w->old_outlets; l = l->next)
+        books += outlet_balance(CONTAINER_OF(l, const struct outlet, link));
+    for (size_t i = 0; i < w->g->n_nodes; i++) {
+        const struct instance *in = worker_instance(w, i);
+        const struct component_type *t = in->node->pc->type;
+
+        books -= (int64_t)inlet_joined_spans(&in->inlet);
         if (t->held)
-            held += t->held(w->instances[i].c);
+            held += t->held(in->c);
     }
     if (books != (int64_t)held)
         audit_failed(w, books, held);
@@ -86,8 +95,8 @@ static void copy_worker(struct scrape *s, struct worker *w)
     if (w->g->audit)
         audit(w);
     s->pub.snaps[w->index] = metric_snapshot_take(w->metrics);
-    memcpy(&s->books[w->index * s->pub.n_ledgers], w->ledgers,
-           s->pub.n_ledgers * sizeof(struct ledger));
+    for (size_t i = 0; i < s->pub.n_ledgers; i++) /* more may have come meanwhile, none goes */
+        s->books[w->index * s->pub.n_ledgers + i] = w->g->lines[i]->on[w->index]->ledger;
     s->stalls[w->index] = loop_stalls(w->loop);
 }
 
@@ -105,6 +114,7 @@ static void deliver(void *ctx)
         metric_snapshot_free(&s->pub.snaps[i]);
     free(s->pub.snaps);
     free(s->pub.ledgers);
+    free(s->pub.pipelines);
     free(s->books);
     free(s->stalls);
     free(s->tasks);
@@ -126,7 +136,7 @@ static struct scrape *scrape_new(struct graph *g,
 {
     struct scrape *s = mem_alloc(sizeof(*s));
     unsigned n = g->o.n_workers;
-    size_t n_ledgers = g->plan->n_pipelines;
+    size_t n_ledgers = g->n_lines;
 
     s->main_loop = g->o.main_loop;
     s->done = done;
@@ -136,6 +146,9 @@ static struct scrape *scrape_new(struct graph *g,
     s->pub.snaps = mem_alloc_array(n, sizeof(*s->pub.snaps));
     s->pub.n_ledgers = n_ledgers;
     s->pub.ledgers = mem_alloc_array(n_ledgers + 1, sizeof(struct ledger));
+    s->pub.pipelines = mem_alloc_array(n_ledgers + 1, sizeof(*s->pub.pipelines));
+    for (size_t i = 0; i < n_ledgers; i++)
+        s->pub.pipelines[i] = g->lines[i]->id;
     s->books = mem_alloc_array(n * n_ledgers + 1, sizeof(struct ledger));
     s->stalls = mem_alloc_array(n, sizeof(uint64_t));
     s->tasks = mem_alloc_array(n, sizeof(*s->tasks));

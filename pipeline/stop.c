@@ -13,6 +13,9 @@
  * stage begins when the one before is over on all workers, so a flushed batch always finds its
  * successors open, whichever worker it comes from.
  *
+ * What a reload took out goes through the same steps, those nodes alone, while the others run on
+ * (stop_leaving). A drain of everything that comes meanwhile takes over from it.
+ *
  * The deadline is one for all of it. When it passes, hosts say so, and what has not finished is
  * drained again; what has not finished a grace time later is given up.
  */
@@ -25,12 +28,14 @@ enum { GRACE_MS = 3000, UNSENT_PAUSE_MS = 2 };
 struct report {
     struct stop *stop;
     struct worker *worker;
-    unsigned messages; /* settle: handled in this round */
+    unsigned messages;  /* settle: handled in this round */
+    unsigned undrained; /* drain: instances asked that have not finished */
     bool unsent;       /* settle: a component could not send all it has */
 };
 
 struct stop {
     struct graph *g;
+    bool all; /* else what is leaving */
     unsigned stage;
     unsigned outstanding; /* workers that have not reported */
     unsigned messages;
@@ -70,16 +75,9 @@ static void reported(void *ctx)
         s->step(s);
 }
 
-static struct report *report_of(struct worker *w)
+static void send_report(struct report *r)
 {
-    struct stop *s = w->g->stop;
-
-    return &s->reports[w == &w->g->main ? w->g->o.n_workers : w->index];
-}
-
-static void send_report(struct worker *w)
-{
-    loop_post(w->g->o.main_loop, reported, report_of(w));
+    loop_post(r->stop->g->o.main_loop, reported, r);
 }
 
 static void on_workers(struct stop *s, void (*fn)(void *ctx), void (*step)(struct stop *s))
@@ -91,25 +89,27 @@ static void on_workers(struct stop *s, void (*fn)(void *ctx), void (*step)(struc
     s->step = step;
     s->outstanding = g->o.n_workers;
     for (unsigned i = 0; i < g->o.n_workers; i++)
-        loop_post(g->workers[i].loop, fn, &g->workers[i]);
+        loop_post(g->workers[i].loop, fn, &s->reports[i]);
 }
 
 /* ---- steps, on each worker ---- */
 
-static bool in_stage(const struct instance *i)
+bool stop_concerns(const struct stop *s, const struct node *n)
 {
-    const struct graph *g = i->worker->g;
+    return n->stage == s->stage && (s->all || n->leaving);
+}
 
-    return i->worker == &g->main || i->node->stage == g->stop->stage;
+static bool in_stage(const struct stop *s, const struct instance *i)
+{
+    return i->worker == &s->g->main || stop_concerns(s, i->node);
 }
 
 static void settle_worker(void *ctx)
 {
-    struct worker *w = ctx;
-    struct report *r = report_of(w);
+    struct report *r = ctx;
 
-    r->messages = messages_settle(w, w->g->stop->stage, &r->unsent);
-    send_report(w);
+    r->messages = messages_settle(r->worker, r->stop, &r->unsent);
+    send_report(r);
 }
 
 void stop_instance_drained(struct instance *i)
@@ -117,18 +117,18 @@ void stop_instance_drained(struct instance *i)
     if (i->drained)
         return;
     i->drained = true;
-    if (i->asked && --i->worker->undrained == 0)
-        send_report(i->worker);
+    if (i->asker && --i->asker->undrained == 0)
+        send_report(i->asker);
 }
 
-static void drain_instance(struct instance *i)
+static void drain_instance(struct report *r, struct instance *i)
 {
     const struct component_type *t = i->node->pc->type;
 
     if (i->drained)
         return;
-    i->asked = true;
-    i->worker->undrained++;
+    i->asker = r;
+    r->undrained++;
     if (t->drain)
         t->drain(i->c);
     else
@@ -138,33 +138,36 @@ static void drain_instance(struct instance *i)
 /* Last ones first: the order of extensions matters, that of a stage's instances does not. */
 static void drain_worker(void *ctx)
 {
-    struct worker *w = ctx;
+    struct report *r = ctx;
 
-    w->undrained = 1; /* ours: no report before all were asked */
-    for (size_t i = worker_instances(w); i-- > 0;)
-        if (in_stage(&w->instances[i]))
-            drain_instance(&w->instances[i]);
-    if (--w->undrained == 0)
-        send_report(w);
+    r->undrained = 1; /* ours: no report before all were asked */
+    for (size_t i = worker_instances(r->worker); i-- > 0;)
+        if (in_stage(r->stop, worker_instance(r->worker, i)))
+            drain_instance(r, worker_instance(r->worker, i));
+    if (--r->undrained == 0)
+        send_report(r);
 }
 
 static void drain_again(void *ctx)
 {
-    struct worker *w = ctx;
+    struct report *r = ctx;
 
-    for (size_t i = 0; i < worker_instances(w); i++)
-        if (w->instances[i].asked && !w->instances[i].drained)
-            w->instances[i].node->pc->type->drain(w->instances[i].c);
+    for (size_t i = 0; i < worker_instances(r->worker); i++) {
+        struct instance *in = worker_instance(r->worker, i);
+
+        if (in->asker == r && !in->drained)
+            in->node->pc->type->drain(in->c);
+    }
 }
 
 static void close_worker(void *ctx)
 {
-    struct worker *w = ctx;
+    struct report *r = ctx;
 
-    for (size_t i = 0; i < w->g->n_nodes; i++)
-        if (in_stage(&w->instances[i]))
-            w->instances[i].closed = true;
-    send_report(w);
+    for (size_t i = 0; i < worker_instances(r->worker); i++)
+        if (in_stage(r->stop, worker_instance(r->worker, i)))
+            worker_instance(r->worker, i)->closed = true;
+    send_report(r);
 }
 
 /* ---- the order, on main ---- */
@@ -182,7 +185,7 @@ static void begin_extensions(struct stop *s)
         log_info(&s->g->log, "Stopping extensions...");
     s->step = extensions_drained;
     s->outstanding = 1;
-    drain_worker(&s->g->main);
+    drain_worker(&s->reports[s->g->o.n_workers]);
 }
 
 static void stage_closed(struct stop *s)
@@ -190,8 +193,10 @@ static void stage_closed(struct stop *s)
     s->stage++;
     if (s->stage < s->g->n_stages)
         begin_stage(s);
-    else
+    else if (s->all)
         begin_extensions(s);
+    else
+        finish(s, true);
 }
 
 static void settle_on(void *ctx)
@@ -238,12 +243,12 @@ static void begin_stage(struct stop *s)
 
 /* ---- the deadline ---- */
 
-static void log_unfinished(struct worker *w)
+static void log_unfinished(const struct stop *s, const struct worker *w)
 {
     for (size_t i = 0; i < worker_instances(w); i++) {
-        const struct instance *in = &w->instances[i];
+        const struct instance *in = worker_instance(w, i);
 
-        if (!in->drained)
+        if (!in->drained && (s->all || in->node->leaving))
             log_error(&in->host.log, "Component did not stop in time",
                       LOG_UINT("worker", w->index));
     }
@@ -254,9 +259,25 @@ static void on_grace_over(void *ctx)
     struct stop *s = ctx;
 
     for (unsigned i = 0; i < s->g->o.n_workers; i++)
-        log_unfinished(&s->g->workers[i]);
-    log_unfinished(&s->g->main);
+        log_unfinished(s, &s->g->workers[i]);
+    if (s->all)
+        log_unfinished(s, &s->g->main);
     finish(s, false);
+}
+
+static void tell_deadline(struct stop *s)
+{
+    struct graph *g = s->g;
+
+    if (s->all) {
+        log_warn(&g->log, "Shutdown deadline passed, what is still held is dropped");
+        atomic_store(&g->deadline_passed, true);
+        return;
+    }
+    log_warn(&g->log, "What the reload took out did not finish in time, what it still holds is dropped");
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i]->leaving)
+            atomic_store(&g->nodes[i]->deadline_passed, true);
 }
 
 static void on_deadline(void *ctx)
@@ -264,41 +285,73 @@ static void on_deadline(void *ctx)
     struct stop *s = ctx;
     struct graph *g = s->g;
 
-    log_warn(&g->log, "Shutdown deadline passed, what is still held is dropped");
-    atomic_store(&g->deadline_passed, true);
+    tell_deadline(s);
     for (unsigned i = 0; i < g->o.n_workers; i++)
-        loop_post(g->workers[i].loop, drain_again, &g->workers[i]);
-    loop_post(g->main.loop, drain_again, &g->main);
+        loop_post(g->workers[i].loop, drain_again, &s->reports[i]);
+    if (s->all)
+        loop_post(g->main.loop, drain_again, &s->reports[g->o.n_workers]);
     timer_free(&s->timer);
     s->timer = timer_new(g->o.main_loop, __func__, on_grace_over, s);
     timer_start(s->timer, GRACE_MS, 0);
 }
 
-void graph_drain(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, bool clean),
-                 void *ctx)
+static struct stop *stop_new(struct graph *g, bool all, void (*done)(void *ctx, bool clean),
+                             void *ctx)
 {
     struct stop *s = mem_alloc(sizeof(*s));
     unsigned n = g->o.n_workers;
 
-    CHECK(!g->stop);
-    g->stop = s;
-    atomic_store(&g->ready_since_ns, 0);
-    *s = (struct stop){.g = g, .done = done, .ctx = ctx};
+    *s = (struct stop){.g = g, .all = all, .done = done, .ctx = ctx};
     s->reports = mem_alloc_array(n + 1, sizeof(*s->reports));
     for (unsigned i = 0; i < n; i++)
         s->reports[i] = (struct report){.stop = s, .worker = &g->workers[i]};
     s->reports[n] = (struct report){.stop = s, .worker = &g->main};
-    s->timer = timer_new(g->o.main_loop, __func__, on_deadline, s);
+    return s;
+}
+
+static void begin(struct stop *s, uint64_t timeout_ms)
+{
+    s->timer = timer_new(s->g->o.main_loop, __func__, on_deadline, s);
     timer_start(s->timer, timeout_ms, 0);
-    s->pause = timer_new(g->o.main_loop, __func__, settle_on, s);
+    s->pause = timer_new(s->g->o.main_loop, __func__, settle_on, s);
     begin_stage(s);
 }
 
-void stop_free(struct graph *g)
+/* It goes no further; what is under way on workers reports to nobody. */
+static void give_up(struct stop *s)
 {
-    if (!g->stop)
+    s->over = true;
+    timer_free(&s->timer);
+    timer_free(&s->pause);
+}
+
+void graph_drain(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, bool clean),
+                 void *ctx)
+{
+    CHECK(!g->stop);
+    if (g->leaving && !g->leaving->over)
+        give_up(g->leaving);
+    g->stop = stop_new(g, true, done, ctx);
+    atomic_store(&g->ready_since_ns, 0);
+    begin(g->stop, timeout_ms);
+}
+
+void stop_leaving(struct graph *g, uint64_t timeout_ms, void (*done)(void *ctx, bool clean),
+                  void *ctx)
+{
+    stop_free(&g->leaving);
+    g->leaving = stop_new(g, false, done, ctx);
+    begin(g->leaving, timeout_ms);
+}
+
+void stop_free(struct stop **sp)
+{
+    struct stop *s = *sp;
+
+    *sp = NULL;
+    if (!s)
         return;
-    CHECK(g->stop->over);
-    free(g->stop->reports);
-    free(g->stop);
+    CHECK(s->over);
+    free(s->reports);
+    free(s);
 }

@@ -311,6 +311,7 @@ static void tail_debug(struct component *c, const char *question, struct buf *ou
 const struct component_type tail_sampling_type = {
     .kind = PROCESSOR,
     .name = "tail_sampling",
+    .drains_early = true,
     .stability = "beta",
     .summary = "Holds each trace until it is whole, then keeps or drops it by policy.",
     .keys = tail_keys,

@@ -2,6 +2,7 @@
 """OTLP/HTTP for end-to-end tests, stdlib only: a client that posts JSON, a backend that counts.
 
 The backend answers what its `answer` function says, so that tests can refuse, hang or fail."""
+import collections
 import gzip
 import http.client
 import http.server
@@ -89,6 +90,7 @@ class Backend:
 
     def __init__(self, answer=lambda request_number: 200):
         self.ids, self.requests = [], 0
+        self.bodies = collections.deque(maxlen=1000)  # the last ones
         self.lock = threading.Lock()
         self.released = threading.Event()  # set when the test ends, for handlers that hang
         backend = self
@@ -106,6 +108,7 @@ class Backend:
                 status = answer(number)
                 if status == 200:
                     with backend.lock:
+                        backend.bodies.append(body)
                         backend.ids += span_ids(body)
                 try:
                     self.send_response(status)

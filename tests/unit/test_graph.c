@@ -83,7 +83,7 @@ static struct plain *plain_of(const struct component *c)
 static int plain_start(struct component *c, struct err *err)
 {
     event(c->host, "start");
-    if (strcmp(c->host->id, "bad") == 0)
+    if (strncmp(c->host->id, "bad", 3) == 0)
         return err_set(err, "port taken");
     return 0;
 }
@@ -101,7 +101,7 @@ static void plain_destroy(struct component **c)
     *c = NULL;
 }
 
-extern const struct component_type source_type, pass_type, holder_type, hoarder_type, sink_type;
+extern const struct component_type source_type, pass_type, holder_type, hoarder_type, keeper_type, sink_type;
 
 static struct component *source_create(struct host *h, const void *s, struct err *err)
 {
@@ -266,6 +266,14 @@ const struct component_type holder_type = {
     .kind = PROCESSOR, .name = "holder", .create = holder_create, .push = holder_push, .start = plain_start,
     .message = holder_message, .drain = holder_drain, .destroy = plain_destroy, .held = holder_held};
 
+/* What it holds must not be ended by a reload. */
+static struct component *keeper_create(struct host *h, const void *s, struct err *err)
+{
+    return make(h, &keeper_type, s, err);
+}
+
+const struct component_type keeper_type = {PLAIN(PROCESSOR, "keeper", keeper_create, pass_push), .drains_early = true};
+
 const struct component_type hoarder_type = {
     .kind = PROCESSOR, .name = "hoarder", .create = hoarder_create, .push = hoarder_push, .start = plain_start,
     .message = hoarder_message, .unsent = hoarder_unsent, .drain = hoarder_drain, .destroy = hoarder_destroy,
@@ -274,8 +282,8 @@ const struct component_type hoarder_type = {
 /* ---- plans by hand ---- */
 
 static struct plan_component parts[16];
-static struct plan_pipeline lines[4];
-static const struct plan_component *refs[32];
+static struct plan_pipeline lines[8];
+static const struct plan_component *refs[64];
 static size_t n_refs;
 static struct plan plan;
 static const struct test_settings stuck = {.stuck = true}, unmakeable = {.fail_create = true};
@@ -315,7 +323,7 @@ static void line(const char *id, const char *receivers, const char *processors, 
 
 static struct test_host *t; /* main loop, budget, waiters */
 static struct graph *g;
-static struct ledger books[4];
+static struct ledger books[8];
 static bool drained, clean, scraped;
 
 static void setup(void)
@@ -335,6 +343,8 @@ static void setup(void)
     part(&pass_type, "unmakeable", &unmakeable);
     part(&holder_type, "stuck", &stuck);
     part(&hoarder_type, "hoard", NULL);
+    part(&holder_type, "h/2", NULL);
+    part(&keeper_type, "keeps", NULL);
 }
 
 static void build(unsigned n_workers)
@@ -689,6 +699,231 @@ START_TEST(a_cycle_is_a_bug)
 }
 END_TEST
 
+/* ---- reload ---- */
+
+/* The lines made since the last one, as a plan that the graph may own. */
+static size_t n_lines_before;
+
+static struct plan *new_plan(void)
+{
+    struct plan *p = mem_alloc(sizeof(*p));
+
+    *p = plan;
+    p->arena = arena_new();
+    p->n_pipelines = plan.n_pipelines - n_lines_before;
+    p->pipelines = arena_alloc(p->arena, p->n_pipelines * sizeof(*p->pipelines));
+    memcpy(p->pipelines, &lines[n_lines_before], p->n_pipelines * sizeof(*p->pipelines));
+    n_lines_before = plan.n_pipelines;
+    return p;
+}
+
+static bool same(const struct plan_component *a, const struct plan_component *b)
+{
+    return a->settings == b->settings;
+}
+
+static bool reloaded, reload_clean;
+
+static void on_reloaded(void *ctx, bool was_clean)
+{
+    (void)ctx;
+    reloaded = true;
+    reload_clean = was_clean;
+}
+
+static enum reload_result reload(uint64_t timeout_ms, struct err *err)
+{
+    struct plan *p = new_plan();
+    enum reload_result rc = graph_reload(g, &p, same, timeout_ms, on_reloaded, NULL, err);
+
+    ck_assert((rc == RELOAD_DONE) == (p == NULL));
+    plan_free(&p);
+    return rc;
+}
+
+static void reload_and_wait(void)
+{
+    struct err err = {""};
+
+    reloaded = false;
+    ck_assert_msg(reload(10000, &err) == RELOAD_DONE, "%s", err.text);
+    ck_assert(th_run_until(t, is_true, &reloaded));
+    ck_assert(reload_clean);
+}
+
+static void begin_with(const char *processors, unsigned n_workers)
+{
+    line("traces", "in", processors, "out");
+    n_lines_before = plan.n_pipelines;
+    build(n_workers);
+}
+
+/* What the old processor holds, on all workers and in the rings, goes on through the new chain. */
+START_TEST(reload_moves_on_what_is_held)
+{
+    begin_with("h", 3);
+    for (uint64_t i = 0; i < 300; i++)
+        send_to((unsigned)(i % 3), i + 1, 1);
+    line("traces", "in", "p h/2", "out");
+    reload_and_wait();
+    goal = 300;
+    wait_answers(300);
+    ck_assert_int_ge(first_event("drain h"), 0);
+    ck_assert_int_eq(first_event("drain in"), -1);
+    ck_assert_int_eq(first_event("drain out"), -1);
+    scrape();
+    ck_assert_uint_eq(books[0].accepted, 300);
+    ck_assert_uint_eq(books[0].fate[FATE_EXPORTED] + (uint64_t)ledger_held(&books[0]), 300);
+    send_to(0, 1, 5);
+    wait_answers(301);
+    finish();
+    ck_assert_uint_eq(books[0].fate[FATE_EXPORTED], 305);
+    ck_assert_uint_eq(sunk, 305);
+}
+END_TEST
+
+START_TEST(reload_keeps_what_is_the_same)
+{
+    begin_with("p h", 2);
+    send_to(0, 2, 5);
+    send_to(1, 3, 5);
+    wait_answers(2);
+    line("traces", "in", "h", "out");
+    reload_and_wait();
+    ck_assert_int_eq(first_event("drain h"), -1);
+    ck_assert_int_ge(first_event("drain p"), 0);
+    scrape();
+    ck_assert_int_eq(ledger_held(&books[0]), 10);
+    line("traces", "in", "h", "out"); /* nothing new at all */
+    reload_and_wait();
+    finish();
+    ck_assert_uint_eq(books[0].fate[FATE_EXPORTED], 10);
+}
+END_TEST
+
+START_TEST(reload_that_fails_changes_nothing)
+{
+    static const char *const chain[] = {"unmakeable h", "p bad/p"};
+    static const char *const text[] = {"failed to create \"unmakeable\" processor: no such thing",
+                                       "failed to start \"bad/p\" processor: port taken"};
+    struct err err = {""};
+
+    begin_with("h", 2);
+    send_to(0, 2, 5);
+    wait_answers(1);
+    part(&pass_type, "bad/p", NULL);
+    line("traces", "in", chain[_i], "out");
+    line("traces/new", "in", "p", "out");
+    ck_assert(reload(10000, &err) == RELOAD_REFUSED);
+    ck_assert_str_eq(err.text, text[_i]);
+    ck_assert_int_eq(first_event("drain h"), -1);
+    send_to(1, 2, 3);
+    wait_answers(2);
+    scrape();
+    ck_assert_int_eq(ledger_held(&books[0]), 8);
+    plan.n_pipelines = 1;
+    finish();
+    ck_assert_uint_eq(books[0].fate[FATE_EXPORTED], 8);
+}
+END_TEST
+
+START_TEST(reload_refuses_to_end_what_has_to_go_on)
+{
+    struct err err = {""};
+
+    begin_with("keeps", 2);
+    line("traces", "in", "h", "out");
+    ck_assert(reload(10000, &err) == RELOAD_REFUSED);
+    ck_assert_ptr_nonnull(strstr(err.text, "\"keeps\" processor cannot be changed or removed"));
+    line("traces", "in", "p keeps", "out");
+    reload_and_wait();
+    ck_assert_int_eq(first_event("drain keeps"), -1);
+    finish();
+}
+END_TEST
+
+/* What does not stop in time is told of the deadline; until then no other reload begins. */
+START_TEST(reload_has_a_deadline)
+{
+    struct err err = {""};
+
+    begin_with("stuck", 2);
+    send_to(0, 2, 5);
+    wait_answers(1);
+    line("traces", "in", "p", "out");
+    reloaded = false;
+    ck_assert(reload(20, &err) == RELOAD_DONE);
+    line("traces", "in", "", "out");
+    ck_assert(reload(20, &err) == RELOAD_BUSY);
+    ck_assert(th_run_until(t, is_true, &reloaded));
+    ck_assert(reload_clean);
+    scrape();
+    ck_assert_uint_eq(books[0].dropped[DROP_SHUTDOWN], 5);
+    line("traces", "in", "", "out");
+    reload_and_wait();
+    finish();
+}
+END_TEST
+
+START_TEST(drain_takes_over_from_a_reload)
+{
+    struct err err = {""};
+
+    begin_with("stuck", 2);
+    send_to(0, 2, 5);
+    wait_answers(1);
+    line("traces", "in", "p", "out");
+    ck_assert(reload(10000, &err) == RELOAD_DONE);
+    drain(20);
+    ck_assert(clean);
+    ck_assert(!reloaded);
+    scrape();
+    ck_assert_uint_eq(books[0].dropped[DROP_SHUTDOWN], 5);
+    ck_assert_uint_eq(graph_free(&g), 0);
+}
+END_TEST
+
+static void keep_sending(void *ctx)
+{
+    unsigned *left = ctx;
+
+    for (unsigned i = 0; i < 20 && *left; i++, --*left)
+        send_to(*left % 3, *left, 1 + *left % 3);
+}
+
+START_TEST(reloads_under_load)
+{
+    static const char *const chains[] = {"p", "h", "h/2 p", "", "p h/2 h", "p/2 p"};
+    unsigned left = 3000, sent = 0;
+    struct timer *feed;
+    size_t refs_before, lines_before;
+
+    part(&pass_type, "p/2", NULL);
+    begin_with("p h", 3);
+    refs_before = n_refs;
+    lines_before = plan.n_pipelines;
+    feed = timer_new(t->host.loop, __func__, keep_sending, &left);
+    timer_start(feed, 0, 1);
+    for (unsigned i = 0; left || i < 12; i++) {
+        plan.n_pipelines = n_lines_before = lines_before; /* a plan of before does not look at these any more */
+        n_refs = refs_before + (i % 2) * 8;
+        line("traces", "in", chains[i % ARRAY_LEN(chains)], i % 3 ? "out" : "out out/2");
+        n_events = 0;
+        reload_and_wait();
+        scrape();
+    }
+    timer_free(&feed);
+    for (unsigned i = 1; i <= 3000; i++)
+        sent += 1 + i % 3;
+    wait_answers(3000);
+    ck_assert_uint_eq(n_ok, 3000);
+    plan.n_pipelines = 1;
+    finish();
+    ck_assert_uint_eq(books[0].accepted, sent);
+    ck_assert_uint_eq(books[0].fate[FATE_EXPORTED], sent);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("graph");
@@ -711,6 +946,13 @@ int main(void)
     tcase_add_test(c, failed_create_names_the_component);
     tcase_add_test(c, deadline_drops_and_counts);
     tcase_add_test(c, after_the_drain_requests_are_refused);
+    tcase_add_test(c, reload_moves_on_what_is_held);
+    tcase_add_test(c, reload_keeps_what_is_the_same);
+    tcase_add_loop_test(c, reload_that_fails_changes_nothing, 0, 2);
+    tcase_add_test(c, reload_refuses_to_end_what_has_to_go_on);
+    tcase_add_test(c, reload_has_a_deadline);
+    tcase_add_test(c, drain_takes_over_from_a_reload);
+    tcase_add_test(c, reloads_under_load);
     tcase_add_checked_fixture(bug, setup, NULL);
     tcase_add_test_raise_signal(bug, a_cycle_is_a_bug, 6);
     suite_add_tcase(s, c);

@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reload while running: what changes, what stays, what is refused, and that nothing is lost by it."""
+import http.client
+import os
+import signal
+import socket
+import threading
+import unittest
+
+from otlp_http import Backend, Client, send
+from tailrace import Daemon, wait_for
+
+SUCCESS = "otelcol_config_last_reload_success"
+TIME = "otelcol_config_last_reload_success_timestamp"
+DONE, SAME = "Configuration reloaded", "Configuration is unchanged"
+FAILED = "The configuration was not reloaded, nothing changed"
+
+
+def plan(backend, processors="", pipelines=None, more="", exporters=""):
+    """processors: the definitions by name; pipelines: text, or the names in order for `traces`."""
+    names = "" if not isinstance(pipelines, (list, tuple)) else ", ".join(pipelines)
+    text = pipelines if isinstance(pipelines, str) else "traces: {receivers: [otlp], processors: [%s], exporters: [otlp_http]}" % names
+    # one connection a worker, so that the number of open files tells something
+    return """
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
+processors: {%s}
+exporters: {otlp_http: {endpoint: '%s', compression: none, sending_queue: {num_consumers: 1}}%s}
+service: {pipelines: {%s}}
+%s""" % (processors, backend.url, exporters, text, more)
+
+
+def marked(value):
+    return "attributes: {actions: [{key: mark, value: '%s', action: upsert}]}" % value
+
+
+class Reloading(Daemon):
+    def write(self, config):
+        """In place of the old file, in one step."""
+        new = self.path + ".new"
+        with open(new, "w", encoding="utf-8") as f:
+            f.write(config)
+        os.replace(new, self.path)
+
+    def count(self, message):
+        with self.lock:
+            return sum(line.get("msg") == message for line in self.lines)
+
+    def reload(self, config, message=DONE):
+        before = self.count(message)
+        self.write(config)
+        self.signal(signal.SIGHUP)
+        wait_for(lambda: self.count(message) > before or self.process.poll() is not None,
+                 lambda: "%s in:\n%s" % (message, self.log()))
+        assert self.process.poll() is None, self.log()
+        with self.lock:
+            return [line for line in self.lines if line.get("msg") == message][-1]
+
+    def http_port(self):
+        return self.port("Starting HTTP server")
+
+    def fds(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
+    def post(self, path="/-/reload", method="POST"):
+        c = http.client.HTTPConnection("127.0.0.1", self.port("Serving metrics", "address"), timeout=30)
+        c.request(method, path)
+        r = c.getresponse()
+        answer = r.status, r.read().decode()
+        c.close()
+        return answer
+
+
+def connect(test, d):
+    client = Client(d.http_port())
+    test.addCleanup(client.close)
+    return client
+
+
+class Load(threading.Thread):
+    """Sends requests over one connection until told to stop; every answer must be 200."""
+
+    def __init__(self, port, k, n_spans=10):
+        super().__init__()
+        self.client, self.n_spans = Client(port), n_spans
+        self.first = 1 + (k << 40)
+        self.acknowledged, self.failures, self.stopping = [], [], False
+
+    def run(self):
+        while not self.stopping:
+            try:
+                status = self.client.send(self.first, self.n_spans)
+            except (OSError, http.client.HTTPException) as e:
+                status = repr(e)
+            if status != 200:
+                self.failures.append(status)
+                return
+            self.acknowledged.extend("%032x" % (0xabc << 100 | self.first + i) for i in range(self.n_spans))
+            self.first += self.n_spans
+
+    def stop(self):
+        self.stopping = True
+        self.join()
+        self.client.close()
+
+
+class Changes(unittest.TestCase):
+    def test_a_processor_changes_under_a_connection(self):
+        with Backend() as backend:
+            with Reloading(plan(backend, marked("one"), ["attributes"]), ["--workers", "2"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                self.assertEqual(client.send(1, 3), 200)
+                wait_for(lambda: backend.count() == 3, "the first spans")
+                self.assertIn(b"one", backend.bodies[-1])
+                d.reload(plan(backend, marked("two"), ["attributes"]))
+                self.assertEqual(client.send(10, 3), 200)  # the same connection
+                wait_for(lambda: backend.count() == 6, "the next spans")
+                self.assertIn(b"two", backend.bodies[-1])
+                self.assertNotIn(b"one", backend.bodies[-1])
+                self.assertEqual(d.ledger()["accepted"], 6)
+                page = d.metrics()
+                self.assertEqual(page[SUCCESS], 1)
+                self.assertEqual(d.stop(), 0, d.log())
+                self.assertEqual(d.find("Span ledger")["exported"], 6)
+
+    def test_processors_come_and_go(self):
+        with Backend() as backend:
+            with Reloading(plan(backend)) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                for i, (names, expect) in enumerate(((["attributes"], True), (["batch", "attributes"], True), ([], False),
+                                                     (["attributes", "batch"], True), (["batch"], False))):
+                    d.reload(plan(backend, "batch: {timeout: 10ms}, " + marked("here"), names))
+                    self.assertEqual(client.send(1 + 10 * i, 2), 200)
+                    wait_for(lambda: backend.count() == 2 * i + 2, "spans of round %d" % i)
+                    self.assertEqual(b"here" in backend.bodies[-1], expect)
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces"}', 10)
+                self.assertEqual(d.ledger()["held"], 0)
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_what_a_processor_holds_goes_on_through_the_new_chain(self):
+        """A batch that would wait for an hour leaves with the reload, through what follows now."""
+        with Backend() as backend:
+            with Reloading(plan(backend, "batch: {timeout: 1h}", ["batch"]), ["--workers", "2"]) as d:
+                d.wait_ready()
+                self.assertEqual(send(d.http_port(), 1, 5), 200)
+                wait_for(lambda: d.ledger()["held"] == 5, "held spans")
+                d.reload(plan(backend, "batch: {timeout: 2h}, " + marked("new"), ["batch", "attributes"]))
+                wait_for(lambda: backend.count() == 5, "the spans")
+                self.assertIn(b"new", backend.bodies[-1])
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces"}', 5)
+                self.assertEqual(d.ledger()["dropped"], {})
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_tail_sampling_keeps_its_traces(self):
+        """Another processor changes: the traces held stay undecided."""
+        tail = "tail_sampling: {decision_wait: 1h, policies: [{name: all, type: always_sample}]}, "
+        with Backend() as backend:
+            with Reloading(plan(backend, tail + marked("one"), ["tail_sampling", "attributes"]), ["--workers", "2"]) as d:
+                d.wait_ready()
+                self.assertEqual(send(d.http_port(), 1, 9), 200)
+                wait_for(lambda: d.ledger()["held"] == 9, "held spans")
+                d.reload(plan(backend, tail + marked("two"), ["tail_sampling", "attributes"]))
+                self.assertEqual(send(d.http_port(), 100, 1), 200)
+                wait_for(lambda: d.ledger()["held"] == 10, "held spans")
+                self.assertEqual(backend.count(), 0)
+                self.assertEqual(d.stop(), 0, d.log())
+                self.assertEqual(backend.count(), 10)
+                self.assertEqual(sum(b"two" in body for body in backend.bodies), backend.requests)
+
+    def test_pipelines_come_and_go(self):
+        """Another pipeline on the same receiver and exporter; its books stay when it goes."""
+        one = "traces: {receivers: [otlp], exporters: [otlp_http]}"
+        two = one + ", traces/two: {receivers: [otlp], processors: [batch], exporters: [otlp_http]}"
+        batch = "batch: {timeout: 1h}"
+        with Backend() as backend:
+            with Reloading(plan(backend, batch, one), ["--workers", "2"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                self.assertEqual(client.send(1, 1), 200)
+                d.reload(plan(backend, batch, two))
+                self.assertEqual(client.send(2, 1), 200)
+                self.assertEqual(d.ledger("traces/two")["accepted"], 1)
+                d.reload(plan(backend, batch, one))
+                self.assertEqual(client.send(3, 1), 200)
+                wait_for(lambda: backend.count() == 4, "all spans")
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces/two"}', 1)
+                self.assertEqual(d.ledger("traces/two")["accepted"], 1)
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces"}', 3)
+                self.assertEqual(d.ledger()["accepted"], 3)
+                d.reload(plan(backend, batch, two))  # the same books go on
+                self.assertEqual(client.send(4, 1), 200)
+                self.assertEqual(d.ledger("traces/two")["accepted"], 2)
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_memory_limits_follow(self):
+        limiter = "memory_limiter: {check_interval: 1s, limit_mib: %d}"
+        with Backend() as backend:
+            with Reloading(plan(backend, limiter % 100, ["memory_limiter"])) as d:
+                d.wait_ready()
+                self.assertEqual(d.metrics()["tailrace_memory_limit_bytes"], 100 << 20)
+                d.reload(plan(backend, limiter % 50, ["memory_limiter"]))
+                self.assertEqual(d.metrics()["tailrace_memory_limit_bytes"], 50 << 20)
+                self.assertEqual(d.stop(), 0, d.log())
+
+
+class Ends(unittest.TestCase):
+    """Receivers, exporters and connectors."""
+
+    def test_an_exporter_moves_to_another_backend(self):
+        """What the old one holds goes where it was to go; the new one takes what comes from now on."""
+        with Backend() as old, Backend() as new:
+            with Reloading(plan(old), ["--workers", "2"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                for i in range(20):
+                    self.assertEqual(client.send(1 + 10 * i, 10), 200)
+                d.reload(plan(new))
+                self.assertEqual(client.send(1000, 7), 200)
+                wait_for(lambda: old.count() == 200 and new.count() == 7, "both backends")
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces"}', 207)
+                d.ledger()
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_an_exporter_that_cannot_finish(self):
+        """The old backend does not answer: what is held for it is dropped at the deadline, and the next reload waits for that."""
+        with Backend() as old, Backend() as new:
+            old.server.RequestHandlerClass.do_POST = lambda handler: old.released.wait(60)
+            with Reloading(plan(old), ["--workers", "2", "--shutdown-timeout", "500ms"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                self.assertEqual(client.send(1, 5), 200)
+                d.reload(plan(new))
+                self.assertEqual(client.send(10, 3), 200)
+                wait_for(lambda: new.count() == 3, "the new backend")
+                d.reload(plan(new, marked("x"), ["attributes"]))
+                d.wait_metric('tailrace_pipeline_dropped_spans{pipeline="traces",reason="shutdown"}', 5)
+                self.assertEqual(d.ledger()["exported"], 3)
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_fan_out_comes_and_goes(self):
+        both = "traces: {receivers: [otlp], exporters: [otlp_http, otlp_http/b]}"
+        with Backend() as a, Backend() as b:
+            second = ", otlp_http/b: {endpoint: '%s'}" % b.url
+            with Reloading(plan(a), ["--workers", "2"]) as d:
+                d.wait_ready()
+                load = Load(d.http_port(), 1)
+                load.start()
+                for i in range(10):
+                    d.reload(plan(a, "", both, exporters=second) if i % 2 == 0 else plan(a))
+                    before = b.count()
+                    if i % 2 == 0:
+                        wait_for(lambda: b.count() > before, "spans at the second backend")
+                    d.ledger()
+                load.stop()
+                self.assertEqual(load.failures, [])
+                self.assertEqual(d.stop(), 0, d.log())
+                self.assertEqual(set(load.acknowledged), {trace for trace, _ in a.ids})
+                self.assertEqual(d.find("Span ledger")["exported"], len(load.acknowledged))
+
+    def test_receivers_and_connectors_come_and_go(self):
+        def two(backend):
+            return plan(backend, "", "traces: {receivers: [otlp], exporters: [otlp_http]}, "
+                        "traces/in: {receivers: [otlp/b], exporters: [forward]}, "
+                        "traces/out: {receivers: [forward], exporters: [otlp_http]}",
+                        "connectors: {forward: }").replace(
+                            "processors:", "  otlp/b: {protocols: {http: {endpoint: '127.0.0.1:0'}}}\nprocessors:").replace(
+                                "receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}",
+                                "receivers:\n  otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}")
+        with Backend() as backend:
+            with Reloading(plan(backend), ["--workers", "2"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                d.reload(two(backend))
+                port = d.port("Starting HTTP server", **{"otelcol.component.id": "otlp/b"})
+                self.assertEqual(send(port, 1, 4), 200)
+                self.assertEqual(client.send(10, 2), 200)
+                wait_for(lambda: backend.count() == 6, "spans of both")
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces/out"}', 4)
+                d.reload(plan(backend))
+                self.assertEqual(client.send(20, 2), 200)
+                wait_for(lambda: refused(port), "the old port closed")
+                self.assertEqual(d.ledger("traces/out")["exported"], 4)
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_a_listener_that_cannot_be_had_changes_nothing(self):
+        with Backend() as backend, socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            s.listen()
+            taken = s.getsockname()[1]
+            with Reloading(plan(backend), ["--workers", "2"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                line = d.reload(plan(backend).replace("127.0.0.1:0", "127.0.0.1:%d" % taken), FAILED)
+                self.assertIn("address already in use", line["error"])
+                self.assertEqual(client.send(1, 2), 200)
+                wait_for(lambda: backend.count() == 2, "the spans")
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_the_file_exporter_keeps_its_settings(self):
+        with Backend() as backend:
+            both = "traces: {receivers: [otlp], exporters: [otlp_http, file]}"
+
+            def to_file(d, more=""):
+                return plan(backend, "", both, exporters=", file: {path: '%s/out'%s}" % (d.dir.name, more))
+            with Reloading(plan(backend)) as d:
+                d.wait_ready()
+                d.reload(to_file(d))
+                line = d.reload(to_file(d, ", format: proto"), FAILED)
+                self.assertIn('"file" exporter cannot be changed while running', line["error"])
+                self.assertEqual(send(d.http_port(), 1, 1), 200)
+                wait_for(lambda: os.path.getsize(d.dir.name + "/out"), "the file")
+                d.reload(plan(backend))
+                self.assertEqual(d.stop(), 0, d.log())
+
+
+def refused(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) != 0
+
+
+class NothingChanges(unittest.TestCase):
+    def refuse(self, d, config, *words):
+        before = d.metrics()[TIME]
+        line = d.reload(config, FAILED)
+        for word in words:
+            self.assertIn(word, line["error"])
+        page = d.metrics()
+        self.assertEqual((page[SUCCESS], page[TIME]), (0, before))
+
+    def test_errors_and_refusals(self):
+        tail = "tail_sampling: {policies: [{name: all, type: always_sample}]}"
+        with Backend() as backend:
+            good = plan(backend, tail, ["tail_sampling"])
+            with Reloading(good) as d:
+                d.wait_ready()
+                client, fds = connect(self, d), d.fds()
+                self.assertEqual(client.send(1, 1), 200)
+                self.refuse(d, good.replace("policies", "polices"), "polices", "policies", "collector.yaml:")
+                self.refuse(d, "a: [", "collector.yaml:2:1", "not valid YAML")
+                self.refuse(d, plan(backend, tail, ["tail_sampling", "batch"]), "batch")  # not defined
+                self.refuse(d, good.replace("name: all", "name: each"), '"tail_sampling" processor cannot be changed')
+                self.refuse(d, plan(backend, tail, []), '"tail_sampling" processor cannot be changed or removed')
+                self.refuse(d, good.replace("service: {", "extensions: {health_check: {endpoint: '127.0.0.1:0'}}\n"
+                                                          "service: {extensions: [health_check], "), "extensions cannot be changed")
+                self.assertEqual(client.send(2, 1), 200)  # the same connection
+                self.assertEqual(d.ledger()["accepted"], 2)
+                d.reload(good, SAME)
+                self.assertEqual(d.metrics()[SUCCESS], 1)
+                d.write(plan(backend, tail, []))
+                for _ in range(30):
+                    self.assertEqual(d.post()[0], 409)
+                self.assertLessEqual(d.fds(), fds + 15)  # these requests' own connections may linger
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_telemetry(self):
+        with Backend() as backend, Reloading(plan(backend)) as d:
+            d.wait_ready()
+            self.refuse(d, plan(backend, more="").replace("service: {", "service: {telemetry: {logs: {level: debug}}, "),
+                        "service.telemetry cannot be changed while running")
+            self.assertEqual(d.stop(), 0, d.log())
+
+
+class Triggers(unittest.TestCase):
+    def test_request(self):
+        with Backend() as backend, Reloading(plan(backend)) as d:
+            d.wait_ready()
+            self.assertEqual(d.post(), (200, SAME + "\n"))
+            d.write(plan(backend, marked("x"), ["attributes"]))
+            self.assertEqual(d.post(), (200, DONE + "\n"))
+            d.write("receivers: {nop: }")
+            status, text = d.post()
+            self.assertEqual(status, 400)
+            self.assertIn("exporters", text)
+            self.assertEqual(d.post(method="GET")[0], 405)
+            self.assertEqual(d.post("/-/other")[0], 405)
+            self.assertEqual(d.stop(), 0, d.log())
+
+    def test_watched_file_and_symbolic_links(self):
+        """As Kubernetes swaps a ConfigMap: collector.yaml -> ..data/collector.yaml, ..data -> a folder."""
+        with Backend() as backend, Reloading(plan(backend), ["--watch"]) as d:
+            d.wait_ready()
+            d.write(plan(backend, marked("x"), ["attributes"]))
+            d.wait_log(DONE, trigger="file")
+            for version in ("v1", "v2"):
+                os.mkdir(os.path.join(d.dir.name, version))
+                with open(os.path.join(d.dir.name, version, "collector.yaml"), "w", encoding="utf-8") as f:
+                    f.write(plan(backend, marked(version), ["attributes"]))
+                before = d.count(DONE)
+                os.symlink(version, os.path.join(d.dir.name, "..new"))
+                os.rename(os.path.join(d.dir.name, "..new"), os.path.join(d.dir.name, "..data"))
+                if version == "v1":
+                    os.symlink("..data/collector.yaml", d.path + ".link")
+                    os.rename(d.path + ".link", d.path)
+                wait_for(lambda: d.count(DONE) > before, "a reload of " + version)
+            self.assertEqual(send(d.http_port(), 1, 1), 200)
+            wait_for(lambda: backend.count() == 1, "the span")
+            self.assertIn(b"v2", backend.bodies[-1])
+            self.assertEqual(d.stop(), 0, d.log())
+
+
+class UnderLoad(unittest.TestCase):
+    def test_fifty_reloads(self):
+        """Guarantees: no request fails, every acknowledged span arrives once, books balance at each look, and the number of
+        open files stays."""
+        tail = "tail_sampling: {decision_wait: 1s, policies: [{name: all, type: always_sample}]}, "
+
+        def version(i):
+            names = (["attributes", "batch"], ["batch", "attributes"], ["batch"], ["attributes"])[i % 4]
+            return plan(backend, tail + "batch: {timeout: %dms}, " % (5 + i) + marked("v%d" % i), ["tail_sampling"] + names)
+        with Backend() as backend:
+            with Reloading(version(0), ["--workers", "2"]) as d:
+                d.wait_ready()
+                threads = [Load(d.http_port(), k) for k in range(3)]
+                for thread in threads:
+                    thread.start()
+                wait_for(lambda: all(t.acknowledged for t in threads), "load")
+                fds = []
+                for i in range(1, 51):
+                    d.reload(version(i))
+                    d.ledger()
+                    fds.append(d.fds())
+                for thread in threads:
+                    thread.stop()
+                self.assertEqual([t.failures for t in threads], [[], [], []])
+                self.assertEqual(d.stop(), 0, d.log())
+                acknowledged = [x for t in threads for x in t.acknowledged]
+                got = [trace for trace, _ in backend.ids]
+                self.assertEqual(len(got), len(set(got)))
+                self.assertEqual(set(acknowledged) - set(got), set())
+                self.assertLessEqual(max(fds[25:]), max(fds[:25]) + 2)
+                last = d.find("Span ledger")
+                self.assertEqual((last["accepted"], last["exported"], last["held"]), (len(got), len(got), 0))
+
+
+if __name__ == "__main__":
+    unittest.main()
