@@ -16,8 +16,8 @@
 #   make dist        build/tailrace-VERSION.tar.gz of the committed tree
 #   make clean       removes build/
 #
-# Settings: V=1 shows commands; CC=clang-14; SAN=address|thread builds into build/$(SAN); JOBS=n;
-# T=pattern runs only the tests whose name contains it.
+# Settings: V=1 shows commands; CC=clang-14; SAN=address|thread builds into build/obj-$(SAN); JOBS=n;
+# T=text builds and runs only the tests whose name contains it.
 # `make deps check` and `make deps run` work on a machine that has only git and make: nothing is
 # looked up on the system before deps has run.
 
@@ -159,7 +159,8 @@ clean:
 # ---- below: only reached through a second make, after deps ----
 
 _bin: $(BIN)
-_tests: $(BIN) $(UNIT_BIN)
+_tests: $(BIN) $(if $(T),$(foreach t,$(UNIT_BIN),$(if $(findstring $(T),$(t:$(OUT)/tests/%=%)),$t)),$(UNIT_BIN))
+	@:
 _bench: $(BENCH_BIN)
 _lint: $(BIN) $(UNIT:%.c=$(OUT)/%.o) $(TESTLIB) $(patsubst bench/%.c,$(OUT)/bench/%.o,$(wildcard bench/*.c)) \
        $(SRCS:%.c=$(OUT)/tidy/%.ok) $(OUT)/tidy/cmd/tailrace.ok
