@@ -76,7 +76,7 @@ const struct ottl_value *arg_constant(const struct node *n, unsigned i);
 
 /* convert.c: values as text and numbers */
 /* Appends the value as StringLike has it. 0; -1 too long; -2 no text for it. nil is not covered. */
-int value_text(struct ottl_eval *e, struct buf *out, const struct ottl_value *v) MUST_USE;
+int ottl_put_text(struct ottl_eval *e, struct buf *out, const struct ottl_value *v) MUST_USE;
 bool make_str_like(struct ottl_eval *e, struct ottl_value *v);
 bool make_int_like(struct ottl_eval *e, struct ottl_value *v);
 bool make_double_like(struct ottl_eval *e, struct ottl_value *v);

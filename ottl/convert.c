@@ -101,7 +101,7 @@ static int put_container(struct ottl_eval *e, struct buf *out, const struct ottl
     return rc;
 }
 
-int value_text(struct ottl_eval *e, struct buf *out, const struct ottl_value *v)
+int ottl_put_text(struct ottl_eval *e, struct buf *out, const struct ottl_value *v)
 {
     char number[33];
 
@@ -157,7 +157,7 @@ bool make_str_like(struct ottl_eval *e, struct ottl_value *v)
         *v = ottl_str(slice_of(p, len));
         return true;
     }
-    rc = value_text(e, &b, v);
+    rc = ottl_put_text(e, &b, v);
     if (rc == 0 && buf_add(ottl_text(e), b.p, b.len))
         rc = -1;
     buf_free(&b);

@@ -123,7 +123,7 @@ static const char *condition_name(enum condition_type type)
         [COND_RATE_SPANS] = "rate_limiting", [COND_RATE_BYTES] = "bytes_limiting", [COND_LATENCY] = "latency",
         [COND_STATUS] = "status_code", [COND_FLAGS] = "trace_flags", [COND_STRING] = "string_attribute",
         [COND_REGEX] = "string_attribute", [COND_NUMERIC] = "numeric_attribute", [COND_BOOLEAN] = "boolean_attribute",
-        [COND_STATE] = "trace_state",
+        [COND_STATE] = "trace_state", [COND_OTTL] = "ottl_condition",
     };
     const char *name = (size_t)type < ARRAY_LEN(names) ? names[type] : NULL;
 

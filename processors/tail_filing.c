@@ -172,12 +172,17 @@ static bool note_facts(struct tail_sampler *s, struct trace *tr, uint32_t part, 
     bool root = false;
 
     for (uint32_t i = 0; i < n; i++) {
-        if (p->n_keys && sp[i].scope != scope) {
+        if ((p->n_keys || p->ottl) && sp[i].scope != scope) {
             scope = sp[i].scope;
-            uint32_t resource = intern_at(&s->in, scope_of(s, part, scope))->resource;
-            tail_facts_merge(p, tr->facts, intern_at(&s->in, resource)->facts);
+            uint32_t interned = scope_of(s, part, scope), resource = intern_at(&s->in, interned)->resource;
+            if (p->n_keys)
+                tail_facts_merge(p, tr->facts, intern_at(&s->in, resource)->facts);
+            if (p->ottl)
+                tail_ottl_scope(s->ottl, intern_body(&s->in, resource), intern_body(&s->in, interned));
         }
         tail_facts_span(p, tr->facts, &sp[i]);
+        if (p->ottl)
+            tail_ottl_span(p, s->ottl, tr->facts, &sp[i]);
         if (p->sized)
             note_size(s, tr, part, &sp[i]);
         root |= sp[i].flags & SPAN_ROOT;

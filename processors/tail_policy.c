@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "processors/tail_policy_ottl.h"
+
 /* ---- types: where each may stand (the reference, 1.4) ---- */
 
 enum { AT_TOP = 1, IN_AND = 2, IN_NOT = 4, IN_COMPOSITE = 8, NOT_YET = 16, LEAF = AT_TOP | IN_AND | IN_NOT | IN_COMPOSITE };
@@ -29,7 +31,7 @@ static const struct {
     {"rate_limiting", LEAF},
     {"bytes_limiting", LEAF},
     {"trace_state", LEAF},
-    {"ottl_condition", LEAF | NOT_YET},
+    {"ottl_condition", LEAF},
     {"and", AT_TOP | IN_COMPOSITE},
     {"drop", AT_TOP},
     {"not", AT_TOP | IN_AND},
@@ -154,6 +156,8 @@ static int leaf_fill(struct compiler *k, struct condition *c, const struct leaf_
         return limiter_fill(k, c, COND_RATE_BYTES, s->bytes_limiting.bytes_per_second, s->bytes_limiting.burst_capacity);
     } else if (strcmp(s->type, "trace_state") == 0) {
         return tail_condition_state(c, &s->trace_state);
+    } else if (strcmp(s->type, "ottl_condition") == 0) {
+        return tail_condition_ottl(k->set, c, &s->ottl_condition, err);
     } else {
         return tail_condition_attribute(c, s, key, err);
     }
@@ -168,7 +172,8 @@ static const char *fault_key(const char *type)
     } keys[] = {{"status_code", ".status_code.status_codes"},
                 {"probabilistic", ".probabilistic.sampling_percentage"},
                 {"string_attribute", ".string_attribute.values"},
-                {"numeric_attribute", ".numeric_attribute"}};
+                {"numeric_attribute", ".numeric_attribute"},
+                {"ottl_condition", ".ottl_condition"}};
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (strcmp(keys[i].type, type) == 0)
@@ -337,8 +342,10 @@ static int entry_add(struct compiler *k, const struct policy_settings *s)
 static void assign_bits(struct tail_policies *set)
 {
     for (uint32_t i = 0; i < set->n_conditions; i++)
-        if (set->conditions[i].type >= COND_LATENCY)
-            set->conditions[i].bit = set->n_bits++;
+        if (set->conditions[i].type >= COND_LATENCY) {
+            set->conditions[i].bit = set->n_bits;
+            set->n_bits += set->conditions[i].type == COND_OTTL ? 2 : 1;
+        }
     set->n_words = (set->n_bits + 63) / 64;
     set->attribute_bits = mem_alloc_array(set->n_words + 1, sizeof(uint64_t));
     set->status_bits = mem_alloc_array(3 * (size_t)set->n_words + 1, sizeof(uint64_t));
@@ -456,6 +463,8 @@ struct tail_policies *tail_policies_new(const struct tail_settings *s, struct er
         rc = entries_add(&k, s, false);
     if (rc == 0)
         layout(set, k.keys);
+    if (rc == 0 && set->ottl)
+        ottl_program_seal(set->ottl);
     free(k.keys);
     if (rc != 0)
         tail_policies_free(&set);
@@ -478,6 +487,7 @@ void tail_policies_free(struct tail_policies **sp)
             regex_set_free(&c->u.string.regexes);
     }
     keyset_free(&set->keys);
+    ottl_program_free(&set->ottl);
     free(set->policies);
     free(set->terms);
     free(set->conditions);
@@ -524,6 +534,8 @@ static bool holds(const struct condition *c, const struct tail_subject *t)
 
 static enum vote condition_vote(const struct condition *c, const struct tail_subject *t)
 {
+    if (c->type == COND_OTTL && tail_has_bit(t->facts, c->bit + 1))
+        return VOTE_ERROR;
     return holds(c, t) ? VOTE_SAMPLED : VOTE_NOT_SAMPLED;
 }
 

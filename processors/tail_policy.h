@@ -23,6 +23,7 @@
 
 #include "model/match.h"
 #include "model/payload.h"
+#include "ottl/ottl.h"
 #include "platform/err.h"
 #include "platform/regex.h"
 #include "processors/tail_limits.h"
@@ -43,6 +44,12 @@ enum condition_type {
     COND_NUMERIC,
     COND_BOOLEAN,
     COND_STATE,
+    COND_OTTL, /* two bits: it holds, it failed; see tail_policy_ottl.c */
+};
+
+/* Conditions of the set's program, one after the other. */
+struct ottl_range {
+    uint32_t first, n;
 };
 
 struct condition {
@@ -79,6 +86,10 @@ struct condition {
         struct {
             bool value;
         } boolean;
+        struct {
+            struct ottl_range span, event;
+            enum ottl_error_mode mode;
+        } ottl;
     } u;
 };
 
@@ -129,6 +140,7 @@ struct tail_policies {
     uint32_t n_words, n_bits;
     bool any_flags, sized;
     uint32_t n_states; /* trace_state conditions */
+    struct ottl_program *ottl; /* of all ottl_conditions; NULL: none */
     struct condition *latency; /* copies of the latency conditions, together */
     uint32_t n_latency;
     struct keyset *keys;      /* of all attribute conditions */
@@ -163,6 +175,11 @@ static inline uint32_t tail_facts_bytes(const struct tail_policies *p)
 {
     return (p->n_words + (p->n_latency ? 2 : 0)) * (uint32_t)sizeof(uint64_t) +
            (p->sized ? (uint32_t)sizeof(struct tail_size) : 0);
+}
+
+static inline bool tail_has_bit(const uint64_t *facts, uint32_t bit)
+{
+    return facts[bit / 64] >> (bit % 64) & 1;
 }
 
 /* Only if p->sized. */

@@ -144,6 +144,7 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
     tail_metrics_init(&s->metrics, h->metrics, h->id, p);
     tail_explain_init(&s->explain, h->budget, p, tail_share(set->explain_decisions, h->n_workers));
     s->tick_wall_s = clock_wall_ns() / NS_PER_SEC;
+    s->ottl = tail_ottl_new(p, &h->log);
 }
 
 /* Everything that waits becomes due, in the order of its tick. */
@@ -230,6 +231,7 @@ void tail_sampler_fini(struct tail_sampler *s)
     tail_emit_fini(&s->emit);
     tail_metrics_fini(&s->metrics);
     tail_explain_fini(&s->explain);
+    tail_ottl_free(&s->ottl);
     tail_cache_fini(&s->sampled);
     tail_cache_fini(&s->non_sampled);
     tail_wheel_fini(&s->wheel);

@@ -31,6 +31,7 @@
 #include "processors/tail_explain.h"
 #include "processors/tail_metrics.h"
 #include "processors/tail_policy.h"
+#include "processors/tail_policy_ottl.h"
 #include "processors/tail_settings.h"
 #include "processors/tail_wheel.h"
 
@@ -66,6 +67,7 @@ struct tail_sampler {
     struct tail_explain explain;
     enum explain_why why; /* of the decision being made */
     uint64_t tick_wall_s; /* when the last tick was */
+    struct tail_ottl *ottl; /* NULL: no policy has conditions */
 
     struct trace_list undecided, decided;
     uint32_t sending;     /* ring of sampled traces whose spans are still here */

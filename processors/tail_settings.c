@@ -83,6 +83,15 @@ static const struct key state_keys[] = {
     KEY_END,
 };
 
+static const struct key ottl_keys[] = {
+    {.name = "error_mode", .type = KEY_T_ENUM, .offset = KEY_AT(const char *, struct ottl_settings, error_mode),
+     .dflt = "silent", KEY_ANY, .choices = tail_ottl_modes, .any_case = true,
+     .doc = "When a condition cannot be evaluated: ignore logs it and goes on, silent goes on, propagate makes the policy an error."},
+    KEY_STRS(struct ottl_settings, span, NULL, "Conditions on spans; any that holds for any span keeps the trace."),
+    KEY_STRS(struct ottl_settings, spanevent, NULL, "Conditions on span events; any that holds for any event keeps the trace."),
+    KEY_END,
+};
+
 #define LEAF_ROWS \
     KEY_STR(struct leaf_settings, name, "", "Name of the policy, in metrics."), \
     KEY_STR(struct leaf_settings, type, "", "Policy type; its settings stand in the block of the same name."), \
@@ -96,7 +105,7 @@ static const struct key state_keys[] = {
     KEY_SECTION(struct leaf_settings, rate_limiting, rate_keys, "Keeps so many spans per second, in whole traces, as they are decided."), \
     KEY_SECTION(struct leaf_settings, bytes_limiting, bytes_keys, "Keeps so many bytes per second, in whole traces, as they are decided."), \
     KEY_SECTION(struct leaf_settings, trace_state, state_keys, "Keeps traces with a span whose tracestate has a value under a key."), \
-    KEY_IGNORED("ottl_condition", false, "Read by type ottl_condition, which is not supported yet.")
+    KEY_SECTION(struct leaf_settings, ottl_condition, ottl_keys, "Keeps traces with a span or event that meets a condition.")
 
 static const struct key leaf_keys[] = {LEAF_ROWS, KEY_END};
 

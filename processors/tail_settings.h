@@ -47,6 +47,11 @@ struct state_settings {
     struct str_list values;
 };
 
+struct ottl_settings {
+    const char *error_mode;
+    struct str_list span, spanevent;
+};
+
 /* A policy that judges by itself. */
 struct leaf_settings {
     const char *name, *type;
@@ -60,7 +65,10 @@ struct leaf_settings {
     struct rate_settings rate_limiting;
     struct bytes_settings bytes_limiting;
     struct state_settings trace_state;
+    struct ottl_settings ottl_condition;
 };
+
+extern const char *const tail_ottl_modes[];
 struct not_settings {
     struct leaf_settings not_sub_policy;
 };

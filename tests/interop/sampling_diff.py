@@ -24,6 +24,12 @@ from peers import free_ports, peer, start_otelcol, start_tailrace, wait_for  # n
 SEED = int(os.environ.get("SEED", "1"))
 TRACES = int(os.environ.get("TRACES", "3000"))
 
+
+
+def ottl(span, spanevent=(), **more):
+    return {"type": "ottl_condition", "ottl_condition": {"span": list(span), "spanevent": list(spanevent), **more}}
+
+
 POLICIES = {
     "always": [{"type": "always_sample"}],
     "none": [],
@@ -59,6 +65,20 @@ POLICIES = {
     "drop_only": [{"type": "drop", "drop": {"drop_sub_policy": [{"name": "a", "type": "trace_flags"}]}}],
     "state": [{"type": "trace_state", "trace_state": {"key": "k", "values": ["v", "w"]}}],
     "state_tenant": [{"type": "trace_state", "trace_state": {"key": "1t@s", "values": ["v"]}}],
+    "ottl": [ottl(["attributes[\"s\"] == \"alpha\"", "status.code == STATUS_CODE_ERROR and IsRootSpan()"])],
+    "ottl_differs": [ottl(["attributes[\"s\"] != \"alpha\""])],
+    "ottl_math": [ottl(["attributes[\"n\"] * 2 > 6", "end_time - start_time > Duration(\"300ms\")"], error_mode="silent")],
+    "ottl_resource": [ottl(["resource.attributes[\"s\"] != nil or scope.name == \"x\""])],
+    "ottl_ignore": [ottl(["Substring(attributes[\"s\"], 0, 2) == \"al\"", "kind == 3"], error_mode="ignore")],
+    "ottl_propagate": [ottl(["attributes[\"n\"] > 3", "HasPrefix(attributes[\"s\"], \"al\")"], error_mode="propagate")],
+    "ottl_events": [ottl(["kind == 4"], ["name == \"exception\" and attributes[\"n\"] > 2", "IsMatch(attributes[\"s\"], \"^be\")"], error_mode="propagate")],
+    "ottl_event_index": [ottl([], ["event_index == 0"], error_mode="propagate")],
+    "ottl_schema": [ottl(["resource.schema_url != \"\"", "scope.schema_url != \"\""])],
+    "ottl_not": [{"type": "not", "not": {"not_sub_policy": {"name": "a", **ottl(["Len(attributes[\"s\"]) == 5"], error_mode="propagate")}}}],
+    "ottl_and": [{"type": "and", "and": {"and_sub_policy": [
+        {"name": "a", "type": "span_count", "span_count": {"min_spans": 3}},
+        {"name": "b", **ottl(["Len(attributes[\"s\"]) == 5"], error_mode="propagate")}]}}],
+    "ottl_drop": [{"type": "always_sample"}, {"type": "drop", "drop": {"drop_sub_policy": [{"name": "a", **ottl(["Len(attributes[\"s\"]) == 4"], error_mode="propagate")}]}}],
     # A bucket that is always full makes the choice one of size.
     "rate": [{"type": "rate_limiting", "rate_limiting": {"spans_per_second": 10 ** 15, "burst_capacity": 3}}],
     "rate_none": [{"type": "rate_limiting", "rate_limiting": {"spans_per_second": 0}}],

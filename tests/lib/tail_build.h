@@ -13,7 +13,8 @@ static inline struct leaf_settings tb_leaf(const char *name, const char *type)
 {
     return (struct leaf_settings){.name = name, .type = type, .numeric_attribute.key = "",
                                   .string_attribute.key = "", .boolean_attribute.key = "",
-                                  .probabilistic.hash_salt = "", .trace_state.key = ""};
+                                  .probabilistic.hash_salt = "", .trace_state.key = "",
+                                  .ottl_condition.error_mode = "silent"};
 }
 
 static inline struct policy_settings tb_policy(const char *name, const char *type)

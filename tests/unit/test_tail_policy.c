@@ -7,6 +7,7 @@
 #include "platform/clock.h"
 #include "platform/hash.h"
 #include "processors/tail_policy.h"
+#include "processors/tail_policy_ottl.h"
 #include "tests/lib/tail_build.h"
 #include "tests/lib/test_host.h"
 
@@ -46,7 +47,7 @@ static enum vote final_vote(const struct tail_policies *p, const struct tail_sub
 
         if (v == VOTE_DROPPED)
             return v;
-        if (v == VOTE_SAMPLED)
+        if (v == VOTE_SAMPLED || (v == VOTE_ERROR && p->n_policies == 1))
             result = v;
     }
     return result;
@@ -60,6 +61,7 @@ static enum vote judge_payload(const struct policy_settings *ps, size_t n, struc
     struct tail_policies *pol = tail_policies_new(&set, &err);
     uint64_t facts[16] = {0}, bits[16];
     uint32_t resource = UINT32_MAX;
+    struct tail_ottl *ottl = pol ? tail_ottl_new(pol, &host->host.log) : NULL;
 
     ck_assert_msg(pol != NULL, "%s", err.text);
     ck_assert_uint_le(tail_facts_bytes(pol), sizeof(facts));
@@ -73,7 +75,12 @@ static enum vote judge_payload(const struct policy_settings *ps, size_t n, struc
             resource = r;
         }
         tail_facts_span(pol, facts, &p->spans[i]);
+        if (ottl) {
+            tail_ottl_scope(ottl, p->resources[r].resource, p->scopes[p->spans[i].scope].scope);
+            tail_ottl_span(pol, ottl, facts, &p->spans[i]);
+        }
     }
+    tail_ottl_free(&ottl);
     struct tail_limits *limits = tail_limits_new(pol);
     enum vote v = final_vote(pol, &(struct tail_subject){.id = p->spans[0].trace_id, .n_spans = p->n_spans, .facts = facts,
                                                          .limits = limits});
@@ -687,6 +694,64 @@ START_TEST(sizes_of_traces)
 }
 END_TEST
 
+/* ---- 4.13 ---- */
+
+static struct policy_settings ottl_policy(const char *mode, struct str_list span, struct str_list event)
+{
+    struct policy_settings p = tb_policy("o", "ottl_condition");
+
+    p.leaf.ottl_condition = (struct ottl_settings){.error_mode = mode, .span = span, .spanevent = event};
+    return p;
+}
+
+#define OTTL(mode, ...) ottl_policy(mode, TB_STRS(__VA_ARGS__), (struct str_list){0})
+#define EVENTS(mode, ...) ottl_policy(mode, (struct str_list){0}, TB_STRS(__VA_ARGS__))
+#define SUBSTRING "Substring(attributes[\"v\"], 0, 4) == \"keep\""
+#define ERROR(policy, ...) ck_assert_int_eq(JUDGE(policy, __VA_ARGS__), VOTE_ERROR)
+
+START_TEST(ottl_conditions)
+{
+    KEPT(OTTL("silent", "attributes[\"a\"] != \"x\""), {ID, .attrs = {TH_STR("a", "x")}}, {ID});
+    NOT_KEPT(OTTL("silent", "attributes[\"a\"] != \"x\""), {ID, .attrs = {TH_STR("a", "x")}});
+    KEPT(OTTL("ignore", SUBSTRING, "name == \"ok\""), {ID, .name = "ok"});
+    KEPT(OTTL("Silent", SUBSTRING, "name == \"ok\""), {ID, .name = "ok"});
+    ERROR(OTTL("propagate", SUBSTRING, "name == \"ok\""), {ID, .name = "ok"});
+    KEPT(OTTL("propagate", SUBSTRING), {ID, .attrs = {TH_STR("v", "keeper")}}, {ID}); /* stops before the error */
+    ERROR(OTTL("PROPAGATE", SUBSTRING), {ID}, {ID, .attrs = {TH_STR("v", "keeper")}});
+    NOT_KEPT(OTTL("silent", SUBSTRING), {ID}, {ID});
+    KEPT(OTTL("silent", SUBSTRING), {ID}, {ID, .attrs = {TH_STR("v", "keeper")}});
+    KEPT(OTTL("silent", "IsRootSpan()"), {ID, .parent = 5}, {ID});
+    NOT_KEPT(OTTL("silent", "resource.schema_url == \"x\""), {ID});
+}
+END_TEST
+
+START_TEST(ottl_events)
+{
+    NOT_KEPT(EVENTS("silent", "name == \"exception\""), {ID, .name = "exception"});
+    KEPT(EVENTS("silent", "name == \"exception\""), {ID, .event = "log"}, {ID, .event = "exception"});
+    KEPT(EVENTS("silent", "attributes[\"k\"] == \"v\" and span.name == \"s\""),
+         {ID, .name = "s", .event = "e", .event_attrs = {TH_STR("k", "v")}});
+    ERROR(EVENTS("propagate", "event_index == 0"), {ID}, {ID, .event = "e"});
+    KEPT(ottl_policy("propagate", TB_STRS("name == \"b\""), TB_STRS("event_index == 0")), {ID, .name = "a"}, {ID, .name = "b", .event = "e"});
+}
+END_TEST
+
+START_TEST(ottl_combined)
+{
+    struct test_group g = {.resource = {TH_STR("service.name", "api")}, .scope = "lib", .spans = TH_SPANS({ID, .status = 2})};
+
+    ck_assert_int_eq(judge_group(OTTL("silent", "resource.attributes[\"service.name\"] == \"api\" and scope.name == \"lib\""), g),
+                     VOTE_SAMPLED);
+    NOT_KEPT(tb_not("n", OTTL("silent", "name == \"a\"")), {ID, .name = "a"});
+    KEPT(tb_not("n", OTTL("silent", "name == \"b\"")), {ID, .name = "a"});
+    ERROR(tb_not("n", OTTL("propagate", SUBSTRING)), {ID});
+    ERROR(AND(OTTL("propagate", SUBSTRING), ALL), {ID});
+    NOT_KEPT(AND(tb_status("s", TB_STRS("ERROR")), OTTL("propagate", SUBSTRING)), {ID}); /* never asked */
+    ERROR(DROP(OTTL("propagate", SUBSTRING)), {ID}); /* not dropped */
+    ck_assert_int_eq(JUDGE(DROP(OTTL("silent", "name == \"a\"")), {ID, .name = "a"}), VOTE_DROPPED);
+}
+END_TEST
+
 /* ---- errors ---- */
 
 static void expect_fault(struct policy_settings p, const char *path, const char *text, bool unsupported)
@@ -704,7 +769,10 @@ START_TEST(faults_name_the_key)
 {
     expect_fault(tb_policy("p", "foo"), ".type", "unknown sampling policy type foo", false);
     expect_fault(tb_policy("p", ""), ".type", "unknown sampling policy type ", false);
-    expect_fault(tb_policy("p", "ottl_condition"), ".type", "policy type \"ottl_condition\" is not supported yet", true);
+    expect_fault(tb_policy("p", "ottl_condition"), ".ottl_condition", "expected at least one OTTL condition to filter on", false);
+    expect_fault(OTTL("silent", "true", "nme == 1"), ".ottl_condition", "span[1]: 1:1: segment \"nme\"", false);
+    expect_fault(EVENTS("silent", "kind == 1"), ".ottl_condition", "spanevent[0]: 1:1: segment \"kind\"", false);
+    expect_fault(AND(ALL, OTTL("silent", "name ==")), ".and.and_sub_policy[1].ottl_condition", "span[0]: 1:8: unexpected", false);
     expect_fault(tb_policy("p", "status_code"), ".status_code.status_codes",
                  "expected at least one status code to filter on", false);
     expect_fault(tb_status("p", TB_STRS("error")), ".status_code.status_codes",
@@ -764,6 +832,9 @@ static Suite *suite(void)
     tcase_add_test(t, workers_share_a_limit);
     tcase_add_test(t, sizes_are_those_of_the_collectors_encoder);
     tcase_add_test(t, sizes_of_traces);
+    tcase_add_test(t, ottl_conditions);
+    tcase_add_test(t, ottl_events);
+    tcase_add_test(t, ottl_combined);
     tcase_add_test(t, faults_name_the_key);
     suite_add_tcase(s, t);
     return s;
