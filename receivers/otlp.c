@@ -4,7 +4,7 @@
  *
  *   otlp.c         this file: keys, checks, life
  *   otlp_conn.c    connections of both ports
- *   otlp_grpc.c    calls            otlp_http.c, otlp_cors.c   exchanges
+ *   otlp_grpc.c    calls            otlp_http.c, otlp_exchange.c, otlp_cors.c   exchanges
  *   otlp_ingest.c  from a body to the pipelines and back to an answer
  *   otlp_pool.c    body buffers
  *

@@ -62,7 +62,7 @@ struct otlp_conn {
     struct list link;
     struct h2_server *h2; /* one of the two, once the first bytes told */
     struct http1 *h1;
-    void *h1_request; /* otlp_http.c's current exchange */
+    void *h1_request; /* an exchange, otlp_http.c's */
     uint8_t sniff[16];
     uint8_t n_sniffed;
 
