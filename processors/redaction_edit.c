@@ -53,7 +53,7 @@ static bool touches(struct redactor *rd, enum look look, struct slice key, struc
     }
     if (look == LOOK_KEYS)
         return false;
-    if (!value_text(&rd->values, value, &text))
+    if (!redactor_text(&rd->values, value, &text))
         return true; /* fails again, and is reported, in the rewrite */
     if (counts && rules_allow_value(rd->rules, text))
         return true;
@@ -148,7 +148,7 @@ static bool mask_entry(struct redactor *rd, struct attr_map *m, struct attr_entr
 {
     struct slice text, masked;
 
-    if (!value_text(&rd->values, e->value, &text))
+    if (!redactor_text(&rd->values, e->value, &text))
         return false;
     if (!whole && value_is_nested(&rd->values, e->value) && !rules_allow_value(rd->rules, text))
         return mask_nested(rd, m, e, mark);

@@ -44,7 +44,7 @@ void value_redactor_rest(struct value_redactor *vr)
     buf_rest(&vr->scratch[1]);
 }
 
-bool value_text(struct value_redactor *vr, struct slice value, struct slice *text)
+bool redactor_text(struct value_redactor *vr, struct slice value, struct slice *text)
 {
     struct any v = wire_any(value);
 
@@ -119,7 +119,7 @@ bool nested_touched(struct value_redactor *vr, struct slice value)
     case ANY_MAP:
         return map_touched(vr, v.bytes);
     default:
-        return !value_text(vr, value, &text) || rules_block_value(vr->rules, vr->values, text);
+        return !redactor_text(vr, value, &text) || rules_block_value(vr->rules, vr->values, text);
     }
 }
 
@@ -127,7 +127,7 @@ static int put_scalar(struct value_redactor *vr, struct slice value, bool whole,
 {
     struct slice text, masked;
 
-    if (!value_text(vr, value, &text))
+    if (!redactor_text(vr, value, &text))
         return -1;
     switch (text_redact(vr, text, whole, &masked)) {
     case TEXT_MASKED:

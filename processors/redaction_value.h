@@ -25,7 +25,7 @@ void buf_rest(struct buf *b);
 
 /* The text the rules look at: a string's; of other types nothing, or all with redact_all_types. Valid
  * until the next call. False without memory. */
-bool value_text(struct value_redactor *vr, struct slice value, struct slice *text) MUST_USE;
+bool redactor_text(struct value_redactor *vr, struct slice value, struct slice *text) MUST_USE;
 
 enum text_fate { TEXT_SAME, TEXT_ALLOWED, TEXT_MASKED, TEXT_NO_MEMORY };
 /* whole: all of it is masked. *masked lies in vr's buffers until the next call. */
