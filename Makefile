@@ -36,8 +36,8 @@ export VERSION PREFIX BUILD
 
 DEB_BUILD := gcc g++ make pkg-config git libuv1-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler \
              protobuf-compiler libyaml-dev libzstd-dev libdeflate-dev libisal-dev libsnappy-dev liblz4-dev \
-             libre2-dev libxxhash-dev libjansson-dev node-llhttp zlib1g-dev
-DEB_TEST  := check python3 python3-h2 python3-protobuf python3-yaml curl prometheus clang-14 clang-tidy-14 \
+             libre2-dev libxxhash-dev libjansson-dev node-llhttp zlib1g-dev libssl-dev
+DEB_TEST  := check python3 python3-h2 python3-protobuf python3-yaml openssl curl prometheus clang-14 clang-tidy-14 \
              clang-format-14 libclang-rt-14-dev
 
 FOLDERS  := platform model ottl net component receivers processors exporters connectors extensions pipeline config cmd

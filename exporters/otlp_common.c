@@ -24,25 +24,14 @@
 
 /* ---- configuration ---- */
 
-const struct key client_tls_keys[] = {
-    KEY_BOOL(struct client_tls_settings, insecure, "false", "true: plaintext, no TLS."),
-    KEY_IGNORED("insecure_skip_verify", false, "Of no effect without TLS."),
-    KEY_NOT_YET("server_name_override", "The name expected in the server's certificate."),
-    KEY_NOT_YET("ca_file", "Authorities that may sign the server's certificate."),
-    KEY_NOT_YET("ca_pem", "Authorities that may sign the server's certificate, as text."),
-    KEY_NOT_YET("include_system_ca_certs_pool", "The system's authorities beside ca_file."),
-    KEY_NOT_YET("cert_file", "The client's certificate."),
-    KEY_NOT_YET("cert_pem", "The client's certificate, as text."),
-    KEY_NOT_YET("key_file", "The client's key."),
-    KEY_NOT_YET("key_pem", "The client's key, as text."),
-    KEY_NOT_YET("min_version", "The oldest TLS version that is spoken."),
-    KEY_NOT_YET("max_version", "The newest TLS version that is spoken."),
-    KEY_NOT_YET("cipher_suites", "The cipher suites that are offered."),
-    KEY_NOT_YET("include_insecure_cipher_suites", "Offers cipher suites that are known to be weak."),
-    KEY_NOT_YET("curve_preferences", "The key exchange groups that are offered."),
-    KEY_NOT_YET("reload_interval", "How often the certificate files are read again."),
-    KEY_NOT_YET("tpm", "Keys kept in a TPM."),
-    KEY_END};
+struct tls_context *otlp_client_tls(const struct tls_settings *set, enum tls_alpn alpn, struct host *h, struct err *err)
+{
+    struct tls_names names;
+
+    tls_names_of(set, &names);
+    return tls_context_new(&(struct tls_config){TLS_CONFIG_OF(set, &names), .alpn = alpn, .budget = h->budget,
+                                                .log = &h->log}, err);
+}
 
 static bool name_ok(const char *s)
 {

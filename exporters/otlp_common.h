@@ -8,15 +8,16 @@
 #define TAILRACE_EXPORTERS_OTLP_COMMON_H
 
 #include "component/component.h"
+#include "component/tls_keys.h"
 #include "model/otlp_encode.h"
 #include "net/compress.h"
+#include "net/tls.h"
 
 /* ---- configuration ---- */
 
-struct client_tls_settings {
-    bool insecure;
-};
-extern const struct key client_tls_keys[];
+/* What a tls section asks for. NULL with err when files cannot be used. */
+struct tls_context *otlp_client_tls(const struct tls_settings *set, enum tls_alpn alpn, struct host *h,
+                                    struct err *err) MUST_USE;
 
 /* Header names and values that HTTP allows. */
 void headers_check(const struct pair_list *headers, struct check *c);

@@ -38,7 +38,7 @@ struct keepalive_settings {
 struct otlp_grpc_settings {
     const char *endpoint;
     const char *compression;
-    struct client_tls_settings tls;
+    struct tls_settings tls;
     bool keepalive_enabled;
     struct keepalive_settings keepalive;
     bool wait_for_ready;
@@ -68,7 +68,7 @@ static const struct key otlp_grpc_keys[] = {
     KEY_STR(struct otlp_grpc_settings, endpoint, NULL,
             "Where to send: host:port, http://host:port, dns:///host:port, passthrough:///host:port or unix:///path."),
     KEY_ENUM(struct otlp_grpc_settings, compression, "gzip", compressions, "How bodies are compressed."),
-    KEY_SECTION(struct otlp_grpc_settings, tls, client_tls_keys, "Encryption."),
+    KEY_SECTION(struct otlp_grpc_settings, tls, tls_client_keys, "TLS, on unless insecure."),
     KEY_OPTIONAL(struct otlp_grpc_settings, keepalive, SECTION_OFF, keepalive_keys,
                  "Finds out about connections that died without a word."),
     KEY_IGNORED("read_buffer_size", false, "Buffers have their own size here."),
@@ -100,10 +100,7 @@ static void otlp_grpc_check(const void *settings, struct check *c)
 
     if (endpoint_parse_grpc(set->endpoint, &e, &err) != 0)
         check_error(c, "endpoint", "%s", err.text);
-    else if (!set->tls.insecure || e.scheme == ENDPOINT_HTTPS)
-        check_error(c, e.scheme == ENDPOINT_HTTPS ? "endpoint" : "tls",
-                    "TLS is not supported yet: set tls.insecure: true%s",
-                    e.scheme == ENDPOINT_HTTPS ? " and take https:// off the endpoint" : "");
+    tls_client_check(&set->tls, "tls", c);
     if (set->timeout_ns < 0)
         check_error(c, "timeout", "'timeout' must be non-negative");
     headers_check(&set->headers, c);
@@ -118,6 +115,7 @@ struct otlp_grpc {
     struct endpoint endpoint;
     enum codec codec;
     struct send_queue *queue;
+    struct tls_context *tls; /* NULL: plaintext */
     struct h2_channel *channel;
     struct body_maker *maker;
     struct decompressor *decompressor; /* made when a server first compresses its answer */
@@ -457,6 +455,12 @@ static const char *authority_of(const struct otlp_grpc *g)
     return is_set(host) ? host : g->endpoint.authority;
 }
 
+/* https:// asks for TLS, whatever the section says. */
+static bool wants_tls(const struct otlp_grpc *g)
+{
+    return g->endpoint.scheme == ENDPOINT_HTTPS || !tls_client_plaintext(&g->set->tls);
+}
+
 static void make_headers(struct otlp_grpc *g)
 {
     char timeout[16];
@@ -464,7 +468,7 @@ static void make_headers(struct otlp_grpc *g)
 
     g->headers = mem_alloc_array(FIXED_FIELDS + g->set->headers.n, sizeof(*g->headers));
     add_field(g, ":method", "POST");
-    add_field(g, ":scheme", "http");
+    add_field(g, ":scheme", wants_tls(g) ? "https" : "http");
     add_field(g, ":path", EXPORT_PATH);
     add_field(g, ":authority", authority_of(g));
     add_field(g, "content-type", "application/grpc");
@@ -549,10 +553,12 @@ static int otlp_grpc_start(struct component *c, struct err *err)
     const struct otlp_grpc_settings *set = g->set;
     int64_t ping_timeout = set->keepalive.timeout_ns > 0 ? set->keepalive.timeout_ns : 20 * (int64_t)NS_PER_SEC;
 
-    (void)err;
+    if (wants_tls(g) && (g->tls = otlp_client_tls(&set->tls, TLS_ALPN_H2, c->host, err)) == NULL)
+        return -1;
     g->channel = h2_channel_new(&(struct h2_channel_config){
         .loop = c->host->loop,
         .endpoint = g->endpoint,
+        .tls = g->tls,
         .round_robin = g->endpoint.dns_balanced && strcmp(set->balancer_name, "pick_first") != 0,
         .wait_for_ready = set->wait_for_ready,
         .dial_timeout_ms = DIAL_TIMEOUT_MS,
@@ -599,6 +605,7 @@ static void otlp_grpc_destroy(struct component **c)
     *c = NULL;
     if (g->channel != NULL)
         h2_channel_close(&g->channel, NULL, NULL);
+    tls_context_free(&g->tls);
     send_queue_free(&g->queue);
     body_maker_free(&g->maker);
     if (g->decompressor != NULL)

@@ -36,7 +36,7 @@ struct otlp_http_settings {
     const char *compression;
     struct compression_settings compression_params;
     int64_t timeout_ns;
-    struct client_tls_settings tls;
+    struct tls_settings tls;
     struct pair_list headers;
     int64_t max_idle_conns;
     int64_t max_idle_conns_per_host;
@@ -69,7 +69,7 @@ static const struct key otlp_http_keys[] = {
     KEY_SECTION(struct otlp_http_settings, compression_params, compression_keys, "How hard they are compressed."),
     {.name = "timeout", .type = KEY_T_DURATION, .offset = KEY_AT(int64_t, struct otlp_http_settings, timeout_ns),
      .dflt = "30s", KEY_ANY, .doc = "One attempt may take this long; 0: as long as it takes."},
-    KEY_SECTION(struct otlp_http_settings, tls, client_tls_keys, "Encryption of https:// endpoints."),
+    KEY_SECTION(struct otlp_http_settings, tls, tls_client_keys, "TLS, for https:// endpoints."),
     KEY_PAIRS(struct otlp_http_settings, headers, "Sent with every request (X-Scope-OrgID, for one)."),
     KEY_IGNORED("read_buffer_size", false, "Buffers have their own size here."),
     KEY_IGNORED("write_buffer_size", false, "Bodies are written without a buffer."),
@@ -80,9 +80,9 @@ static const struct key otlp_http_keys[] = {
     KEY_DURATION(struct otlp_http_settings, idle_conn_timeout, "90s", 0, 86400e3,
                  "A connection without a request is closed after this; 0: never."),
     KEY_BOOL(struct otlp_http_settings, disable_keep_alives, "false", "A connection for every request."),
-    KEY_IGNORED("http2_read_idle_timeout", false, "Plaintext endpoints are spoken to in HTTP/1.1."),
-    KEY_IGNORED("http2_ping_timeout", false, "Plaintext endpoints are spoken to in HTTP/1.1."),
-    KEY_IGNORED("force_attempt_http2", false, "Plaintext endpoints are spoken to in HTTP/1.1."),
+    KEY_IGNORED("http2_read_idle_timeout", false, "Endpoints are spoken to in HTTP/1.1."),
+    KEY_IGNORED("http2_ping_timeout", false, "Endpoints are spoken to in HTTP/1.1."),
+    KEY_IGNORED("force_attempt_http2", false, "Endpoints are spoken to in HTTP/1.1."),
     KEY_NOT_YET("cookies", "Keeps the server's cookies."),
     KEY_NOT_YET("auth", "An extension that adds credentials."),
     KEY_NOT_YET("middlewares", "Extensions that see every request."),
@@ -147,8 +147,7 @@ static void otlp_http_check(const void *settings, struct check *c)
 
     if (find_endpoint(set, &e, &err) != 0)
         check_error(c, path, "%s", err.text);
-    else if (e.scheme == ENDPOINT_HTTPS)
-        check_error(c, path, "TLS is not supported yet: use an http:// endpoint");
+    tls_client_check(&set->tls, "tls", c);
     if (set->timeout_ns < 0)
         check_error(c, "timeout", "'timeout' must be non-negative");
     if (set->max_idle_conns < 0 || set->max_idle_conns_per_host < 0 || set->max_conns_per_host < 0)
@@ -166,6 +165,7 @@ struct otlp_http {
     struct endpoint endpoint;
     char url[900];
     struct send_queue *queue;
+    struct tls_context *tls; /* NULL: plaintext */
     struct http1_pool *pool;
     struct body_maker *maker;
     struct buf head;
@@ -420,7 +420,7 @@ static struct component *otlp_http_create(struct host *host, const void *setting
         free(h);
         return NULL;
     }
-    snprintf(h->url, sizeof(h->url), "http://%s%s", h->endpoint.authority, h->endpoint.path);
+    snprintf(h->url, sizeof(h->url), "%s://%s%s", h->endpoint.scheme == ENDPOINT_HTTPS ? "https" : "http", h->endpoint.authority, h->endpoint.path);
     h->maker = body_maker_new(host->budget, codec, (int)set->compression_params.level,
                               strcmp(set->encoding, "json") == 0);
     make_head(h, codec);
@@ -443,10 +443,13 @@ static int otlp_http_start(struct component *c, struct err *err)
 {
     struct otlp_http *h = otlp_http_of(c);
 
-    (void)err;
+    if (h->endpoint.scheme == ENDPOINT_HTTPS &&
+        (h->tls = otlp_client_tls(&h->set->tls, TLS_ALPN_HTTP1, c->host, err)) == NULL)
+        return -1;
     h->pool = http1_pool_new(&(struct http1_pool_config){
         .loop = c->host->loop,
         .endpoint = h->endpoint,
+        .tls = h->tls,
         .max_conns = h->set->max_conns_per_host < 10000 ? (unsigned)h->set->max_conns_per_host : 10000,
         .max_idle = max_idle(h->set),
         .keep_alive = !h->set->disable_keep_alives,
@@ -492,6 +495,7 @@ static void otlp_http_destroy(struct component **c)
     *c = NULL;
     if (h->pool != NULL)
         http1_pool_close(&h->pool, NULL, NULL);
+    tls_context_free(&h->tls);
     send_queue_free(&h->queue);
     body_maker_free(&h->maker);
     buf_free(&h->head);

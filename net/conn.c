@@ -10,6 +10,7 @@
  *           that remembers whom to tell. libuv keeps the order.
  * Closing:  conn_close() marks and asks libuv; the memory goes in libuv's close callback, after
  *           on_closed. A conn is never freed inside one of its own callbacks.
+ * TLS:      conn_tls.c sits between: the _raw functions are the socket's, the others the owner's.
  * Threads:  a conn belongs to its loop's thread.
  */
 #include "net/conn_priv.h"
@@ -24,7 +25,6 @@
 #include <stdlib.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "platform/mem.h"
 
@@ -36,29 +36,6 @@ _Static_assert(offsetof(uv_buf_t, len) == offsetof(struct iovec, iov_len), "same
 
 /* Scratch: filled by the kernel and emptied by on_read within one callback. */
 static _Thread_local uint8_t read_buffer[READ_BYTES];
-
-struct conn {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;
-    struct loop *loop;
-    const struct conn_ops *ops; /* NULL until the owner gave them */
-    void *ctx;
-    size_t unsent_bytes;
-    bool reading, closing, shut;
-    char reason[96];
-    struct sockaddr_storage peer_address;
-    char peer_ip[64], peer[64]; /* formatted at first use */
-
-    /* dialling */
-    void (*on_connected)(void *ctx);
-    uv_connect_t connect;
-    uv_shutdown_t shutdown;
-    struct timer *timeout;
-};
 
 /* One conn_write whose bytes the socket did not take at once. */
 struct pending_write {
@@ -95,6 +72,8 @@ static void on_uv_close(uv_handle_t *h)
     struct conn *c = h->data;
 
     timer_free(&c->timeout);
+    if (c->tls)
+        conn_tls_free(c);
     if (c->ops)
         c->ops->on_closed(c->ctx, c->reason);
     free(c);
@@ -103,6 +82,10 @@ static void on_uv_close(uv_handle_t *h)
 void conn_close(struct conn *c, const char *reason)
 {
     if (c->closing)
+        return;
+    if (c->tls)
+        conn_tls_farewell(c);
+    if (c->closing) /* the farewell found the socket broken */
         return;
     c->closing = true;
     c->reading = false;
@@ -131,18 +114,41 @@ static void on_uv_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 static void on_uv_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct conn *c = stream->data;
+    char text[96];
 
     if (n == 0 || c->closing)
         return;
+    if (n > 0 && c->tls) {
+        conn_tls_on_bytes(c, (const uint8_t *)buf->base, (size_t)n);
+        return;
+    }
     if (n > 0) {
         c->ops->on_read(c->ctx, (const uint8_t *)buf->base, (size_t)n);
         return;
     }
-    conn_read_stop(c);
-    if (n == UV_EOF && c->ops->on_eof)
+    c->reading = false;
+    conn_raw_read(c, false);
+    if (c->tls)
+        conn_tls_on_end(c, n == UV_EOF ? "EOF" : conn_errno_text((int)-n, text));
+    else if (n == UV_EOF && c->ops->on_eof)
         c->ops->on_eof(c->ctx);
     else
         close_for(c, (int)n);
+}
+
+void conn_raw_read(struct conn *c, bool on)
+{
+    int rc = 0;
+
+    if (c->closing)
+        return;
+    if (!on)
+        uv_read_stop(&c->uv.stream);
+    else if (!c->raw_reading)
+        rc = uv_read_start(&c->uv.stream, on_uv_alloc, on_uv_read);
+    c->raw_reading = on && rc == 0;
+    if (rc != 0)
+        close_for(c, rc);
 }
 
 void conn_read_start(struct conn *c)
@@ -150,9 +156,10 @@ void conn_read_start(struct conn *c)
     if (c->reading || c->closing)
         return;
     c->reading = true;
-    int rc = uv_read_start(&c->uv.stream, on_uv_alloc, on_uv_read);
-    if (rc != 0)
-        close_for(c, rc);
+    if (c->tls)
+        conn_tls_reading(c);
+    else
+        conn_raw_read(c, true);
 }
 
 void conn_read_stop(struct conn *c)
@@ -160,7 +167,10 @@ void conn_read_stop(struct conn *c)
     if (!c->reading)
         return;
     c->reading = false;
-    uv_read_stop(&c->uv.stream);
+    if (c->tls)
+        conn_tls_reading(c);
+    else
+        conn_raw_read(c, false);
 }
 
 /* ---- writing ---- */
@@ -178,7 +188,7 @@ static void on_uv_written(uv_write_t *req, int status)
         return;
     if (status != 0)
         close_for(c, status);
-    else if (c->unsent_bytes == 0 && c->ops && c->ops->on_flushed)
+    else if (!c->tls && c->unsent_bytes == 0 && c->ops && c->ops->on_flushed)
         c->ops->on_flushed(c->ctx);
 }
 
@@ -220,14 +230,14 @@ static int write_rest(struct conn *c, const struct iovec *iov, size_t n, size_t 
     return rc;
 }
 
-void conn_write(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok),
+void conn_write_raw(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok),
                 void *done_ctx)
 {
     size_t total = iov_bytes(iov, n);
     ssize_t sent = 0;
     int rc = 0;
 
-    if (c->closing || c->shut) {
+    if (c->closing || c->raw_shut) {
         rc = UV_ECANCELED;
     } else if (total > 0 && c->unsent_bytes == 0) {
         sent = uv_try_write(&c->uv.stream, (const uv_buf_t *)(const void *)iov, (unsigned)n);
@@ -241,15 +251,26 @@ void conn_write(struct conn *c, const struct iovec *iov, size_t n, void (*done)(
         if (rc == 0)
             return;
     }
-    if (rc != 0 && !c->closing && !c->shut)
+    if (rc != 0 && !c->closing && !c->raw_shut)
         close_for(c, rc);
     if (done)
         done(done_ctx, rc == 0);
 }
 
+void conn_write(struct conn *c, const struct iovec *iov, size_t n,
+                void (*done)(void *ctx, bool ok), void *done_ctx)
+{
+    if (!c->tls)
+        conn_write_raw(c, iov, n, done, done_ctx);
+    else if (!c->closing && !c->shut)
+        conn_tls_write(c, iov, n, done, done_ctx);
+    else if (done)
+        done(done_ctx, false);
+}
+
 size_t conn_unsent_bytes(const struct conn *c)
 {
-    return c->unsent_bytes;
+    return c->tls ? conn_tls_unsent_bytes(c) : c->unsent_bytes;
 }
 
 static void on_uv_shutdown(uv_shutdown_t *req, int status)
@@ -258,14 +279,25 @@ static void on_uv_shutdown(uv_shutdown_t *req, int status)
     (void)status; /* a failure shows up as a read or close of its own */
 }
 
+void conn_raw_shutdown(struct conn *c)
+{
+    if (c->closing || c->raw_shut)
+        return;
+    c->raw_shut = true;
+    int rc = uv_shutdown(&c->shutdown, &c->uv.stream, on_uv_shutdown);
+    if (rc != 0)
+        close_for(c, rc);
+}
+
 void conn_shutdown(struct conn *c)
 {
     if (c->closing || c->shut)
         return;
     c->shut = true;
-    int rc = uv_shutdown(&c->shutdown, &c->uv.stream, on_uv_shutdown);
-    if (rc != 0)
-        close_for(c, rc);
+    if (c->tls)
+        conn_tls_shutdown(c);
+    else
+        conn_raw_shutdown(c);
 }
 
 /* ---- making ---- */
@@ -312,13 +344,17 @@ static void on_uv_connect(uv_connect_t *req, int status)
 
     if (c->closing)
         return;
-    timer_free(&c->timeout);
     if (status != 0) {
         close_for(c, status);
         return;
     }
     if (c->peer_address.ss_family != AF_UNIX)
         uv_tcp_nodelay(&c->uv.tcp, 1);
+    if (c->tls) {
+        conn_tls_begin(c);
+        return;
+    }
+    timer_free(&c->timeout);
     if (c->on_connected)
         c->on_connected(c->ctx);
 }
@@ -329,14 +365,20 @@ static void on_dial_timeout(void *ctx)
 }
 
 struct conn *conn_dial(struct loop *l, const struct sockaddr *addr, uint64_t timeout_ms,
-                       const struct conn_ops *ops, void (*on_connected)(void *ctx), void *ctx)
+                       const struct conn_tls_client *tls, const struct conn_ops *ops,
+                       void (*on_connected)(void *ctx), void *ctx)
 {
     struct conn *c = conn_new(l, addr->sa_family);
+    struct err err = {0};
     int rc = 0;
 
     conn_ignore_sigpipe();
     conn_set_ops(c, ops, ctx);
     c->on_connected = on_connected;
+    if (tls && conn_tls_attach(c, tls->context, tls->host, &err) != 0) {
+        conn_close(c, err.text);
+        return c;
+    }
     if (addr->sa_family == AF_UNIX) {
         const struct sockaddr_un *un = (const void *)addr;
         c->peer_address.ss_family = AF_UNIX;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One stream connection over libuv, accepted or dialled: read, write, close once. Knows no
- * protocol. (TLS will sit here: what on_read gives and conn_write takes is always plaintext.)
+ * One stream connection over libuv, accepted or dialled: read, write, close once. Knows no protocol.
+ * With TLS (net/tls.h) it is the same: what on_read gives and conn_write takes is always plaintext.
  *
  * Rules: callbacks come on the loop's thread. conn_close() may be called from any callback, any
  * number of times; exactly one on_closed follows, later, and nothing after it; only then may ctx be
@@ -35,9 +35,15 @@ struct conn_ops {
 /* Dialling: ops->on_closed reports failure too; `on_connected` comes first on success. addr is one
  * resolved address (net/dial.h resolves); unix paths as sockaddr_un. timeout_ms 0: the kernel's. */
 struct sockaddr;
+struct tls_context;
+struct conn_tls_client {
+    struct tls_context *context;
+    const char *host; /* expected in the certificate */
+};
+/* tls NULL: plaintext; else on_connected comes after the handshake, within the same timeout. */
 struct conn *conn_dial(struct loop *l, const struct sockaddr *addr, uint64_t timeout_ms,
-                       const struct conn_ops *ops, void (*on_connected)(void *ctx),
-                       void *ctx) MUST_USE;
+                       const struct conn_tls_client *tls, const struct conn_ops *ops,
+                       void (*on_connected)(void *ctx), void *ctx) MUST_USE;
 
 void conn_read_start(struct conn *c);
 void conn_read_stop(struct conn *c); /* the kernel's window pushes back */
@@ -72,6 +78,10 @@ int listener_probe(const char *endpoint, struct err *err) MUST_USE;
 void listener_free(struct listener **l);
 /* Accepting off and on (out of file descriptors, too many connections). */
 void listener_pause(struct listener *l, bool paused);
+
+/* An accepted conn, before conn_read_start: the client has to begin with a TLS handshake. A failure is an
+ * on_closed with a reason that begins "tls: ". -1 with err: no memory. */
+int conn_start_tls(struct conn *c, struct tls_context *ctx, struct err *err) MUST_USE;
 
 /* An accepted conn must be given its ops inside on_accept (or be closed). */
 void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *ctx);

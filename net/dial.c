@@ -170,8 +170,8 @@ struct dialer {
     struct address addrs[DIAL_MAX_ADDRS];
     unsigned n, i; /* i: the one being tried */
     uint64_t timeout_ms;
+    struct conn_tls_client tls; /* context NULL: plaintext */
     struct conn *conn;
-    bool connected;
     void (*done)(void *ctx, struct conn *c, const char *error); /* NULL: cancelled */
     void *ctx;
 };
@@ -223,12 +223,12 @@ static const struct conn_ops dial_ops = {.on_read = dial_on_read, .on_closed = d
 
 static void dialer_try(struct dialer *d)
 {
-    d->conn = conn_dial(d->loop, (const struct sockaddr *)&d->addrs[d->i].sa, d->timeout_ms, &dial_ops,
-                        dial_on_connected, d);
+    d->conn = conn_dial(d->loop, (const struct sockaddr *)&d->addrs[d->i].sa, d->timeout_ms,
+                        d->tls.context != NULL ? &d->tls : NULL, &dial_ops, dial_on_connected, d);
 }
 
 struct dialer *dialer_start(struct loop *l, const struct address *addrs, unsigned n, uint64_t timeout_ms,
-                            void (*done)(void *ctx, struct conn *c, const char *error), void *ctx)
+                            const struct conn_tls_client *tls, void (*done)(void *ctx, struct conn *c, const char *error), void *ctx)
 {
     struct dialer *d = mem_alloc(sizeof(*d));
 
@@ -237,6 +237,8 @@ struct dialer *dialer_start(struct loop *l, const struct address *addrs, unsigne
     memcpy(d->addrs, addrs, n * sizeof(*addrs));
     d->n = n;
     d->timeout_ms = timeout_ms;
+    if (tls != NULL)
+        d->tls = *tls;
     d->done = done;
     d->ctx = ctx;
     dialer_try(d);
@@ -252,6 +254,11 @@ void dialer_cancel(struct dialer **d)
         return;
     x->done = NULL;
     conn_close(x->conn, "");
+}
+
+const char *endpoint_tls_host(const struct endpoint *e)
+{
+    return e->scheme == ENDPOINT_UNIX ? "localhost" : e->host;
 }
 
 /* ---- pauses ---- */

@@ -42,6 +42,9 @@ int endpoint_parse_grpc(const char *s, struct endpoint *e, struct err *err) MUST
 /* An http:// or https:// URL. -1 with err. */
 int endpoint_parse_url(const char *s, struct endpoint *e, struct err *err) MUST_USE;
 
+/* Whom to expect behind TLS: the host, or "localhost" behind a Unix socket. */
+const char *endpoint_tls_host(const struct endpoint *e);
+
 /* ---- names ---- */
 
 struct address {
@@ -61,11 +64,12 @@ void resolve_cancel(struct resolve **r); /* fine on NULL; NULLs */
 /* ---- one connection ---- */
 
 struct dialer;
-/* Tries the addresses in their order, each for at most timeout_ms. done once, never before this
+/* Tries the addresses in their order, each for at most timeout_ms. tls NULL: plaintext; its host has to
+ * live until done, which comes after the handshake. done once, never before this
  * returns, unless dialer_cancel comes first: c connected, reads not started, ops to be set by the
  * callee at once; or NULL with the error of the last address. */
 struct dialer *dialer_start(struct loop *l, const struct address *addrs, unsigned n, uint64_t timeout_ms,
-                            void (*done)(void *ctx, struct conn *c, const char *error), void *ctx) MUST_USE;
+                            const struct conn_tls_client *tls, void (*done)(void *ctx, struct conn *c, const char *error), void *ctx) MUST_USE;
 void dialer_cancel(struct dialer **d); /* fine on NULL; NULLs */
 
 /* ---- pauses ---- */

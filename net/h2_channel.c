@@ -358,6 +358,15 @@ static void submit_pending(struct h2_channel *ch)
     }
 }
 
+static struct dialer *dial(struct h2_channel *ch, struct backend *b)
+{
+    const struct conn_tls_client tls = {ch->cfg.tls, endpoint_tls_host(&ch->cfg.endpoint)};
+
+    ch->dials++;
+    return dialer_start(ch->cfg.loop, b->addrs, b->n_addrs, ch->cfg.dial_timeout_ms, ch->cfg.tls ? &tls : NULL,
+                        on_dialled, b);
+}
+
 /* Starts what may be started; true while there is something to wait for. */
 static bool connect_more(struct h2_channel *ch)
 {
@@ -372,8 +381,7 @@ static bool connect_more(struct h2_channel *ch)
         struct backend *b = CONTAINER_OF(n, struct backend, node);
 
         if (b->link == NULL && b->dialer == NULL && now >= b->not_before_ns && ch->resolve == NULL) {
-            ch->dials++;
-            b->dialer = dialer_start(ch->cfg.loop, b->addrs, b->n_addrs, ch->cfg.dial_timeout_ms, on_dialled, b);
+            b->dialer = dial(ch, b);
         }
         if (b->link != NULL || b->dialer != NULL)
             hope = true;

@@ -18,6 +18,7 @@
 struct h2_channel_config {
     struct loop *loop;
     struct endpoint endpoint;
+    struct tls_context *tls; /* NULL: plaintext */
     bool round_robin;         /* false: pick first */
     bool wait_for_ready;
     uint64_t dial_timeout_ms; /* one address; also for the peer's first SETTINGS */

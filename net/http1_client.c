@@ -379,6 +379,8 @@ static void on_dialled(void *ctx, struct conn *c, const char *error)
 static void on_resolved(void *ctx, const struct address *addrs, unsigned n, const char *error)
 {
     struct http1_conn *k = ctx;
+    const struct http1_pool_config *cfg = &k->pool->cfg;
+    const struct conn_tls_client tls = {cfg->tls, endpoint_tls_host(&cfg->endpoint)};
 
     k->resolve = NULL;
     if (n == 0) {
@@ -387,7 +389,7 @@ static void on_resolved(void *ctx, const struct address *addrs, unsigned n, cons
     }
     set_state(k, DIALLING);
     k->pool->dials++;
-    k->dialer = dialer_start(k->pool->cfg.loop, addrs, n, k->pool->cfg.dial_timeout_ms, on_dialled, k);
+    k->dialer = dialer_start(cfg->loop, addrs, n, cfg->dial_timeout_ms, cfg->tls ? &tls : NULL, on_dialled, k);
 }
 
 static void conn_begin(struct http1_pool *p)

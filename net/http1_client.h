@@ -57,6 +57,7 @@ struct http1_request {
 struct http1_pool_config {
     struct loop *loop;
     struct endpoint endpoint;
+    struct tls_context *tls; /* NULL: plaintext */
     unsigned max_conns; /* 0: no limit */
     unsigned max_idle;
     bool keep_alive;

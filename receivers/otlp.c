@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "net/tls.h"
 #include "receivers/otlp_grpc.h"
 #include "receivers/otlp_http.h"
 #include "receivers/receivers.h"
@@ -73,7 +74,7 @@ static const struct key grpc_keys[] = {
     KEY_BOOL(struct otlp_grpc_settings, include_metadata, "false",
              "Whether request headers are kept for the pipelines."),
     KEY_IGNORED("dialer", false, "A server does not dial."),
-    KEY_NOT_YET("tls", "TLS."),
+    KEY_OPTIONAL(struct otlp_grpc_settings, tls, SECTION_OFF, tls_server_keys, "TLS; without this section the port is plaintext."),
     KEY_NOT_YET("auth", "Authentication."),
     KEY_NOT_YET("middlewares", "Middleware extensions."),
     KEY_END};
@@ -119,7 +120,7 @@ static const struct key http_keys[] = {
     KEY_STR(struct otlp_http_settings, logs_url_path, "/v1/logs",
             "Path of logs requests, which are refused with a clear answer."),
     KEY_IGNORED("dialer", false, "A server does not dial."),
-    KEY_NOT_YET("tls", "TLS."),
+    KEY_OPTIONAL(struct otlp_http_settings, tls, SECTION_OFF, tls_server_keys, "TLS; without this section the port is plaintext."),
     KEY_NOT_YET("auth", "Authentication."),
     KEY_NOT_YET("middlewares", "Middleware extensions."),
     KEY_END};
@@ -153,8 +154,7 @@ static bool is_unix(const char *transport)
     return strcmp(transport, "unix") == 0;
 }
 
-static void check_address(struct check *c, const char *at, const char *endpoint,
-                          const char *transport)
+static void check_address(struct check *c, const char *at, const char *endpoint, const char *transport, bool tls)
 {
     static const char *const known[] = {"tcp", "tcp4", "tcp6", "unix"};
     bool ok = false;
@@ -170,7 +170,7 @@ static void check_address(struct check *c, const char *at, const char *endpoint,
         check_error(c, path, "must not be empty");
     else if (!is_unix(transport) && !strrchr(endpoint, ':'))
         check_error(c, path, "address %s: missing port in address", endpoint);
-    else if (!is_unix(transport) && (strncmp(endpoint, "0.0.0.0:", 8) == 0 || endpoint[0] == ':'))
+    else if (!tls && !is_unix(transport) && (strncmp(endpoint, "0.0.0.0:", 8) == 0 || endpoint[0] == ':'))
         check_warn(c, path, "%s listens on every network interface, without TLS", endpoint);
 }
 
@@ -178,7 +178,9 @@ static void check_grpc(struct check *c, const struct otlp_grpc_settings *s)
 {
     const char *at = "protocols.grpc";
 
-    check_address(c, at, s->endpoint, s->transport);
+    check_address(c, at, s->endpoint, s->transport, s->tls_enabled);
+    if (s->tls_enabled)
+        tls_server_check(&s->tls, "protocols.grpc.tls", c);
     if (s->max_recv_msg_size_mib < 0 || s->max_recv_msg_size_mib > 2047)
         check_error(c, "protocols.grpc.max_recv_msg_size_mib",
                     "invalid max_recv_msg_size_mib value, must be between 1 and 2047: %lld",
@@ -207,7 +209,9 @@ static void check_http(struct check *c, const struct otlp_http_settings *s)
     static const char *const known[] = {
         "", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed", "identity"};
 
-    check_address(c, "protocols.http", s->endpoint, s->transport);
+    check_address(c, "protocols.http", s->endpoint, s->transport, s->tls_enabled);
+    if (s->tls_enabled)
+        tls_server_check(&s->tls, "protocols.http.tls", c);
     check_path(c, "traces_url_path", s->traces_url_path, "traces");
     check_path(c, "metrics_url_path", s->metrics_url_path, "metrics");
     check_path(c, "logs_url_path", s->logs_url_path, "logs");
@@ -266,12 +270,17 @@ static size_t otlp_memory(const void *settings, unsigned n_workers, struct memor
 
 /* ---- state ---- */
 
+/* What the workers have in common on one port. */
+struct shared_port {
+    bool bound;
+    char endpoint[64];
+    struct tls_context *tls; /* NULL: plaintext */
+};
+
 struct otlp_shared {
     pthread_mutex_t lock; /* workers start at the same time */
-    struct {
-        bool bound;
-        char endpoint[64];
-    } grpc, http;
+    struct host *host;
+    struct shared_port grpc, http;
 };
 
 struct otlp {
@@ -296,8 +305,8 @@ static int otlp_shared_create(const void *settings, struct host *host, void **sh
     struct otlp_shared *s = mem_alloc(sizeof *s);
 
     (void)settings;
-    (void)host;
     (void)err;
+    s->host = host;
     pthread_mutex_init(&s->lock, NULL);
     *shared = s;
     return 0;
@@ -310,6 +319,8 @@ static void otlp_shared_destroy(void **shared)
     *shared = NULL;
     if (!s)
         return;
+    tls_context_free(&s->grpc.tls);
+    tls_context_free(&s->http.tls);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -339,28 +350,43 @@ static struct component *otlp_create(struct host *h, const void *settings, struc
 
 /* ---- start ---- */
 
+/* The first worker reads the files. Under the lock. */
+static int load_tls(struct otlp_shared *sh, struct shared_port *sp, const struct tls_settings *set, enum tls_alpn alpn,
+                    struct err *err)
+{
+    struct tls_names names;
+
+    if (sp->tls)
+        return 0;
+    tls_names_of(set, &names);
+    const struct tls_config cfg = {
+        TLS_CONFIG_OF(set, &names), .server = true, .alpn = alpn, .budget = sh->host->budget, .log = &sh->host->log};
+    sp->tls = tls_context_new(&cfg, err);
+    return sp->tls ? 0 : -1;
+}
+
 /* Listens; the first worker probes, names the address and logs. Under the lock. */
-static int listen_on(struct otlp_server *s, const char *endpoint, const char *transport,
-                     bool *was_bound, char bound[static 64], struct err *err)
+static int listen_on(struct otlp_server *s, const char *endpoint, const char *transport, struct shared_port *sp,
+                     struct err *err)
 {
     struct host *h = s->host;
     bool uds = is_unix(transport), many = h->n_workers > 1 && !uds;
-    bool first = !*was_bound;
+    bool first = !sp->bound;
     char own[64];
 
     if (!first && uds)
         return 0;
     if (first && many && listener_probe(endpoint, err) != 0)
         return -1;
-    if (otlp_server_listen(s, first ? endpoint : bound, uds, many, own, err) != 0)
+    if (otlp_server_listen(s, first ? endpoint : sp->endpoint, uds, many, own, err) != 0)
         return -1;
     if (!first)
         return 0;
-    memcpy(bound, own, 64);
-    *was_bound = true;
+    memcpy(sp->endpoint, own, 64);
+    sp->bound = true;
     char text[64];
     snprintf(text, sizeof text, "Starting %s server", s->port->name);
-    log_info(&h->log, text, LOG_STR("endpoint", bound));
+    log_info(&h->log, text, LOG_STR("endpoint", sp->endpoint));
     return 0;
 }
 
@@ -373,12 +399,16 @@ static int otlp_start(struct component *c, struct err *err)
 
     o->started = true;
     pthread_mutex_lock(&sh->lock);
-    if (p->grpc_enabled)
-        rc = listen_on(&o->grpc, p->grpc.endpoint, p->grpc.transport, &sh->grpc.bound,
-                       sh->grpc.endpoint, err);
+    if (p->grpc_enabled && p->grpc.tls_enabled)
+        rc = load_tls(sh, &sh->grpc, &p->grpc.tls, TLS_ALPN_H2, err);
+    if (rc == 0 && p->http_enabled && p->http.tls_enabled)
+        rc = load_tls(sh, &sh->http, &p->http.tls, TLS_ALPN_H2_HTTP1, err);
+    o->grpc.tls = sh->grpc.tls;
+    o->http.tls = sh->http.tls;
+    if (rc == 0 && p->grpc_enabled)
+        rc = listen_on(&o->grpc, p->grpc.endpoint, p->grpc.transport, &sh->grpc, err);
     if (rc == 0 && p->http_enabled)
-        rc = listen_on(&o->http, p->http.endpoint, p->http.transport, &sh->http.bound,
-                       sh->http.endpoint, err);
+        rc = listen_on(&o->http, p->http.endpoint, p->http.transport, &sh->http, err);
     pthread_mutex_unlock(&sh->lock);
     return rc;
 }

@@ -5,6 +5,7 @@
 #define TAILRACE_RECEIVERS_OTLP_H
 
 #include "component/component.h"
+#include "component/tls_keys.h"
 
 struct otlp_keepalive_server {
     int64_t max_connection_idle_ns, max_connection_age_ns,
@@ -31,6 +32,8 @@ struct otlp_grpc_settings {
     bool keepalive_enabled;
     struct otlp_keepalive keepalive;
     bool include_metadata;
+    bool tls_enabled;
+    struct tls_settings tls;
 };
 
 struct otlp_cors {
@@ -50,6 +53,8 @@ struct otlp_http_settings {
         idle_timeout_ns; /* 0: ours */
     bool keep_alives_enabled;
     const char *traces_url_path, *metrics_url_path, *logs_url_path;
+    bool tls_enabled;
+    struct tls_settings tls;
 };
 
 struct otlp_protocols {

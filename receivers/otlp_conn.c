@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 
 #include "net/h2_mem.h"
+#include "net/tls.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
 
@@ -32,6 +33,7 @@
 #define DRAIN_IDLE_NS          (1 * NS_PER_SEC)
 #define DRAIN_FLOOR            (16u << 10)
 #define EVICT_IDLE_NS          (1 * NS_PER_SEC)
+#define TLS_TELL_NS            (10 * NS_PER_SEC)
 #define CONN_BYTES             (8u << 10)
 #define REQUESTS_PER_BLOCK     32u
 #define BLOCK_BYTES            (40u << 10) /* of so many requests: ours and nghttp2's of each stream */
@@ -90,12 +92,26 @@ static void start_close(struct otlp_conn *c)
     conn_read_start(c->conn);
 }
 
+/* Counted each time, told now and then: a scanner must not fill the log. */
+static void tls_failed(struct otlp_conn *c, const char *reason)
+{
+    struct otlp_server *s = c->server;
+    uint64_t now = now_of(s);
+
+    ingest_count_refused(s->in, REFUSED_TLS, 0);
+    if (s->tls_told_ns && now - s->tls_told_ns < TLS_TELL_NS)
+        return;
+    s->tls_told_ns = now;
+    log_warn(&s->host->log, "TLS connection failed", LOG_STR("peer", conn_peer(c->conn)), LOG_STR("error", reason));
+}
+
 static void on_closed(void *ctx, const char *reason)
 {
     struct otlp_conn *c = ctx;
     struct otlp_server *s = c->server;
 
-    (void)reason;
+    if (s->tls && strncmp(reason, "tls: ", 5) == 0)
+        tls_failed(c, reason);
     c->conn = NULL;
     c->closing = true;
     loop_undefer(s->host->loop, &c->flush);
@@ -359,10 +375,15 @@ static void on_accept(void *ctx, struct conn *conn)
 {
     struct otlp_server *s = ctx;
     bool room = s->n_conns < s->max_conns || evict_idle(s);
+    struct err err;
 
     if (room && !budget_charge(s->host->budget, MEM_CONN, CONN_BYTES)) {
         evict_idle(s);
         room = budget_charge(s->host->budget, MEM_CONN, CONN_BYTES);
+    }
+    if (room && s->tls && conn_start_tls(conn, s->tls, &err) != 0) {
+        budget_release(s->host->budget, MEM_CONN, CONN_BYTES);
+        room = false;
     }
     if (!room) {
         ingest_count_refused(s->in, REFUSED_CONNECTIONS, 0);
@@ -474,11 +495,27 @@ static void tick_conn(struct otlp_conn *c, uint64_t now)
         tick_h1(c, now);
 }
 
+/* The context is everybody's: the first worker reports it. */
+static void count_reloads(struct otlp_server *s)
+{
+    struct tls_reloads r = tls_context_reloads(s->tls);
+
+    if (!s->tls_reloads) {
+        s->tls_reloads = ingest_tls_reloads(s->in, s->port->transport, "done");
+        s->tls_failures = ingest_tls_reloads(s->in, s->port->transport, "failed");
+    }
+    series_set(s->tls_reloads, r.done);
+    series_set(s->tls_failures, r.failed);
+}
+
 static void on_tick(void *ctx)
 {
     struct otlp_server *s = ctx;
     uint64_t now = now_of(s);
     struct list *at = s->conns.next;
+
+    if (s->tls && s->host->worker == 0)
+        count_reloads(s);
 
     ingest_evict_slow(s->in, s->draining ? DRAIN_IDLE_NS : BODY_IDLE_NS,
                       s->draining ? DRAIN_FLOOR : BODY_FLOOR);

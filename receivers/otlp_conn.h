@@ -18,6 +18,7 @@ struct otlp_conn;
 /* What makes one port differ from the other. */
 struct otlp_port {
     const char *name;                        /* "GRPC", "HTTP": for the log */
+    const char *transport;                   /* "grpc", "http": for metrics */
     const struct h2_server_ops *h2;          /* ctx: struct otlp_conn */
     const struct http1_ops *http1;           /* NULL: HTTP/2 only */
     void (*http1_gone)(struct otlp_conn *c); /* the connection ends; a request may be under way */
@@ -42,6 +43,9 @@ struct otlp_server {
     struct ingest *in;
     const void *settings; /* the transport's */
     struct otlp_conn_limits limits;
+    struct tls_context *tls; /* of all workers; NULL: plaintext */
+    uint64_t tls_told_ns;    /* a failed handshake was logged */
+    struct series *tls_reloads, *tls_failures;
     struct listener *listener;
     struct timer *tick;
     struct h2_mem *h2_mem; /* of all its connections */

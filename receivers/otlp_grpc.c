@@ -493,7 +493,7 @@ static const struct h2_server_ops h2_ops = {
     .on_ping = otlp_conn_on_ping,
 };
 
-static const struct otlp_port grpc_port = {.name = "GRPC", .h2 = &h2_ops, .enforce_pings = true};
+static const struct otlp_port grpc_port = {.name = "GRPC", .transport = "grpc", .h2 = &h2_ops, .enforce_pings = true};
 
 static uint64_t ns_of(int64_t ns)
 {

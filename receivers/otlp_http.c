@@ -167,7 +167,7 @@ static const struct h2_server_ops h2_ops = {
 /* ---- the port ---- */
 
 static const struct otlp_port http_port = {
-    .name = "HTTP", .h2 = &h2_ops, .http1 = &h1_ops, .http1_gone = h1_gone};
+    .name = "HTTP", .transport = "http", .h2 = &h2_ops, .http1 = &h1_ops, .http1_gone = h1_gone};
 
 /* read_timeout: a request must have arrived whole by then. */
 static void on_tick(struct otlp_server *s, uint64_t now_ns)

@@ -74,6 +74,8 @@ const struct metric_row otlp_metrics[] = {
      .type = METRIC_GAUGE,
      .unit = "{connections}",
      .help = "Open client connections."},
+    {.name = "tailrace_receiver_tls_reloads", .type = METRIC_COUNTER, .unit = "{reloads}",
+     .help = "Changed certificate files taken over, and those that could not be used."},
     {.name = NULL},
 };
 
@@ -86,6 +88,7 @@ static const char *const refusal_names[REFUSALS] = {
     [REFUSED_STOPPING] = "stopping",
     [REFUSED_CONNECTIONS] = "connections",
     [REFUSED_PROTOCOL] = "protocol",
+    [REFUSED_TLS] = "tls",
 };
 
 static struct series *series_of(struct ingest *in, size_t row, const char *transport,
@@ -113,6 +116,11 @@ void ingest_init(struct ingest *in, struct host *host, struct body_pool *pool,
     in->rejected_span_id = series_of(in, 5, transport, "cause", "span_id");
     in->repaired = series_of(in, 6, transport, NULL, NULL);
     in->connections = series_of(in, 7, transport, NULL, NULL);
+}
+
+struct series *ingest_tls_reloads(struct ingest *in, const char *transport, const char *result)
+{
+    return series_of(in, 8, transport, "result", result);
 }
 
 void ingest_count_refused(struct ingest *in, enum refusal why, uint64_t bytes)

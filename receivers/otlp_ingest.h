@@ -31,6 +31,7 @@ enum refusal {
     REFUSED_STOPPING,
     REFUSED_CONNECTIONS,
     REFUSED_PROTOCOL,
+    REFUSED_TLS,
     REFUSALS
 };
 
@@ -107,6 +108,8 @@ void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes
 void ingest_run(struct ingest_request *r);
 
 extern const struct ingest_result ingest_memory_result, ingest_stopping_result, ingest_slow_result;
+/* A series of otlp_metrics' TLS row. result: "done" or "failed". */
+struct series *ingest_tls_reloads(struct ingest *in, const char *transport, const char *result);
 void ingest_count_refused(struct ingest *in, enum refusal why, uint64_t bytes);
 
 /* ExportTraceServiceResponse in protobuf; empty when nothing was rejected. Appends. */

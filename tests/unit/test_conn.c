@@ -164,7 +164,7 @@ static struct sockaddr_in address(void)
 static void dial(void)
 {
     struct sockaddr_in a = address();
-    client.conn = conn_dial(loop, (struct sockaddr *)&a, 5000, &ops, on_connected, &client);
+    client.conn = conn_dial(loop, (struct sockaddr *)&a, 5000, NULL, &ops, on_connected, &client);
     loop_run(loop);
     ck_assert(client.connected);
 }
@@ -269,7 +269,7 @@ START_TEST(refused)
     struct sockaddr_in a = address();
     listener_free(&listener);
     client.stop_at_close = true;
-    client.conn = conn_dial(loop, (struct sockaddr *)&a, 5000, &ops, on_connected, &client);
+    client.conn = conn_dial(loop, (struct sockaddr *)&a, 5000, NULL, &ops, on_connected, &client);
     loop_run(loop);
     ck_assert(client.closed && !client.connected);
     ck_assert_str_eq(client.reason, "connection refused");
@@ -342,7 +342,7 @@ START_TEST(unix_sockets)
     ck_assert_msg(listener != NULL, "%s", err.text);
     server.echo = true;
     client.want = 5;
-    client.conn = conn_dial(loop, (struct sockaddr *)&un, 5000, &ops, on_connected, &client);
+    client.conn = conn_dial(loop, (struct sockaddr *)&un, 5000, NULL, &ops, on_connected, &client);
     loop_run(loop);
     write_copy(&client, (const uint8_t *)"hello", 5);
     loop_run(loop);

@@ -485,7 +485,7 @@ END_TEST
 static const char *const bad_configs[][2] = {
     {"", "either endpoint or traces_endpoint must be specified"},
     {"endpoint: a:4318", "unsupported protocol scheme"},
-    {"endpoint: https://a", "TLS is not supported yet"},
+    {"endpoint: https://a\ntls: {key_pem: a}", "must include both certificate and key (CertFile/CertPem and KeyFile/KeyPem)"},
     {"endpoint: \"http://\"", "no host"},
     {"traces_endpoint: nonsense", "traces_endpoint must be a valid URL"},
     {"endpoint: http://a:x", "invalid port \"x\""},
