@@ -165,9 +165,7 @@ static int use_key(SSL_CTX *ctx, const struct buf *pem, struct err *err)
 
     if (!key)
         rc = err_set(err, "tls: failed to find any PEM data in key input");
-    else if (ossl.SSL_CTX_use_PrivateKey(ctx, key) != 1)
-        rc = err_set(err, "tls: private key does not match public key");
-    else if (ossl.SSL_CTX_check_private_key(ctx) != 1)
+    else if (ossl.SSL_CTX_use_PrivateKey(ctx, key) != 1 || ossl.SSL_CTX_check_private_key(ctx) != 1)
         rc = err_set(err, "tls: private key does not match public key");
     ossl.EVP_PKEY_free(key);
     if (bio)
