@@ -154,7 +154,7 @@ static void begin(const struct h2_server_settings *set)
 
 static void setup(void)
 {
-    static const struct h2_server_settings set = {100, 16384, 65536, 1 << 20};
+    static const struct h2_server_settings set = {100, 16384, 65536, 1 << 20, NULL};
     begin(&set);
 }
 
@@ -480,7 +480,7 @@ START_TEST(bad_preface)
 {
     h2_server_free(&f.h);
     buf_clear(&made);
-    f.h = h2_server_new(&ops, NULL, &(struct h2_server_settings){100, 16384, 65536, 1 << 20});
+    f.h = h2_server_new(&ops, NULL, &(struct h2_server_settings){100, 16384, 65536, 1 << 20, NULL});
     feed("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27);
     ck_assert(!f.alive);
     ck_assert_int_eq(goaway_code(), 1);
