@@ -11,6 +11,7 @@
 #include <re2/re2.h>
 #include <re2/set.h>
 
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -25,8 +26,9 @@ struct regex {
 
 struct regex_set {
     re2::RE2::Set set;
-    size_t n;
-    regex_set(const re2::RE2::Options &o, size_t count) : set(o, re2::RE2::UNANCHORED), n(count) {}
+    bool together; /* the set compiled; otherwise each expression is asked */
+    std::vector<std::unique_ptr<re2::RE2>> each;
+    explicit regex_set(const re2::RE2::Options &o) : set(o, re2::RE2::UNANCHORED), together(false) {}
 };
 
 static re2::RE2::Options options(int64_t max_mem)
@@ -138,26 +140,37 @@ extern "C" int regex_replace(const struct regex *r, struct slice s, struct buf *
     return buf_add(out, s.p + copied, s.len - copied) ? -1 : n;
 }
 
+/* Adds an expression to the set, and to those that are asked one by one. */
+static bool set_add(struct regex_set *r, const char *pattern, struct err *err)
+{
+    std::string why;
+
+    if (r->set.Add(pattern, &why) < 0) {
+        err_set(err, "error parsing regexp: %s", why.c_str());
+        return false;
+    }
+    r->each.emplace_back(new (std::nothrow) re2::RE2(pattern, options(2 << 20)));
+    if (!r->each.back() || !r->each.back()->ok()) {
+        err_set(err, "error parsing regexp: %s", r->each.back() ? r->each.back()->error().c_str() : "out of memory");
+        return false;
+    }
+    return true;
+}
+
 extern "C" struct regex_set *regex_set_new(const char *const *patterns, size_t n, struct err *err)
 {
-    struct regex_set *r = new (std::nothrow) regex_set(options(16 << 20), n);
-    std::string why;
+    struct regex_set *r = new (std::nothrow) regex_set(options(16 << 20));
 
     if (!r) {
         err_set(err, "out of memory");
         return nullptr;
     }
     for (size_t i = 0; i < n; i++)
-        if (r->set.Add(patterns[i], &why) < 0) {
-            err_set(err, "error parsing regexp: %s", why.c_str());
+        if (!set_add(r, patterns[i], err)) {
             delete r;
             return nullptr;
         }
-    if (!r->set.Compile()) {
-        err_set(err, "the expressions together need too much memory");
-        delete r;
-        return nullptr;
-    }
+    r->together = r->set.Compile();
     return r;
 }
 
@@ -167,14 +180,33 @@ extern "C" void regex_set_free(struct regex_set **r)
     *r = nullptr;
 }
 
+/* What the set cannot say: it is too large, or its automaton found no memory for this text. */
+static bool match_each(const struct regex_set *r, struct slice s, uint64_t *hits)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < r->each.size() && (hits || !any); i++)
+        if (r->each[i]->Match(piece(s), 0, s.len, re2::RE2::UNANCHORED, nullptr, 0)) {
+            any = true;
+            if (hits)
+                hits[i / 64] |= uint64_t{1} << (i % 64);
+        }
+    return any;
+}
+
 extern "C" bool regex_set_match(const struct regex_set *r, struct slice s, uint64_t *hits)
 {
+    re2::RE2::Set::ErrorInfo why = {re2::RE2::Set::kNoError};
     std::vector<int> found;
 
     if (hits)
-        memset(hits, 0, (r->n + 63) / 64 * sizeof(*hits));
-    if (!r->n || !r->set.Match(piece(s), hits ? &found : nullptr))
+        memset(hits, 0, (r->each.size() + 63) / 64 * sizeof(*hits));
+    if (r->each.empty())
         return false;
+    if (!r->together)
+        return match_each(r, s, hits);
+    if (!r->set.Match(piece(s), hits ? &found : nullptr, &why))
+        return why.kind != re2::RE2::Set::kNoError && match_each(r, s, hits);
     for (int i : found)
         hits[i / 64] |= uint64_t{1} << (i % 64);
     return true;

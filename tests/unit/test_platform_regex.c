@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regular expressions: search, replacement by Go's rules, sets, and text that is not UTF-8. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -139,6 +140,31 @@ START_TEST(full_output_ends_a_replacement)
 }
 END_TEST
 
+/* RE2 refuses a set of this size: each expression is asked then. */
+START_TEST(sets_too_large_for_one_automaton)
+{
+    enum { N = 200 };
+    char text[N][48];
+    const char *patterns[N];
+    uint64_t hits[(N + 63) / 64];
+    struct regex_set *r;
+    struct err err;
+
+    for (int i = 0; i < N; i++) {
+        snprintf(text[i], sizeof(text[i]), "a%d(?:[a-z0-9]{1,900}x)", i);
+        patterns[i] = text[i];
+    }
+    r = regex_set_new(patterns, N, &err);
+    ck_assert_ptr_nonnull(r);
+    ck_assert(regex_set_match(r, slice_str("-a70bcx"), hits));
+    ck_assert(hits[0] == 1u << 7 && hits[1] == 1u << (70 - 64) && hits[2] == 0 && hits[3] == 0); /* a7 and a70 */
+    ck_assert(regex_set_match(r, slice_str("a199-a5yx"), NULL));
+    ck_assert(!regex_set_match(r, slice_str("a199-a5y"), hits));
+    ck_assert(hits[0] == 0 && hits[3] == 0);
+    regex_set_free(&r);
+}
+END_TEST
+
 START_TEST(sets_tell_which_matched)
 {
     const char *patterns[70];
@@ -199,6 +225,7 @@ int main(void)
     tcase_add_loop_test(t, replacement_follows_go, 0, (int)ARRAY_LEN(replaced));
     tcase_add_test(t, full_output_ends_a_replacement);
     tcase_add_test(t, sets_tell_which_matched);
+    tcase_add_test(t, sets_too_large_for_one_automaton);
     tcase_add_test(t, hostile_pattern_is_linear);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
