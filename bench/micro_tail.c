@@ -146,7 +146,7 @@ static struct result run(uint64_t traces, uint64_t per_trace, bool together, con
     struct tail_sampler s;
     struct err err;
 
-    need(tail_shared_new(set, budget, &shared, &err));
+    need(tail_shared_new(set, budget, 0, &shared, &err));
     tail_sampler_init(&s, &h, set, shared);
     double held = window(&s, 0, traces, per_trace, together).held;
     struct result r = window(&s, traces, traces, per_trace, together);

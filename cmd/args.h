@@ -29,6 +29,7 @@ struct args {
     struct config_args config;
     const char **gates; /* --feature-gates, as given */
     size_t n_gates;
+    uint32_t gates_on; /* those of component/gates.h, once read */
     unsigned workers;             /* 0: not given */
     uint64_t shutdown_timeout_ms; /* 0: not given */
     bool unredacted, json, keep_faulty, watch;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feature gates: the Collector's users keep them in unit files and charts, so its ids are accepted;
- * they switch nothing here, which a warning says. An id that no Collector of the last years knew is
+ * Feature gates: the Collector's users keep them in unit files and charts, so its ids are accepted. A few
+ * are known to components (component/gates.h); the others switch nothing here, which a warning says. An id that no Collector of the last years knew is
  * a typing mistake, hence an error, as there.
  */
 #include "cmd/gates.h"
 
 #include <string.h>
+
+#include "component/gates.h"
 
 /* An entry that ends in '.' stands for every gate of that family. */
 static const char *const known[] = {
@@ -50,7 +52,7 @@ static bool is_known(const char *id, size_t len)
     return false;
 }
 
-int gates_check(const char *list, struct buf *warnings, struct err *err)
+int gates_parse(const char *list, uint32_t *on, struct buf *warnings, struct err *err)
 {
     while (*list) {
         size_t len = strcspn(list, ",");
@@ -60,7 +62,11 @@ int gates_check(const char *list, struct buf *warnings, struct err *err)
                            "invalid argument \"%s\" for \"--feature-gates\" flag: no such feature "
                            "gate \"%.*s\"",
                            list, (int)(len - sign), list + sign);
-        buf_putf(warnings, "warning: the feature gate %.*s is accepted, it has no effect here\n",
+        enum gate g = gate_find(list + sign, len - sign);
+        if (g != GATES)
+            *on = *list == '-' ? *on & ~GATE_BIT(g) : *on | GATE_BIT(g);
+        else
+            buf_putf(warnings, "warning: the feature gate %.*s is accepted, it has no effect here\n",
                  (int)(len - sign), list + sign);
         list += len + (list[len] == ',');
     }
@@ -69,8 +75,11 @@ int gates_check(const char *list, struct buf *warnings, struct err *err)
 
 int gates_print(const char *id, struct buf *out, struct err *err)
 {
-    if (id)
+    if (id && gate_find(id, strlen(id)) == GATES)
         return err_set(err, "feature \"%s\" not found", id);
-    buf_puts(out, "ID  Enabled  Stage  Description\n");
+    buf_putf(out, "%-62s Enabled  Stage  Description\n", "ID");
+    for (int g = 0; g < GATES; g++)
+        if (!id || strcmp(gate_rows[g].id, id) == 0)
+            buf_putf(out, "%-62s false    %-6s %s\n", gate_rows[g].id, gate_rows[g].stage, gate_rows[g].doc);
     return 0;
 }

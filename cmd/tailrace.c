@@ -41,13 +41,13 @@ static int put_out(struct buf *out)
     return ok ? 0 : fail("cannot write to standard output");
 }
 
-static int check_gates(const struct args *a)
+static int read_gates(struct args *a)
 {
     struct buf warnings = {0};
     struct err err = {0};
     int rc = 0;
     for (size_t i = 0; i < a->n_gates && rc == 0; i++)
-        rc = gates_check(a->gates[i], &warnings, &err);
+        rc = gates_parse(a->gates[i], &a->gates_on, &warnings, &err);
     if (warnings.len)
         fwrite(warnings.p, 1, warnings.len, stderr);
     buf_free(&warnings);
@@ -84,6 +84,8 @@ static struct plan *load_plan(const struct args *a)
     struct diags *d = diags_new();
     struct plan *plan = config_load(&o, d);
     struct buf text = {0};
+    if (plan)
+        plan->gates = a->gates_on;
     if (plan && a->command == CMD_RUN)
         log_warnings(plan, d);
     else
@@ -186,8 +188,6 @@ static int text_command(enum command command)
 
 static int dispatch(const struct args *a, int argc, char **argv)
 {
-    if (check_gates(a))
-        return 1;
     switch (a->command) {
     case CMD_RUN: return run(a);
     case CMD_VALIDATE: return validate(a);
@@ -212,7 +212,7 @@ int main(int argc, char **argv)
     if (args_parse(&a, argc, argv, &err))
         rc = fail(err.text);
     else
-        rc = dispatch(&a, argc, argv);
+        rc = read_gates(&a) ? 1 : dispatch(&a, argc, argv);
     args_free(&a);
     return rc;
 }

@@ -31,6 +31,7 @@ struct host {
     const char *service_version;
     const char *service_instance_id;
     enum metric_level metric_level;
+    uint32_t gates; /* component/gates.h: those that are on */
 
     /* filled by the graph (or the test); the component calls the functions below */
     void (*emit_fn)(struct host *h, struct batch **take);

@@ -56,6 +56,7 @@ struct plan {
 
     uint64_t memory_soft_bytes, memory_limit_bytes; /* from memory_limiter, or the default share */
     bool memory_from_limiter;
+    uint32_t gates; /* component/gates.h: those that are on */
 };
 
 void plan_free(struct plan **p);

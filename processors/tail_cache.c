@@ -13,6 +13,7 @@ struct cached_id {
     uint64_t key;
     uint32_t chain;        /* next in the same slot */
     uint32_t older, newer; /* by use */
+    uint32_t note;
 };
 
 static uint32_t slots_for(uint32_t ids)
@@ -163,18 +164,29 @@ static uint32_t place_take(struct tail_cache *c)
     return i;
 }
 
-void tail_cache_put(struct tail_cache *c, const uint8_t id[static 16])
+bool tail_cache_put(struct tail_cache *c, const uint8_t id[static 16])
 {
     if (!c->max || tail_cache_hit(c, id))
-        return;
+        return c->max;
     uint64_t key = key_of(id);
     uint32_t i = place_take(c);
     if (!i)
-        return;
+        return false;
     uint32_t *slot = slot_of(c, key);
     c->ids[i] = (struct cached_id){.key = key, .chain = *slot};
     *slot = i;
     use_add(c, i);
+    return true;
+}
+
+void tail_cache_set_note(struct tail_cache *c, uint32_t note)
+{
+    c->ids[c->newest].note = note;
+}
+
+uint32_t tail_cache_note(const struct tail_cache *c)
+{
+    return c->ids[c->newest].note;
 }
 
 bool tail_cache_hit(struct tail_cache *c, const uint8_t id[static 16])

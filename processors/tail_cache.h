@@ -30,9 +30,12 @@ void tail_cache_init(struct tail_cache *c, struct budget *b, uint64_t max_ids);
 void tail_cache_fini(struct tail_cache *c);
 uint64_t tail_cache_bytes_for(uint64_t max_ids);
 
-/* Remembers the id, forgetting the oldest when full. */
-void tail_cache_put(struct tail_cache *c, const uint8_t id[static 16]);
+/* Remembers the id, forgetting the oldest when full. False: there is no memory to. */
+bool tail_cache_put(struct tail_cache *c, const uint8_t id[static 16]);
 /* Is it remembered? Then it is the newest again. */
 bool tail_cache_hit(struct tail_cache *c, const uint8_t id[static 16]);
+/* A note on the id that was put or hit last; 0 before it is set. */
+void tail_cache_set_note(struct tail_cache *c, uint32_t note);
+uint32_t tail_cache_note(const struct tail_cache *c);
 
 #endif

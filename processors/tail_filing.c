@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "component/gates.h"
 #include "platform/hash.h"
 #include "processors/tail_exchange.h"
 
@@ -217,6 +218,9 @@ static void pass_on(struct tail_sampler *s, uint32_t part, const struct span *sp
 
     for (uint32_t done; n; sp += done, n -= done) {
         done = log_spans(s, &w, TAIL_NO_TRACE, part, sp, n);
+        if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
+            tail_record(&s->log, &s->in, w.first, s->policies,
+                        (struct tail_stamp){.policy = tail_cache_note(&s->sampled), .cached = true});
         chain_append(s, &s->passing_first, &s->passing_last, &w);
     }
 }

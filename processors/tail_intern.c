@@ -310,3 +310,23 @@ uint32_t intern_scope(struct intern *in, const struct payload *p, uint32_t scope
         intern_unref(in, resource);
     return i;
 }
+
+uint32_t intern_variant(struct intern *in, uint32_t scope, struct slice body)
+{
+    uint32_t resource = in->items[scope]->resource;
+    struct slice url = intern_url(in, scope);
+    uint64_t hash = hash_of(resource, body, url);
+    uint32_t i = find(in, hash, resource, body, url);
+    bool promised = in->promised;
+
+    if (i) {
+        item_ref(in, i);
+        return i;
+    }
+    in->promised = true;
+    i = add(in, hash, resource, body, url);
+    in->promised = promised;
+    if (i)
+        item_ref(in, resource);
+    return i;
+}

@@ -54,6 +54,8 @@ void intern_fini(struct intern *in);
 
 /* The scope s of payload p with its resource, with a reference; 0: the budget refuses. */
 uint32_t intern_scope(struct intern *in, const struct payload *p, uint32_t scope);
+/* A scope like this one with another body, with a reference; the budget is not asked. 0: no memory. */
+uint32_t intern_variant(struct intern *in, uint32_t scope, struct slice body);
 void intern_unref(struct intern *in, uint32_t scope);
 
 static inline struct interned *intern_at(const struct intern *in, uint32_t i)

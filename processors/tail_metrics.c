@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "component/gates.h"
 #include "platform/mem.h"
 
 static const double latency_bounds[] = {1,   2,   5,   10,  25,   50,   75,   100,  150,   200,   300,
@@ -15,6 +16,8 @@ static const double age_bounds[] = {0,   5,   10,   25,   50,   75,   100, 250,
 
 enum {
     ROW_POLICY_VOTES,
+    ROW_POLICY_SPANS,
+    ROW_POLICY_BYTES,
     ROW_DECISIONS,
     ROW_CACHE_RELEASES,
     ROW_NEW_TRACES,
@@ -41,6 +44,10 @@ enum {
 const struct metric_row tail_metric_rows[] = {
     [ROW_POLICY_VOTES] = {.name = OTELCOL("count_traces_sampled"), .type = METRIC_COUNTER, .unit = "{traces}",
                           .help = "Traces judged by a policy, by what it said."},
+    [ROW_POLICY_SPANS] = {.name = OTELCOL("count_spans_sampled"), .type = METRIC_COUNTER, .unit = "{spans}",
+                          .help = "Spans of the traces judged by a policy; with the feature gate metricstatcountspanssampled."},
+    [ROW_POLICY_BYTES] = {.name = OTELCOL("count_bytes_sampled"), .type = METRIC_COUNTER, .unit = "By",
+                          .help = "Bytes of the traces judged by a policy; with the feature gate metricstatcountbytessampled."},
     [ROW_DECISIONS] = {.name = OTELCOL("global_count_traces_sampled"), .type = METRIC_COUNTER, .unit = "{traces}",
                        .help = "Traces decided, by the decision of all policies together."},
     [ROW_CACHE_RELEASES] = {.name = OTELCOL("early_releases_from_cache_decision"), .type = METRIC_COUNTER,
@@ -95,8 +102,8 @@ static char *policy_label(const char *id, const char *name)
     return slash ? mem_printf("%s.%s", slash + 1, name) : mem_dup(name);
 }
 
-static void policy_init(struct tail_policy_series *ps, struct metric_set *set, const char *id,
-                        const char *name)
+static void policy_init(struct tail_policy_series *ps, struct metric_set *set, const char *id, const char *name,
+                        uint32_t gates)
 {
     char *label = policy_label(id, name);
 
@@ -105,6 +112,10 @@ static void policy_init(struct tail_policy_series *ps, struct metric_set *set, c
                                         LABEL("decision", decision_label[v])};
 
         ps->votes[v] = metric_series(set, &tail_metric_rows[ROW_POLICY_VOTES], labels, 3);
+        if (gates & GATE_BIT(GATE_TAIL_COUNT_SPANS))
+            ps->spans[v] = metric_series(set, &tail_metric_rows[ROW_POLICY_SPANS], labels, 3);
+        if (gates & GATE_BIT(GATE_TAIL_COUNT_BYTES))
+            ps->bytes[v] = metric_series(set, &tail_metric_rows[ROW_POLICY_BYTES], labels, 3);
     }
     ps->executions = metric_series(set, &tail_metric_rows[ROW_EXECUTIONS], &LABEL("policy", label), 1);
     ps->execution_us =
@@ -148,7 +159,7 @@ void tail_metrics_init(struct tail_metrics *m, struct metric_set *set, const cha
     m->segments = plain(set, ROW_SEGMENTS);
     m->policies = mem_alloc_array(p->n_policies + 1, sizeof(*m->policies));
     for (uint32_t i = 0; i < p->n_policies; i++)
-        policy_init(&m->policies[i], set, id, p->policies[i].name);
+        policy_init(&m->policies[i], set, id, p->policies[i].name, p->gates);
 }
 
 void tail_metrics_fini(struct tail_metrics *m)

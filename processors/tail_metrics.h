@@ -11,6 +11,7 @@ enum early_reason { EARLY_NUM_TRACES, EARLY_BUFFER, EARLY_REASONS };
 
 struct tail_policy_series {
     struct series *votes[3]; /* by enum vote */
+    struct series *spans[3], *bytes[3]; /* the same in spans, in bytes; NULL without their gates */
     struct series *executions, *execution_us;
     uint64_t executed;  /* since the last tick */
     uint64_t sampled_ns; /* estimated time, not yet counted */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "component/gates.h"
 #include "processors/tail_policy_ottl.h"
 
 /* ---- types: where each may stand (the reference, 1.4) ---- */
@@ -321,6 +322,20 @@ static int terms_of(struct compiler *k, const struct policy_settings *s)
     return leaf_add(k, &s->leaf, false, "");
 }
 
+/* Of several terms the largest; what is negated has none. */
+static uint64_t threshold_of(const struct tail_policies *set, uint32_t first, uint32_t n)
+{
+    uint64_t most = 0;
+
+    for (uint32_t i = first; i < first + n; i++) {
+        const struct condition *c = &set->conditions[set->terms[i].condition];
+
+        if (c->type == COND_PROBABILISTIC && !set->terms[i].negated && c->u.probabilistic.threshold > most)
+            most = c->u.probabilistic.threshold;
+    }
+    return most;
+}
+
 static int entry_add(struct compiler *k, const struct policy_settings *s)
 {
     struct tail_policies *set = k->set;
@@ -334,6 +349,8 @@ static int entry_add(struct compiler *k, const struct policy_settings *s)
                                                        .first_term = first,
                                                        .n_terms = set->n_terms - first,
                                                        .composite = set->n_composites > composites ? set->n_composites : 0};
+    struct policy *pol = &set->policies[set->n_policies - 1];
+    pol->threshold = pol->composite ? 0 : threshold_of(set, pol->first_term, pol->n_terms);
     return 0;
 }
 
@@ -471,6 +488,13 @@ struct tail_policies *tail_policies_new(const struct tail_settings *s, struct er
     return set;
 }
 
+void tail_policies_set_gates(struct tail_policies *p, uint32_t gates)
+{
+    p->gates = gates;
+    if (gates & GATE_BIT(GATE_TAIL_COUNT_BYTES))
+        p->sized = true;
+}
+
 void tail_policies_free(struct tail_policies **sp)
 {
     struct tail_policies *set = *sp;
@@ -563,9 +587,13 @@ static enum vote composite_vote(const struct tail_policies *p, uint32_t composit
 
         if (v == VOTE_ERROR)
             return v;
-        if (v == VOTE_SAMPLED)
-            return tail_limits_grant(t->limits, composite, i, count_of(t->n_spans), sub->share, c->max)
-                       ? VOTE_SAMPLED : VOTE_NOT_SAMPLED;
+        if (v != VOTE_SAMPLED)
+            continue;
+        if (!tail_limits_grant(t->limits, composite, i, count_of(t->n_spans), sub->share, c->max))
+            return VOTE_NOT_SAMPLED;
+        if (t->composite_sub)
+            *t->composite_sub = c->first_sub + i + 1;
+        return VOTE_SAMPLED;
     }
     return VOTE_NOT_SAMPLED;
 }

@@ -61,6 +61,7 @@ struct condition {
         struct {
             uint64_t fnv_salted; /* state of the hash after the salt */
             uint64_t limit;
+            uint64_t threshold;
         } probabilistic;
         struct {
             int64_t min, max; /* max 0: none */
@@ -103,6 +104,7 @@ struct policy {
     bool drop;
     uint32_t first_term, n_terms;
     uint32_t composite; /* + 1; 0: none, the terms count */
+    uint64_t threshold; /* of 2^56 ids, how many it does not keep; 0 unless probabilistic */
 };
 
 struct composite_sub {
@@ -135,6 +137,7 @@ struct tail_policies {
     uint32_t n_limiters;
     bool first_match;
     uint64_t max_trace_bytes; /* 0: no bound */
+    uint32_t gates;           /* the process's */
 
     /* layout of the facts: bit words, then the times if latency is asked for, then the size */
     uint32_t n_words, n_bits;
@@ -160,6 +163,8 @@ int tail_condition_probabilistic(struct condition *c, const struct probabilistic
 
 /* NULL with err: what check() would have said. The settings must outlive the set. */
 struct tail_policies *tail_policies_new(const struct tail_settings *s, struct err *err) MUST_USE;
+/* The feature gates that are on; before anything is laid out by tail_facts_bytes(). */
+void tail_policies_set_gates(struct tail_policies *p, uint32_t gates);
 void tail_policies_free(struct tail_policies **p);
 
 /* For check(): one policy entry alone. On -1 path (relative to the entry) names the key at fault. */
@@ -208,6 +213,7 @@ struct tail_subject {
     uint64_t n_spans, n_bytes; /* bytes: if p->sized */
     const uint64_t *facts;
     struct tail_limits *limits;
+    uint32_t *composite_sub; /* + 1: set when a composite grants; NULL: nobody asks */
 };
 
 /* What one policy says. */

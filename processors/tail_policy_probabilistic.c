@@ -64,6 +64,14 @@ uint64_t tail_probabilistic_limit(double percentage)
     return shift > 127 ? 0 : (uint64_t)(product >> shift);
 }
 
+/* Of 2^56 random numbers, those below are not kept. */
+static uint64_t threshold(double probability)
+{
+    if (probability >= 1)
+        return 0;
+    return probability >= 0x1p-56 ? (1ull << 56) - (uint64_t)round(probability * 0x1p56) : 1ull << 56;
+}
+
 int tail_condition_probabilistic(struct condition *c, const struct probabilistic_settings *s,
                                  struct err *err)
 {
@@ -74,6 +82,7 @@ int tail_condition_probabilistic(struct condition *c, const struct probabilistic
     c->type = COND_PROBABILISTIC;
     c->u.probabilistic.fnv_salted = fnv_add(FNV_OFFSET, salt.p, salt.len);
     c->u.probabilistic.limit = tail_probabilistic_limit(s->sampling_percentage);
+    c->u.probabilistic.threshold = threshold(s->sampling_percentage / 100);
     return 0;
 }
 

@@ -24,7 +24,7 @@ static uint64_t default_held_bytes(const struct budget *b)
     return soft / 5 * 4;
 }
 
-int tail_shared_new(const struct tail_settings *s, const struct budget *b, struct tail_shared **out,
+int tail_shared_new(const struct tail_settings *s, const struct budget *b, uint32_t gates, struct tail_shared **out,
                     struct err *err)
 {
     struct tail_shared *sh = mem_alloc(sizeof(*sh));
@@ -33,6 +33,7 @@ int tail_shared_new(const struct tail_settings *s, const struct budget *b, struc
     sh->max_held_bytes = s->buffer_limit_mib ? s->buffer_limit_mib << 20 : default_held_bytes(b);
     *out = sh;
     if (sh->policies) {
+        tail_policies_set_gates(sh->policies, gates);
         sh->limits = tail_limits_new(sh->policies);
         return 0;
     }

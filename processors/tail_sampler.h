@@ -32,6 +32,7 @@
 #include "processors/tail_metrics.h"
 #include "processors/tail_policy.h"
 #include "processors/tail_policy_ottl.h"
+#include "processors/tail_record.h"
 #include "processors/tail_settings.h"
 #include "processors/tail_wheel.h"
 
@@ -42,7 +43,8 @@ struct tail_shared {
     uint64_t max_held_bytes; /* of all workers together; 0: no bound but the budget */
     _Atomic uint64_t held_bytes;
 };
-int tail_shared_new(const struct tail_settings *s, const struct budget *b, struct tail_shared **out,
+/* gates: those of component/gates.h that are on. */
+int tail_shared_new(const struct tail_settings *s, const struct budget *b, uint32_t gates, struct tail_shared **out,
                     struct err *err) MUST_USE;
 void tail_shared_free(struct tail_shared **sh);
 
@@ -66,6 +68,7 @@ struct tail_sampler {
     struct tail_metrics metrics;
     struct tail_explain explain;
     enum explain_why why; /* of the decision being made */
+    struct tail_stamp stamp; /* who made it */
     uint64_t tick_wall_s; /* when the last tick was */
     struct tail_ottl *ottl; /* NULL: no policy has conditions */
 

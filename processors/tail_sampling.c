@@ -180,7 +180,7 @@ static int tail_shared_create(const void *settings, struct host *host, void **sh
 {
     struct tail_shared *sh;
 
-    if (tail_shared_new(settings, host->budget, &sh, err) != 0)
+    if (tail_shared_new(settings, host->budget, host->gates, &sh, err) != 0)
         return -1;
     *shared = sh;
     return 0;

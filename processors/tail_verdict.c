@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "component/gates.h"
 #include "platform/clock.h"
 
 enum { CLOCK_EVERY = 64 /* decisions of which one is timed */ };
@@ -104,7 +105,15 @@ static enum vote vote(struct tail_sampler *s, uint32_t policy, const struct tail
     if (timed)
         ps->sampled_ns += (clock_mono_ns() - from_ns) * CLOCK_EVERY;
     ps->executed++;
-    series_add(v == VOTE_ERROR ? s->metrics.evaluation_errors : ps->votes[v], 1);
+    if (UNLIKELY(v == VOTE_ERROR)) {
+        series_add(s->metrics.evaluation_errors, 1);
+        return v;
+    }
+    series_add(ps->votes[v], 1);
+    if (ps->spans[v])
+        series_add(ps->spans[v], t->n_spans);
+    if (ps->bytes[v])
+        series_add(ps->bytes[v], t->n_bytes);
     return v;
 }
 
@@ -114,6 +123,10 @@ static enum vote judge(struct tail_sampler *s, struct trace *tr)
 {
     const struct tail_policies *p = s->policies;
     struct tail_subject t = subject_of(s, tr);
+    uint64_t threshold = UINT64_MAX;
+
+    s->stamp = (struct tail_stamp){0};
+    t.composite_sub = &s->stamp.composite_sub;
     bool timed = s->decisions++ % CLOCK_EVERY == 0;
     enum vote result = VOTE_NOT_SAMPLED;
 
@@ -127,6 +140,10 @@ static enum vote judge(struct tail_sampler *s, struct trace *tr)
             return v;
         if (v == VOTE_SAMPLED) {
             result = v;
+            if (p->policies[i].threshold < threshold) {
+                threshold = p->policies[i].threshold;
+                s->stamp.policy = i + 1;
+            }
             if (p->first_match)
                 break;
         }
@@ -134,11 +151,12 @@ static enum vote judge(struct tail_sampler *s, struct trace *tr)
     return result;
 }
 
-static void remember(struct tail_cache *cache, struct trace *tr)
+static void remember(const struct tail_sampler *s, struct tail_cache *cache, struct trace *tr)
 {
     if (!cache->max)
         return;
-    tail_cache_put(cache, tr->id);
+    if (tail_cache_put(cache, tr->id))
+        tail_cache_set_note(cache, s->stamp.policy);
     tr->flags |= TRACE_FORGET;
 }
 
@@ -173,8 +191,10 @@ void tail_decide(struct tail_sampler *s, uint32_t index)
     series_add(s->metrics.decisions[v], 1);
     tr->at_tick = s->wheel.now;
     tr->state = v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED;
-    remember(v == VOTE_SAMPLED ? &s->sampled : &s->non_sampled, tr);
+    remember(s, v == VOTE_SAMPLED ? &s->sampled : &s->non_sampled, tr);
     if (v == VOTE_SAMPLED) {
+        if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
+            tail_record(&s->log, &s->in, tr->first, s->policies, s->stamp);
         tail_queue_add(s, index);
         return;
     }
@@ -196,7 +216,8 @@ void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
     tr->at_tick = s->wheel.now;
     tr->state = TRACE_NOT_SAMPLED;
     tr->flags |= TRACE_TOO_LARGE;
-    remember(&s->non_sampled, tr);
+    s->stamp = (struct tail_stamp){0};
+    remember(s, &s->non_sampled, tr);
     ledger_end(s->host->ledger, tr->n_spans, FATE_DROPPED, DROP_TOO_LARGE);
     s->held_spans -= tr->n_spans;
     grave_add(s, tr);

@@ -135,7 +135,7 @@ class Validate(Case):
 
     def test_feature_gates(self):
         path = self.file(GOOD)
-        code, _, err = run("validate", "--config", path, "--feature-gates=+confmap.unifyEnvVarExpansion,-telemetry.x")
+        code, _, err = run("validate", "--config", path, "--feature-gates=+confmap.unifyEnvVarExpansion,-telemetry.x,+processor.tailsamplingprocessor.recordpolicy")
         self.assertEqual(code, 0)
         self.assertEqual(err, "warning: the feature gate confmap.unifyEnvVarExpansion is accepted, it has no effect here\n"
                               "warning: the feature gate telemetry.x is accepted, it has no effect here\n")
@@ -195,7 +195,12 @@ class Tables(Case):
         self.assertNotRegex(out, r"- name: otlphttp\n")  # aliases are left out
 
     def test_featuregate(self):
-        self.assertEqual(run("featuregate"), (0, "ID  Enabled  Stage  Description\n", ""))
+        code, out, err = run("featuregate")
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out.splitlines()[0], "^ID +Enabled +Stage +Description$")
+        self.assertIn("processor.tailsamplingprocessor.recordpolicy", out)
+        code, out, _ = run("featuregate", "processor.tailsamplingprocessor.recordpolicy")
+        self.assertEqual((code, len(out.splitlines())), (0, 2))
 
     def test_reference_page_is_current(self):
         code, out, err = run("reference")

@@ -110,9 +110,9 @@ def endpoints(log):
     return found
 
 
-def start_otelcol(folder, yaml, port, name="otelcol"):
+def start_otelcol(folder, yaml, port, name="otelcol", args=()):
     path = write(folder, f"{name}.yaml", yaml)
-    p = Program(name, [peer("otelcol"), "--config", path], folder)
+    p = Program(name, [peer("otelcol"), "--config", path, *args], folder)
     wait_for(name, lambda: p.alive() and socket.create_connection(("127.0.0.1", port), 1).close() is None, 30)
     return p
 

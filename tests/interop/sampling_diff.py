@@ -224,6 +224,20 @@ def kept(folder, program, name):
     return found
 
 
+def recorded(folder, program, name):
+    """What each kept span's scope says of its sampling."""
+    found = {}
+    with open(out_path(folder, program, name)) as f:
+        for line in f:
+            for rs in json.loads(line).get("resourceSpans", []):
+                for ss in rs.get("scopeSpans", []):
+                    said = tuple(sorted((a["key"], str(next(iter(a["value"].values())))) for a in ss.get("scope", {}).get("attributes", [])
+                                        if a["key"].startswith("tailsampling.")))
+                    for s in ss["spans"]:
+                        found[s["traceId"], s["spanId"]] = said
+    return found
+
+
 def post(address, body):
     host, port = address.rsplit(":", 1)
     c = http.client.HTTPConnection(host, int(port), timeout=60)
@@ -244,11 +258,11 @@ class SamplingDiff(unittest.TestCase):
     def tearDown(self):
         self.folder.cleanup()
 
-    def start(self, pipelines, workers):
+    def start(self, pipelines, workers, args=()):
         d = self.folder.name
         ours, theirs = free_ports(2)
-        self.tailrace, found = start_tailrace(d, config(pipelines, d, "tailrace", ours), args=("--workers", str(workers)))
-        self.otelcol = start_otelcol(d, config(pipelines, d, "otelcol", theirs), theirs)
+        self.tailrace, found = start_tailrace(d, config(pipelines, d, "tailrace", ours), args=("--workers", str(workers), *args))
+        self.otelcol = start_otelcol(d, config(pipelines, d, "otelcol", theirs), theirs, args=args)
         self.addresses = [f"127.0.0.1:{ours}", f"127.0.0.1:{theirs}"]
 
     def post_both(self, body):
@@ -279,6 +293,27 @@ class SamplingDiff(unittest.TestCase):
             self.post_both(body)
         shares = self.stop_and_compare(pipelines, self.traffic.n_spans)
         self.assertGreater(len(shares), 15, "the sets differ from each other")
+
+    def test_recorded_policies(self):
+        """With the gate: kept spans name their policy, those that a cache answers too, other late ones do not. No policy is
+        probabilistic: which of several wins by threshold differs between releases."""
+        policies = named([POLICIES["numeric"][0], POLICIES["slow"][0], POLICIES["composite"][0], POLICIES["exact"][0]])
+        base = {"decision_wait": "1s", "policies": policies}
+        pipelines = {"table": base, "first": dict(base, sample_on_first_match=True),
+                     "caches": dict(base, decision_cache={"sampled_cache_size": 1000, "non_sampled_cache_size": 1000})}
+        self.start(pipelines, 2, ["--feature-gates=+processor.tailsamplingprocessor.recordpolicy"])
+        t = self.traffic
+        ids = [f"{t.random.getrandbits(128) | 1:032x}" for _ in range(400)]
+        for _ in range(2):
+            self.post_both(t.request([t.span(i, 0.4) for i in ids for _ in range(2)]))
+            time.sleep(4)
+        self.tailrace.stop()
+        self.otelcol.stop()
+        for name in pipelines:
+            ours, theirs = (recorded(self.folder.name, program, name) for program in ("tailrace", "otelcol"))
+            self.assertEqual(ours, theirs, name)
+            print(f"{name}: {collections.Counter(ours.values())}")
+            self.assertGreater(len(set(ours.values())), 3)
 
     def late(self, settings, between_s):
         """Traces whole in one request; what comes later follows what was decided."""

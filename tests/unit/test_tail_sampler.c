@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "component/gates.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
 #include "processors/tail_sampler.h"
@@ -16,6 +17,7 @@ static struct tail_settings settings;
 static struct tail_shared *shared;
 static struct tail_sampler sampler;
 static uint64_t rnd = 31;
+static uint32_t gates;
 
 static void setup(void)
 {
@@ -31,7 +33,7 @@ static void begin(void)
 {
     struct err err = {""};
 
-    ck_assert_int_eq(tail_shared_new(&settings, host->host.budget, &shared, &err), 0);
+    ck_assert_int_eq(tail_shared_new(&settings, host->host.budget, gates, &shared, &err), 0);
     tail_sampler_init(&sampler, &host->host, &settings, shared);
 }
 
@@ -326,6 +328,84 @@ START_TEST(bytes_are_those_of_the_whole_trace)
     ticks(2);
     ck_assert_uint_eq(th_out_spans(host), 2);
     ck_assert_uint_eq(th_span(host->out[0], 0)->trace_id[15], 2);
+}
+END_TEST
+
+/* ---- feature gates ---- */
+
+/* Value of a scope attribute of span k of what came out; "" if it has none. */
+static const char *scope_attr(size_t batch, uint32_t k, const char *key)
+{
+    static struct buf text;
+    const struct payload *p = host->out[batch]->parts[0].payload;
+    struct attr a;
+
+    buf_clear(&text);
+    if (attr_find(p->scopes[p->spans[k].scope].scope, SCOPE_ATTRIBUTES, slice_str(key), &a)) {
+        struct any v = any_parse(a.value);
+
+        ck_assert_int_eq(any_as_string(&v, &text), 0);
+    }
+    buf_putc(&text, 0);
+    return (const char *)text.p;
+}
+
+START_TEST(the_winning_policy_is_recorded)
+{
+    const struct policy_settings subs[] = {tb_count("many", 3, 0), tb_policy("rest", "always_sample")};
+    struct policy_settings ps[] = {tb_percent("half", "", 100), tb_percent("most", "", 99.99), errors,
+                                   tb_composite("comp", 1000, subs, 2, NULL, 0)};
+
+    gates = GATE_BIT(GATE_TAIL_RECORD_POLICY);
+    settings = tb_settings(&ps[1], 3);
+    settings.decision_cache.sampled_cache_size = 10;
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2}, {.trace = 3, .id = 3}, {.trace = 3, .id = 4}, {.trace = 1, .id = 5});
+    ticks(2);
+    ck_assert_uint_eq(host->n_out, 1);
+    ck_assert_uint_eq(th_out_spans(host), 5);
+    for (uint32_t k = 0; k < 5; k++) {
+        const struct span *sp = &host->out[0]->parts[0].payload->spans[k];
+
+        ck_assert_str_eq(scope_attr(0, k, "tailsampling.policy"), sp->trace_id[15] == 1 ? "errors" : "comp");
+        ck_assert_str_eq(scope_attr(0, k, "tailsampling.composite_policy"), "rest");
+        ck_assert_str_eq(scope_attr(0, k, "tailsampling.cached_decision"), "");
+    }
+    ck_assert_uint_eq(host->out[0]->parts[0].payload->n_scopes, 2); /* still shared */
+    FILE_SPANS({.trace = 1, .id = 6});
+    ck_assert_uint_eq(host->n_out, 2);
+    ck_assert_str_eq(scope_attr(1, 0, "tailsampling.policy"), "errors");
+    ck_assert_str_eq(scope_attr(1, 0, "tailsampling.composite_policy"), "");
+    ck_assert_str_eq(scope_attr(1, 0, "tailsampling.cached_decision"), "true");
+}
+END_TEST
+
+START_TEST(late_spans_are_not_stamped)
+{
+    struct policy_settings ps[] = {tb_percent("some", "", 99.999), tb_and("and", &ps[0], 1), tb_not("not", tb_count("", 9, 0))};
+
+    gates = GATE_BIT(GATE_TAIL_RECORD_POLICY);
+    settings = tb_settings(ps, 3);
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1});
+    ticks(2);
+    FILE_SPANS({.trace = 1, .id = 2});
+    ck_assert_str_eq(scope_attr(0, 0, "tailsampling.policy"), "not"); /* the smallest threshold */
+    ck_assert_str_eq(scope_attr(1, 0, "tailsampling.policy"), "");
+}
+END_TEST
+
+START_TEST(votes_are_counted_in_spans_and_bytes)
+{
+    gates = GATE_BIT(GATE_TAIL_COUNT_SPANS) | GATE_BIT(GATE_TAIL_COUNT_BYTES);
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, SPAN_OF_53}, {.trace = 2, .id = 2, .status = 2});
+    FILE_SPANS({.trace = 1, .id = 3, SPAN_OF_53});
+    ticks(2);
+    ck_assert(th_metric(host, OTEL("count_spans_sampled{decision=\"not_sampled\",policy=\"errors\",sampled=\"false\"}")) == 2);
+    ck_assert(th_metric(host, OTEL("count_spans_sampled{decision=\"sampled\",policy=\"errors\",sampled=\"true\"}")) == 1);
+    ck_assert(th_metric(host, OTEL("count_bytes_sampled{decision=\"not_sampled\",policy=\"errors\",sampled=\"false\"}")) ==
+              2 * (2 + ITEM_OF_53));
 }
 END_TEST
 
@@ -695,6 +775,9 @@ static Suite *suite(void)
     tcase_add_test(t, what_is_sent_leaves_room_to_work_on_it);
     tcase_add_test(t, a_trace_that_grows_too_large_goes_at_once);
     tcase_add_test(t, bytes_are_those_of_the_whole_trace);
+    tcase_add_test(t, the_winning_policy_is_recorded);
+    tcase_add_test(t, late_spans_are_not_stamped);
+    tcase_add_test(t, votes_are_counted_in_spans_and_bytes);
     tcase_add_test(t, decisions_are_explained);
     tcase_add_test(t, what_is_not_remembered_costs_nothing);
     tcase_add_test(t, a_long_trace_does_not_pin_memory);
