@@ -34,6 +34,7 @@ struct file_state {
 
 struct reloader {
     struct reloader_options o;
+    uint32_t gates; /* of the command line: the same for every plan */
     struct buf running, telemetry; /* exact texts of what runs */
     struct timer *timer;           /* watching; NULL: not */
     struct file_state *loaded, *seen; /* by --config argument */
@@ -271,6 +272,8 @@ int reloader_reload(struct reloader *r, const char *trigger, struct buf *text)
     d = diags_new();
     plan = config_load(&o, d);
     if (plan)
+        plan->gates = r->gates;
+    if (plan)
         status = compare_and_apply(r, &plan, trigger, text);
     else
         status = bad_configuration(r, trigger, d, text);
@@ -286,6 +289,7 @@ struct reloader *reloader_new(const struct reloader_options *o)
     struct reloader *r = mem_alloc(sizeof(*r));
 
     r->o = *o;
+    r->gates = o->plan->gates;
     put_plan(&r->running, o->plan);
     put_telemetry(&r->telemetry, o->plan);
     r->loaded = mem_alloc_array(o->args->n_uris + 1, sizeof(*r->loaded));

@@ -206,7 +206,7 @@ static struct host host_for(struct graph *g, const struct node *n, struct worker
         .shared = n->shared->ptr,
         .ledger = n->line && w ? &n->line->on[w->index]->ledger : NULL,
         .service_version = g->o.service_version,
-        .gates = g->plan->gates,
+        .gates = n->shared->use->plan->gates,
         .service_instance_id = g->o.service_instance_id,
         .metric_level = g->metric_level,
     };
