@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of the process: a log that nobody reads, the number of workers, a stop under full load."""
+import os
+import re
+import subprocess
+import threading
+import unittest
+
+from otlp_client import GrpcClient, HttpClient, request, span
+from otlp_http import Backend
+from tailrace import BINARY, DEADLINE_S, Daemon
+
+SAMPLING = """
+receivers: {otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}}}
+processors:
+  memory_limiter: {check_interval: 1s, limit_mib: 256}
+  batch: {timeout: 100ms}
+  redaction: {allow_all_keys: true, blocked_values: ['4[0-9]{12}(?:[0-9]{3})?']}
+  tail_sampling: {decision_wait: 1h, num_traces: 50000, policies: [%s]}
+exporters: {otlp_http: {endpoint: '%s'}}
+service: {pipelines: {traces: {receivers: [otlp], processors: [memory_limiter, redaction, tail_sampling, batch], exporters: [otlp_http]}}}
+"""
+POLICIES = "{name: e, type: status_code, status_code: {status_codes: [ERROR]}}, " \
+           "{name: l, type: latency, latency: {threshold_ms: 1500}}, " \
+           "{name: p, type: probabilistic, probabilistic: {sampling_percentage: 20}}"
+
+
+class Life(unittest.TestCase):
+    def test_a_log_without_a_reader(self):
+        """Scenario: whoever read stderr is gone. Guarantees: that costs the lines, not the process."""
+        config = "yaml:receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}\nexporters: {debug: }\n" \
+                 "service: {telemetry: {metrics: {level: none}}, pipelines: {traces: {receivers: [otlp], exporters: [debug]}}}"
+        reader, writer = os.pipe()
+        with subprocess.Popen([BINARY, "--config", config], stderr=writer, stdout=subprocess.DEVNULL) as p:
+            os.close(writer)
+            try:
+                text = b""
+                while b"Everything is ready" not in text:
+                    more = os.read(reader, 65536)
+                    self.assertTrue(more, text)
+                    text += more
+                os.close(reader)
+                port = int(re.search(rb"Starting HTTP server.*?127\.0\.0\.1:(\d+)", text).group(1))
+                with HttpClient(port) as c:
+                    for _ in range(20):
+                        self.assertEqual(c.request(body=request(3)).status, 200)
+                p.terminate()
+                self.assertEqual(p.wait(DEADLINE_S), 0)
+            finally:
+                p.kill()
+
+    def sampled(self, workers):
+        """The spans kept of the same made-up traffic, sent by three clients at once."""
+        with Backend() as backend, Daemon(SAMPLING % (POLICIES, backend.url), ["--workers", workers]) as d:
+            d.wait_ready()
+            target = "127.0.0.1:%d" % d.port("Starting HTTP server")
+            senders = [subprocess.Popen([BINARY, "generate", "--endpoint", target, "--seed", str(seed), "--traces", "300",
+                                         "--start", "1700000000000000000"], stdout=subprocess.DEVNULL) for seed in (1, 2, 3)]
+            self.assertEqual([s.wait(DEADLINE_S) for s in senders], [0, 0, 0])
+            self.assertEqual(d.stop(), 0, d.log())
+            last = d.find("Span ledger")
+            self.assertEqual((last["held"], last["dropped"]), (0, 0))
+            self.assertEqual(len(backend.ids), last["exported"])
+            return last["accepted"], last["sampled_out"], sorted(backend.ids)
+
+    def test_results_do_not_depend_on_the_workers(self):
+        one = self.sampled("1")
+        self.assertGreater(len(one[2]), 0)
+        self.assertGreater(one[1], 0)
+        for workers in ("2", "5"):
+            self.assertEqual(self.sampled(workers), one, workers)
+
+    def test_stop_under_full_load(self):
+        """Scenario: SIGTERM while six clients send over gRPC without a pause, on two workers. Guarantees: exit status 0,
+        the books balance on each page until then, every acknowledged span arrives once."""
+        policies = "{name: all, type: always_sample}"
+        with Backend() as backend, Daemon(SAMPLING % (policies, backend.url), ["--workers", "2"]) as d:
+            d.wait_ready()
+            port, acknowledged = d.port("Starting GRPC server"), []
+
+            def load():
+                try:
+                    while True:
+                        with GrpcClient(port) as c:
+                            for _ in range(50):
+                                ids = [(os.urandom(16), os.urandom(8)) for _ in range(20)]
+                                if c.export(request([span(t, s) for t, s in ids])).code == 0:
+                                    acknowledged.extend((t.hex(), s.hex()) for t, s in ids)
+                except (OSError, AssertionError):
+                    pass  # the drain closed it: not acknowledged
+            threads = [threading.Thread(target=load, daemon=True) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            pages = 0
+            while pages < 50 or len(acknowledged) < 2000:
+                d.ledger()
+                pages += 1
+            self.assertEqual(d.stop(), 0, d.log()[-3000:])
+            for thread in threads:
+                thread.join(DEADLINE_S)
+            self.assertEqual(set(acknowledged) - set(backend.ids), set())
+            self.assertEqual(len(backend.ids), len(set(backend.ids)))
+
+
+if __name__ == "__main__":
+    unittest.main()
