@@ -70,6 +70,10 @@ struct component_type {
     /* Types with message(): does this instance keep messages that host_send() has not taken yet? No
      * instance is drained while another still has something to tell it. */
     bool (*unsent)(const struct component *c);
+    /* New settings for a component that goes on with what it holds, instead of another in its place.
+     * Called for all instances of a node while every worker stands still; host->shared, host->id and
+     * the log's id are the new ones, the old shared state still lives. May be NULL. */
+    void (*change)(struct component *c, const void *settings);
     void (*drain)(struct component *c);
     void (*destroy)(struct component **c);
     /* Spans this instance holds now; NULL: never any between events. Audited against the ledger. */

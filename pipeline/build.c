@@ -43,6 +43,9 @@ static struct shared *find_shared(struct graph *g, const struct plan_component *
     for (size_t i = 0; i < g->n_nodes; i++)
         if (is_same(g->nodes[i]->shared->pc, pc, same))
             return g->nodes[i]->shared;
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i]->next_shared && is_same(g->nodes[i]->next_shared->pc, pc, same))
+            return g->nodes[i]->next_shared;
     return NULL;
 }
 
@@ -61,9 +64,9 @@ static struct shared *shared_get(struct graph *g, const struct plan_component *p
     return s;
 }
 
-static void shared_drop(struct shared *s)
+void shared_drop(struct shared *s)
 {
-    if (--s->refs)
+    if (!s || --s->refs)
         return;
     if (s->created)
         s->pc->type->shared_destroy(&s->ptr);
@@ -118,6 +121,14 @@ void node_free(struct graph *g, struct node *n)
     free(n);
 }
 
+/* One that takes the new settings over. */
+static bool node_changes(const struct node *n, const struct plan_component *pc,
+                         const struct line *line)
+{
+    return !n->leaving && !n->fresh && n->line == line && n->pc->type == pc->type &&
+           pc->type->change && strcmp(n->pc->id, pc->id) == 0;
+}
+
 static bool node_serves(const struct node *n, const struct plan_component *pc,
                         const struct line *line, graph_same same)
 {
@@ -126,17 +137,28 @@ static bool node_serves(const struct node *n, const struct plan_component *pc,
     return is_same(n->pc, pc, same);
 }
 
+static struct node *node_find(struct graph *g, const struct plan_component *pc, struct line *line,
+                              struct plan_use *use, graph_same same)
+{
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (node_serves(g->nodes[i], pc, line, same))
+            return g->nodes[i];
+    for (size_t i = 0; i < g->n_nodes; i++)
+        if (node_changes(g->nodes[i], pc, line)) {
+            g->nodes[i]->next_shared = shared_get(g, pc, use, same);
+            return g->nodes[i];
+        }
+    return NULL;
+}
+
 static struct node *node_get(struct graph *g, const struct plan_component *pc, struct line *line,
                              struct plan_use *use, graph_same same)
 {
-    struct node *n;
+    struct node *n = node_find(g, pc, line, use, same);
 
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        n = g->nodes[i];
-        if (node_serves(n, pc, line, same)) {
-            n->generation = g->generation + 1;
-            return n;
-        }
+    if (n) {
+        n->generation = g->generation + 1;
+        return n;
     }
     n = node_new(g, shared_get(g, pc, use, same), line);
     n->generation = g->generation + 1;
@@ -212,18 +234,16 @@ static struct host host_for(struct graph *g, const struct node *n, struct worker
     };
 }
 
-static int create_shared(struct graph *g, struct node *n, struct err *err)
+static int create_shared(struct graph *g, struct shared *s, struct err *err)
 {
-    const struct component_type *t = n->pc->type;
-    struct shared *s = n->shared;
-    struct node plain = *n;
+    const struct component_type *t = s->pc->type;
+    struct node plain = {.pc = s->pc, .shared = s}; /* one for all pipelines that name it */
 
     if (!t->shared_create || s->created)
         return 0;
-    plain.line = NULL; /* one for all pipelines that name it */
     s->host = host_for(g, &plain, NULL);
-    if (t->shared_create(n->pc->settings, &s->host, &s->ptr, err) < 0)
-        return err_wrap(err, "failed to create \"%s\" %s", n->pc->id, component_kind_name(t->kind));
+    if (t->shared_create(s->pc->settings, &s->host, &s->ptr, err) < 0)
+        return err_wrap(err, "failed to create \"%s\" %s", s->pc->id, component_kind_name(t->kind));
     s->created = true;
     return 0;
 }
@@ -275,7 +295,8 @@ static int create_fresh(struct graph *g, struct err *err)
         for (unsigned w = 0; g->nodes[i]->fresh && w < g->o.n_workers; w++)
             g->nodes[i]->on[w] = instance_new(&g->workers[w], g->nodes[i]);
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i]->fresh && create_shared(g, g->nodes[i], err) < 0)
+        if ((g->nodes[i]->fresh && create_shared(g, g->nodes[i]->shared, err) < 0) ||
+            (g->nodes[i]->next_shared && create_shared(g, g->nodes[i]->next_shared, err) < 0))
             return -1;
     for (unsigned w = 0; w < g->o.n_workers; w++)
         for (size_t i = 0; i < g->n_nodes; i++)
@@ -345,6 +366,8 @@ void layout_undo(struct graph *g, struct layout *l)
         }
         if (n->generation > g->generation)
             n->generation = g->generation;
+        shared_drop(n->next_shared);
+        n->next_shared = NULL;
         g->nodes[kept++] = n;
     }
     g->n_nodes = kept;
@@ -391,7 +414,7 @@ static int build_extensions(struct graph *g, struct plan_use *use, struct err *e
         n = node_new(g, shared_get(g, pc, use, NULL), NULL);
         n->on[0] = instance_new(&g->main, n);
         g->extensions[g->n_extensions++] = n;
-        if (create_shared(g, n, err) < 0 || create_instance(&g->main, n, err) < 0)
+        if (create_shared(g, n->shared, err) < 0 || create_instance(&g->main, n, err) < 0)
             return -1;
     }
     return 0;

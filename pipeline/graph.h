@@ -43,6 +43,7 @@ struct shared {
 struct node {
     const struct plan_component *pc;
     struct shared *shared;
+    struct shared *next_shared; /* its new settings, when wire() makes it change; NULL: none */
     struct line *line; /* processors; else NULL */
     unsigned stage;    /* longest way from a receiver */
     struct instance **on; /* by worker; an extension has one, on main */
@@ -161,6 +162,7 @@ void lines_free(struct graph *g);
  * turned once more, or have gone: closing may go on that long. */
 void node_close(struct graph *g, struct node *n);
 void node_free(struct graph *g, struct node *n);
+void shared_drop(struct shared *s); /* fine on NULL */
 struct plan_use *plan_use_new(const struct plan *plan, struct plan *owned) MUST_USE;
 void plan_use_drop(struct plan_use *u);
 /* The instances of one worker: how many, and the i-th. */

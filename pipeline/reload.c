@@ -79,7 +79,7 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
         return err_set(err, "\"%s\" %s cannot be changed while running: the old and the new one would be in each "
                             "other's way; give the new one another name", n->pc->id,
                        component_kind_name(n->pc->type->kind));
-    if (!n->pc->type->drains_early || (pc && same(n->pc, pc) && pipeline_has(plan, n, pc)))
+    if (!n->pc->type->drains_early || (pc && (same(n->pc, pc) || pc->type->change) && pipeline_has(plan, n, pc)))
         return 0;
     return err_set(err, "\"%s\" %s cannot be changed or removed while running: it holds what is not decided yet",
                    n->pc->id, component_kind_name(n->pc->type->kind));
@@ -166,19 +166,23 @@ static void on_nothing_left(void *ctx)
 static int change(struct graph *g, struct plan **plan, graph_same same, struct err *err)
 {
     struct plan_use *use = plan_use_new(*plan, NULL);
+    struct budget *b = g->o.budget;
+    uint64_t soft = budget_soft(b), limit = budget_limit(b);
     struct layout l;
-    int rc = layout_make(g, &l, use, same, err);
+    int rc;
 
+    budget_set_limits(b, (*plan)->memory_soft_bytes, (*plan)->memory_limit_bytes);
+    rc = layout_make(g, &l, use, same, err);
     if (rc == 0)
         rc = start_new(g, err);
     if (rc == 0) {
-        budget_set_limits(g->o.budget, (*plan)->memory_soft_bytes, (*plan)->memory_limit_bytes);
         wire(g, &l);
         layout_free(&l);
         use->owned = *plan;
         *plan = NULL;
     } else {
         layout_undo(g, &l);
+        budget_set_limits(b, soft, limit);
     }
     plan_use_drop(use); /* nodes hold the others */
     return rc;

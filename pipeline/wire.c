@@ -231,6 +231,24 @@ static void connect_worker(struct worker *w)
     }
 }
 
+/* New settings for nodes that go on. */
+static void change_node(struct node *n)
+{
+    struct shared *old = n->shared;
+
+    n->shared = n->next_shared;
+    n->next_shared = NULL;
+    n->pc = n->shared->pc;
+    for (unsigned w = 0; w < n->n_on; w++) {
+        struct host *h = &n->on[w]->host;
+
+        h->shared = n->shared->ptr;
+        h->id = h->log.id = n->pc->id;
+        n->pc->type->change(n->on[w]->c, n->pc->settings);
+    }
+    shared_drop(old);
+}
+
 void wire(struct graph *g, const struct layout *l)
 {
     g->generation++;
@@ -241,6 +259,8 @@ void wire(struct graph *g, const struct layout *l)
         struct node *n = g->nodes[i];
 
         n->fresh = false;
+        if (n->next_shared)
+            change_node(n);
         if (node_feeds(n) && !n->leaving)
             wire_feeder(n, l);
     }

@@ -201,3 +201,24 @@ bool tail_cache_hit(struct tail_cache *c, const uint8_t id[static 16])
     }
     return true;
 }
+
+void tail_cache_take(struct tail_cache *c, struct tail_cache *from, const uint32_t *notes)
+{
+    for (uint32_t i = 1; i <= from->n; i++)
+        from->ids[i].note = notes[from->ids[i].note];
+    if (c->max == from->max) {
+        struct tail_cache empty = *c;
+
+        *c = *from;
+        *from = empty;
+        return;
+    }
+    for (uint32_t i = from->oldest; i; i = from->ids[i].newer) {
+        uint8_t id[16] = {0};
+
+        memcpy(id + 8, &from->ids[i].key, sizeof(from->ids[i].key));
+        if (tail_cache_put(c, id))
+            tail_cache_set_note(c, from->ids[i].note);
+    }
+    tail_cache_fini(from);
+}

@@ -30,6 +30,10 @@ void tail_cache_init(struct tail_cache *c, struct budget *b, uint64_t max_ids);
 void tail_cache_fini(struct tail_cache *c);
 uint64_t tail_cache_bytes_for(uint64_t max_ids);
 
+/* Takes over what another one remembers, as far as there is room; that one is empty then. A note n
+ * becomes notes[n]. */
+void tail_cache_take(struct tail_cache *c, struct tail_cache *from, const uint32_t *notes);
+
 /* Remembers the id, forgetting the oldest when full. False: there is no memory to. */
 bool tail_cache_put(struct tail_cache *c, const uint8_t id[static 16]);
 /* Is it remembered? Then it is the newest again. */

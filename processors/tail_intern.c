@@ -330,3 +330,39 @@ uint32_t intern_variant(struct intern *in, uint32_t scope, struct slice body)
         item_ref(in, resource);
     return i;
 }
+
+/* ---- other matchers ---- */
+
+static void item_rejudge(struct intern *in, const struct intern *before, uint32_t i)
+{
+    struct interned *old = in->items[i], *x = mem_alloc(item_bytes(in, old));
+
+    memcpy(x, old, sizeof(*x));
+    memcpy(x->facts + facts_words_of(in, old), item_data(before, old), (size_t)old->body_len + old->url_len);
+    in->items[i] = x;
+    if (facts_words_of(in, x))
+        in->judge(in->ctx, intern_body(in, i), x->facts);
+    if (in->sized)
+        x->size = (uint32_t)(x->resource ? tail_size_scope(intern_body(in, i)) : tail_size_resource(intern_body(in, i)));
+    budget_force(in->budget, MEM_TAIL, item_charge(in, x));
+    budget_release(in->budget, MEM_TAIL, item_charge(before, old));
+    in->bytes += item_charge(in, x);
+    in->bytes -= item_charge(before, old);
+    free(old);
+}
+
+void intern_rejudge(struct intern *in, uint32_t facts_words, bool sized,
+                    void (*judge)(void *ctx, struct slice resource, uint64_t *facts), void *ctx)
+{
+    struct intern before;
+
+    intern_trim(in); /* what nobody uses is not worth it */
+    before = *in;
+    in->facts_words = facts_words;
+    in->sized = sized;
+    in->judge = judge;
+    in->ctx = ctx;
+    for (uint32_t i = 1; i < in->n_items; i++)
+        if (in->items[i])
+            item_rejudge(in, &before, i);
+}

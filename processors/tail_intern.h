@@ -70,6 +70,10 @@ struct slice intern_service(const struct intern *in, uint32_t resource); /* serv
 struct slice intern_body(const struct intern *in, uint32_t i);
 struct slice intern_url(const struct intern *in, uint32_t i);
 
+/* Other matchers: everything is judged anew. Numbers stay; memory is charged without asking. */
+void intern_rejudge(struct intern *in, uint32_t facts_words, bool sized,
+                    void (*judge)(void *ctx, struct slice resource, uint64_t *facts), void *ctx);
+
 /* Forgets everything unused. */
 void intern_trim(struct intern *in);
 

@@ -119,6 +119,12 @@ struct tail_run;
 void tail_sampler_file_runs(struct tail_sampler *s, const struct tail_run *runs, uint32_t n);
 void tail_sampler_done(struct tail_sampler *s);
 
+/* Other settings, between two batches: what is held and remembered stays, and what the new policies must
+ * know of it is computed from its spans. Traces held keep their time, but wait no longer than new ones.
+ * All samplers of the processor change to the same new `shared`; the old one may go then. */
+void tail_sampler_change(struct tail_sampler *s, const struct tail_settings *set,
+                         struct tail_shared *shared);
+
 /* One second has passed. */
 void tail_sampler_tick(struct tail_sampler *s);
 /* Decides what is due and sends what was kept, for about max_ns. */

@@ -250,6 +250,15 @@ static void tail_drain(struct component *c)
         finish_drain(t);
 }
 
+static void tail_change(struct component *c, const void *settings)
+{
+    struct tail *t = tail_of(c);
+    const struct tail_settings *s = settings;
+
+    t->drop_pending = s->drop_pending_traces_on_shutdown;
+    tail_sampler_change(&t->sampler, s, c->host->shared);
+}
+
 static void tail_destroy(struct component **c)
 {
     struct tail *t = tail_of(*c);
@@ -326,6 +335,7 @@ const struct component_type tail_sampling_type = {
     .push = tail_push,
     .message = tail_message,
     .unsent = tail_unsent,
+    .change = tail_change,
     .drain = tail_drain,
     .destroy = tail_destroy,
     .held = tail_held,

@@ -78,6 +78,16 @@ void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index
     trace_ring_add(t, ring_of(w, tr), index);
 }
 
+void tail_wheel_take(struct tail_wheel *w, struct trace_table *t, uint32_t index)
+{
+    struct trace *tr = trace_at(t, index);
+    uint32_t latest = w->now + w->wait_ticks + 1;
+
+    if ((int32_t)(tr->at_tick - latest) > 0)
+        tr->at_tick = latest;
+    trace_ring_add(t, ring_of(w, tr), index);
+}
+
 void tail_wheel_del(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 {
     trace_ring_del(t, ring_of(w, trace_at(t, index)), index);

@@ -28,6 +28,9 @@ void tail_wheel_fini(struct tail_wheel *w);
 void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index);
 /* The root came: decided after root_ticks, if that is sooner. */
 void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index);
+/* A trace of another wheel with the same clock: its tick stays, but is not later than that of a trace that
+ * begins now. */
+void tail_wheel_take(struct tail_wheel *w, struct trace_table *t, uint32_t index);
 void tail_wheel_del(struct tail_wheel *w, struct trace_table *t, uint32_t index);
 
 /* One tick: what is due moves to the due ring. */

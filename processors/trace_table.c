@@ -160,6 +160,40 @@ static void entry_give(struct trace_table *t, uint32_t index)
     }
 }
 
+static struct trace_chunk *chunk_refit(const struct trace_table *t, const struct trace_chunk *old,
+                                       uint32_t old_entry_bytes, struct facts_carry carry)
+{
+    struct trace_chunk *c = mem_alloc(chunk_bytes(t));
+
+    memcpy(c, old, offsetof(struct trace_chunk, entries));
+    for (uint32_t i = 0; i < CHUNK_TRACES; i++) {
+        const uint8_t *from = old->entries + (size_t)i * old_entry_bytes;
+        uint8_t *to = c->entries + (size_t)i * t->entry_bytes;
+
+        memcpy(to, from, sizeof(struct trace));
+        memcpy(to + sizeof(struct trace) + carry.to, from + sizeof(struct trace) + carry.from, carry.bytes);
+    }
+    return c;
+}
+
+void trace_table_refit(struct trace_table *t, uint32_t facts_bytes, struct facts_carry carry)
+{
+    size_t bytes_before = chunk_bytes(t);
+    uint32_t entry_before = t->entry_bytes;
+
+    t->entry_bytes = entry_bytes_for(facts_bytes);
+    for (uint32_t c = 0; c < t->n_chunks; c++) {
+        struct trace_chunk *old = t->chunks[c];
+
+        if (!old)
+            continue;
+        budget_force(t->budget, MEM_TAIL, chunk_bytes(t));
+        t->chunks[c] = chunk_refit(t, old, entry_before, carry);
+        free(old);
+        budget_release(t->budget, MEM_TAIL, bytes_before);
+    }
+}
+
 /* ---- slots ---- */
 
 static void slot_put(struct trace_slot *slots, uint32_t mask, struct trace_slot s)

@@ -73,6 +73,13 @@ void trace_table_fini(struct trace_table *t);
 /* The table holds this many bytes for n traces when it is full of them. */
 uint64_t trace_table_bytes_for(uint64_t n_traces, uint32_t facts_bytes);
 
+/* Entries get room for other facts, all zero but for carry_bytes of the old ones; indexes stay. Memory is
+ * charged without asking. */
+struct facts_carry {
+    uint32_t from, to, bytes; /* offsets within the facts, before and after */
+};
+void trace_table_refit(struct trace_table *t, uint32_t facts_bytes, struct facts_carry carry);
+
 /* Room for one more trace, so that the next trace_table_add() succeeds. -1: the budget refuses. */
 int trace_table_reserve(struct trace_table *t) MUST_USE;
 /* The same without asking the budget. -1: the system has no memory, or 2^30 traces. */

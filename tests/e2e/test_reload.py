@@ -168,6 +168,34 @@ class Changes(unittest.TestCase):
                 self.assertEqual(backend.count(), 10)
                 self.assertEqual(sum(b"two" in body for body in backend.bodies), backend.requests)
 
+    def test_new_policies_judge_the_traces_held(self):
+        """The policies that came with a reload decide about traces that came before it, by all of their spans."""
+        def tail(wait, *policies):
+            return "tail_sampling: {decision_wait: %s, policies: [%s]}" % (wait, ", ".join(policies))
+        never = "{name: never, type: string_attribute, string_attribute: {key: no, values: [such]}}"
+        errors = "{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}"
+        names = "{name: named, type: ottl_condition, ottl_condition: {span: ['name == \"special\"']}}"
+        with Backend() as backend:
+            with Reloading(plan(backend, tail("1h", never), ["tail_sampling"]), ["--workers", "2"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                self.assertEqual(client.send(1, 20), 200)
+                self.assertEqual(client.send(100, 20, status={"code": 2}), 200)
+                self.assertEqual(client.send(200, 20, name="special"), 200)
+                wait_for(lambda: d.ledger()["held"] == 60, "held spans")
+                d.reload(plan(backend, tail("2h", errors, names), ["tail_sampling"]))
+                self.assertEqual(d.ledger()["held"], 60)
+                self.assertEqual(client.send(300, 20), 200)
+                self.assertEqual(client.send(100, 1, name="later"), 200)
+                d.reload(plan(backend, tail("1s", errors, names), ["tail_sampling"]))
+                d.wait_metric('tailrace_pipeline_sampled_out_spans{pipeline="traces"}', 40)
+                wait_for(lambda: backend.count() == 41, "the kept spans")
+                self.assertEqual({trace for trace, _ in backend.ids},
+                                 {"%032x" % (0xabc << 100 | i) for i in list(range(100, 120)) + list(range(200, 220))})
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces"}', 41)
+                self.assertEqual(d.ledger()["held"], 0)
+                self.assertEqual(d.stop(), 0, d.log())
+
     def test_pipelines_come_and_go(self):
         """Another pipeline on the same receiver and exporter; its books stay when it goes."""
         one = "traces: {receivers: [otlp], exporters: [otlp_http]}"
@@ -339,7 +367,7 @@ class NothingChanges(unittest.TestCase):
                 self.refuse(d, good.replace("policies", "polices"), "polices", "policies", "collector.yaml:")
                 self.refuse(d, "a: [", "collector.yaml:2:1", "not valid YAML")
                 self.refuse(d, plan(backend, tail, ["tail_sampling", "batch"]), "batch")  # not defined
-                self.refuse(d, good.replace("name: all", "name: each"), '"tail_sampling" processor cannot be changed')
+                self.refuse(d, good.replace("always_sample", "never_sample"), "never_sample")
                 self.refuse(d, plan(backend, tail, []), '"tail_sampling" processor cannot be changed or removed')
                 self.refuse(d, good.replace("service: {", "extensions: {health_check: {endpoint: '127.0.0.1:0'}}\n"
                                                           "service: {extensions: [health_check], "), "extensions cannot be changed")
@@ -403,11 +431,11 @@ class UnderLoad(unittest.TestCase):
     def test_fifty_reloads(self):
         """Guarantees: no request fails, every acknowledged span arrives once, books balance at each look, and the number of
         open files stays."""
-        tail = "tail_sampling: {decision_wait: 1s, policies: [{name: all, type: always_sample}]}, "
+        tail = "tail_sampling: {decision_wait: 2s, policies: [{name: p%d, type: latency, latency: {threshold_ms: %d}}]}, "
 
         def version(i):
             names = (["attributes", "batch"], ["batch", "attributes"], ["batch"], ["attributes"])[i % 4]
-            return plan(backend, tail + "batch: {timeout: %dms}, " % (5 + i) + marked("v%d" % i), ["tail_sampling"] + names)
+            return plan(backend, tail % (i % 3, i % 5) + "batch: {timeout: %dms}, " % (5 + i) + marked("v%d" % i), ["tail_sampling"] + names)
         with Backend() as backend:
             with Reloading(version(0), ["--workers", "2"]) as d:
                 d.wait_ready()

@@ -757,6 +757,143 @@ START_TEST(random_pressure_keeps_the_books)
 }
 END_TEST
 
+/* ---- other settings while traces are held ---- */
+
+static void change(void)
+{
+    struct tail_shared *old = shared;
+    struct err err = {""};
+
+    ck_assert_int_eq(tail_shared_new(&settings, host->host.budget, host->host.gates, &shared, &err), 0);
+    tail_sampler_change(&sampler, &settings, shared);
+    tail_shared_free(&old);
+}
+
+/* One request of several resources, some spans of it larger than a segment. */
+static void file_random(void)
+{
+    static const char *const services[] = {"a", "b", "c"}, *const words[] = {"x", "y", "z"};
+    struct test_span spans[3][8];
+    struct test_group groups[3];
+    char *long_text = mem_alloc(300001);
+
+    memset(long_text, 'q', 300000);
+    for (int g = 0; g < 3; g++) {
+        for (int i = 0; i < 8; i++) {
+            uint64_t start = random_next(&rnd) % 1000 * 1000000;
+
+            spans[g][i] = (struct test_span){.trace = 1 + random_next(&rnd) % 60,
+                                             .id = random_next(&rnd) | 1,
+                                             .parent = random_next(&rnd) % 2,
+                                             .status = random_next(&rnd) % 16 == 0 ? 2 : 0,
+                                             .start_ns = start,
+                                             .end_ns = start + random_next(&rnd) % 300 * 1000000,
+                                             .attrs = {TH_STR("word", words[random_next(&rnd) % 3]),
+                                                       TH_INT("n", (int64_t)(random_next(&rnd) % 100)),
+                                                       TH_STR("text", random_next(&rnd) % 50 ? "" : long_text)}};
+        }
+        groups[g] = (struct test_group){.resource = {TH_STR("service.name", services[random_next(&rnd) % 3])},
+                                        .scope = "s", .spans = spans[g], .n_spans = 8};
+    }
+    ck_assert(file_payload(th_payload_groups(host, groups, 3)));
+    free(long_text);
+}
+
+static void setup_policies(struct policy_settings *ps, unsigned which, unsigned *n)
+{
+    static const char *const b[] = {"b"}, *const y[] = {"y|never"};
+
+    *n = 0;
+    if (which & 1)
+        ps[(*n)++] = errors;
+    if (which & 2)
+        ps[(*n)++] = tb_latency("slow", 1150, 0);
+    if (which & 4)
+        ps[(*n)++] = tb_string("service", "service.name", (struct str_list){b, 1}, false, false);
+    if (which & 8)
+        ps[(*n)++] = tb_string("word", "word", (struct str_list){y, 1}, true, true);
+    if (which & 16)
+        ps[(*n)++] = tb_numeric("n", "n", 98, 99, false);
+    if (which & 32)
+        ps[(*n)++] = tb_count("many", 14, 0);
+    settings.policies = (struct item_list){ps, *n};
+}
+
+/* Kept spans, as a sum over their ids, when the settings become `after` half way. */
+static uint64_t kept_after(unsigned before, unsigned after)
+{
+    struct policy_settings first[8], second[8];
+    uint64_t sum = 0;
+    unsigned n;
+
+    setup();
+    rnd = 77;
+    settings.decision_wait_ns = TB_S(5);
+    settings.maximum_trace_size_bytes = (before | after) & 64 ? 100000000 : 0;
+    setup_policies(first, before, &n);
+    begin();
+    for (int i = 0; i < 20; i++)
+        file_random();
+    ticks(2);
+    if (before != after) {
+        setup_policies(second, after, &n);
+        change();
+    }
+    for (int i = 0; i < 20; i++)
+        file_random();
+    ck_assert_uint_eq(host->n_out, 0);
+    ticks(8);
+    ck_assert_uint_eq(sampler.held_spans, 0);
+    for (size_t i = 0; i < host->n_out; i++)
+        for (uint64_t k = 0; k < host->out[i]->n_spans; k++)
+            sum += hash_bytes(th_span(host->out[i], k)->span_id, 8);
+    ck_assert_uint_eq(th_out_spans(host) + SAMPLED_OUT, 40ull * 24);
+    teardown();
+    return sum;
+}
+
+/* Decisions are those of the new policies, as if they had been there from the start. */
+START_TEST(new_policies_judge_what_is_held)
+{
+    static const unsigned pairs[][2] = {{1, 2}, {1, 4}, {1, 8}, {1, 16}, {1, 32}, {63, 1}, {2, 61}, {60, 3}, {66, 72}, {1, 66}};
+
+    th_free(&host); /* each run has its own */
+    ck_assert_uint_eq(kept_after(pairs[_i][0], pairs[_i][1]), kept_after(pairs[_i][1], pairs[_i][1]));
+    ck_assert_uint_ne(kept_after(pairs[_i][0], pairs[_i][0]), kept_after(pairs[_i][1], pairs[_i][1]));
+    setup();
+    begin();
+}
+END_TEST
+
+START_TEST(bounds_and_caches_change)
+{
+    settings.decision_cache = (struct cache_settings){100, 100};
+    settings.decision_wait_ns = TB_S(100);
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2});
+    ticks(3);
+    settings.decision_wait_ns = TB_S(1);
+    change();
+    ticks(1);
+    ck_assert_uint_eq(host->n_out, 0);
+    ticks(1); /* as soon as one that began with the change */
+    ck_assert_uint_eq(th_out_spans(host), 1);
+    settings.decision_cache = (struct cache_settings){7, 7};
+    settings.num_traces = 5;
+    change();
+    FILE_SPANS({.trace = 1, .id = 3}, {.trace = 2, .id = 4, .status = 2}); /* late, and known */
+    ck_assert_uint_eq(th_out_spans(host), 2);
+    ck_assert_uint_eq(SAMPLED_OUT, 2);
+    for (uint64_t i = 0; i < 9; i++)
+        FILE_SPANS({.trace = 10 + i, .id = 10 + i, .status = 2});
+    ck_assert_uint_le(sampler.undecided.n, 5);
+    settings.decision_cache = (struct cache_settings){0};
+    change();
+    ticks(2);
+    ck_assert_uint_eq(th_out_spans(host), 11);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("tail_sampler");
@@ -781,6 +918,8 @@ static Suite *suite(void)
     tcase_add_test(t, decisions_are_explained);
     tcase_add_test(t, what_is_not_remembered_costs_nothing);
     tcase_add_test(t, a_long_trace_does_not_pin_memory);
+    tcase_add_loop_test(t, new_policies_judge_what_is_held, 0, 10);
+    tcase_add_test(t, bounds_and_caches_change);
     tcase_add_test(t, output_is_regrouped);
     tcase_add_test(t, batches_are_bounded);
     tcase_add_test(t, first_match_stops);
