@@ -16,7 +16,7 @@
 /* ---- look-up ---- */
 
 static const struct func *const tables[] = {type_functions, text_functions, hash_functions,
-                                            time_functions};
+                                            time_functions, case_functions, parse_functions};
 
 /* Known to the Collector, not to us. */
 static const char *const not_yet[] = {

@@ -61,7 +61,8 @@ struct func {
 };
 
 /* Tables of functions by subject, each ends with a NULL name. */
-extern const struct func type_functions[], text_functions[], hash_functions[], time_functions[];
+extern const struct func type_functions[], text_functions[], hash_functions[], time_functions[],
+    case_functions[], parse_functions[];
 
 bool call_needs_span(struct slice function);
 

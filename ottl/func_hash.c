@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Functions that hash. Not for secrets: digests of attribute values. */
 #include "ottl/call.h"
+#include "platform/digest.h"
 #include "platform/sha256.h"
+#include "platform/sha512.h"
 
 #define FN(name) static bool name(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 
@@ -31,6 +33,39 @@ FN(sha256_of)
     return as_hex(e, digest, sizeof(digest), out);
 }
 
+FN(sha512_of)
+{
+    struct ottl_value v;
+    uint8_t digest[64];
+
+    if (!arg(e, n, 0, &v))
+        return false;
+    sha512(v.s.p, v.s.len, digest);
+    return as_hex(e, digest, sizeof(digest), out);
+}
+
+FN(sha1_of)
+{
+    struct ottl_value v;
+    uint8_t digest[20];
+
+    if (!arg(e, n, 0, &v))
+        return false;
+    sha1(v.s.p, v.s.len, digest);
+    return as_hex(e, digest, sizeof(digest), out);
+}
+
+FN(md5_of)
+{
+    struct ottl_value v;
+    uint8_t digest[16];
+
+    if (!arg(e, n, 0, &v))
+        return false;
+    md5(v.s.p, v.s.len, digest);
+    return as_hex(e, digest, sizeof(digest), out);
+}
+
 FN(fnv_of)
 {
     struct ottl_value v;
@@ -46,6 +81,9 @@ FN(fnv_of)
 
 const struct func hash_functions[] = {
     {"SHA256", sha256_of, {P("target", ARG_STR)}, NULL},
+    {"SHA512", sha512_of, {P("target", ARG_STR)}, NULL},
+    {"SHA1", sha1_of, {P("target", ARG_STR)}, NULL},
+    {"MD5", md5_of, {P("target", ARG_STR)}, NULL},
     {"FNV", fnv_of, {P("target", ARG_STR)}, NULL},
     {.name = NULL},
 };

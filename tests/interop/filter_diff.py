@@ -279,6 +279,81 @@ attributes["nope"] + 1 == 1
 -Duration("1s") == nil
 1.0 / 0 == 1
 5 / 2.5 == 2
+SHA1(name) == SHA1("checkout")
+SHA1("abc") == "a9993e364706816aba3e25717850c26c9cd0d89d"
+MD5("abc") == "900150983cd24fb0d6963f7d28e17f72"
+SHA512("abc") > "ddaf35a193617aba" and SHA512("abc") < "ddaf35a193617abb"
+ToLowerCase(name) == "get /health"
+ToUpperCase(name) == "OP FINE"
+ToUpperCase(attributes["s"]) == "\u00dc\u00df\u20ac"
+ToLowerCase("\u00c4\u0141\u0416") == "\u00e4\u0142\u0436"
+ConvertCase(name, "upper") == "CHECKOUT"
+ConvertCase(attributes["s"], "snake") == "some_name"
+ConvertCase(attributes["s"], "camel") == "SomeName"
+ConvertCase(attributes["s"], "snake") == "json_data"
+ToSnakeCase("HTTPServerV2 is.ok-x") == "http_server_v_2_is_ok_x"
+ToSnakeCase("aB1c2D") == "a_b_1_c_2_d"
+ToSnakeCase("A1B2") == "a_1_b_2"
+ToSnakeCase("  ABc \u00fc ") == "a_bc_\u00fc"
+ToSnakeCase("ID") == "id"
+ToCamelCase("some_long-name.x y") == "SomeLongNameXY"
+ToCamelCase("ID") == "Id"
+ToCamelCase("JSONData") == "JsondATA"
+ToCamelCase("JSONData") == "Jsondata"
+ToCamelCase("JSONData") == "JsonData"
+ToCamelCase("v2beta1") == "V2Beta1"
+ToCamelCase("") == ""
+ToSnakeCase("") == ""
+ParseJSON(attributes["s"])["a"] == 1.0
+ParseJSON(attributes["s"])["a"] == 1
+ParseJSON(attributes["s"])["b"]["c"][1] == 2
+ParseJSON(attributes["s"])["s"] == "t"
+ParseJSON(attributes["s"])["none"] == nil
+ParseJSON(attributes["s"])[1] == "x"
+ParseJSON(attributes["s"])[2] == nil
+Len(ParseJSON(attributes["s"])) == 3
+IsMap(ParseJSON(attributes["s"]))
+IsList(ParseJSON(attributes["s"]))
+ParseJSON("{\"a\": {\"b\": [true, null, -1.5e3, \"\\u00fc\"]}}") == {"a": {"b": [true, nil, -1500.0, "\u00fc"]}}
+ParseJSON("{\"a\": 1, \"a\": 2}")["a"] == 2
+ParseJSON("[]") == []
+ParseJSON("{}") == {}
+ParseJSON("5") == 5
+ParseJSON("null") == nil
+ParseJSON("{\"a\": 1} x") == nil
+ParseJSON("") == nil
+ParseJSON("{\"a\": 01}") == nil
+ParseJSON("[1,]") == nil
+ParseKeyValue(attributes["s"])["user"] == "bob"
+ParseKeyValue(attributes["s"]) == {"k": "v"}
+ParseKeyValue("a=1;b='x;y'", "=", ";") == {"a": "1", "b": "x;y"}
+ParseKeyValue("a=b=c") == {"a": "b=c"}
+ParseKeyValue("a= b = c d=e")["d"] == "e"
+ParseKeyValue("  a=1   b=2 ") == {"a": "1", "b": "2"}
+ParseKeyValue("a=\"x y\" b='it\\'s'")["a"] == "x y"
+ParseKeyValue("a=\"x\\\"y\"")["a"] == "x\\\"y"
+ParseKeyValue("a=1 a=2") == {"a": "2"}
+ParseKeyValue("a") == nil
+ParseKeyValue("a='b") == nil
+ParseKeyValue("=x") == {"": "x"}
+ParseKeyValue("a:=1!!b:=2", ":=", "!!") == {"a": "1", "b": "2"}
+ExtractPatterns(name, "^(?P<verb>[A-Z]+) /(?P<rest>.*)$") == {"verb": "GET", "rest": "health"}
+ExtractPatterns(name, "^(?P<verb>[A-Z]+) ")["verb"] == "GET"
+ExtractPatterns("ab", "(?P<x>a)(?P<y>z)?") == {"x": "a", "y": ""}
+ExtractPatterns("ab", "(?P<x>q)") == {}
+ExtractPatterns("ab", "(a)") == {}
+ExtractPatterns("ab", "(a)(?P<n>b)") == {"n": "b"}
+ExtractPatterns("ab", "(?P<x>a)(?P<x>b)") == {"x": "b"}
+ExtractPatterns(attributes["s"], "(?P<d>\\d+)")["d"] == "200"
+IsInCIDR(attributes["s"], ["10.0.0.0/8"])
+IsInCIDR("192.168.1.7", ["10.0.0.0/8", "192.168.0.0/16"])
+IsInCIDR("192.168.1.7", ["192.168.1.0/29"])
+IsInCIDR("192.168.1.8", ["192.168.1.0/29"])
+IsInCIDR("2001:db8::1", ["2001:db8::/32"])
+IsInCIDR("::ffff:10.1.1.1", ["10.0.0.0/8"])
+IsInCIDR("10.1.1.1", ["::/0"])
+IsInCIDR("010.1.1.1", ["10.0.0.0/8"])
+IsInCIDR("x", ["10.0.0.0/8"])
 Substring(name, 0, 3) == "GET"
 Substring(name, 0, 1) == "G"
 Substring(name, 1, 2, true) == "n"
