@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,14 +29,12 @@
 
 #include "platform/mem.h"
 
-#define READ_BYTES (64u << 10)
-
 _Static_assert(sizeof(uv_buf_t) == sizeof(struct iovec), "iovecs are handed to libuv as they are");
 _Static_assert(offsetof(uv_buf_t, base) == offsetof(struct iovec, iov_base), "same order");
 _Static_assert(offsetof(uv_buf_t, len) == offsetof(struct iovec, iov_len), "same order");
 
-/* Scratch: filled by the kernel and emptied by on_read within one callback. */
-static _Thread_local uint8_t read_buffer[READ_BYTES];
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
 
 /* One conn_write whose bytes the socket did not take at once. */
 struct pending_write {
@@ -104,11 +103,27 @@ static void close_for(struct conn *c, int uv_error)
 
 /* ---- reading ---- */
 
+static void scratch_init(void)
+{
+    CHECK(pthread_key_create(&scratch_key, free) == 0);
+}
+
+struct conn_scratch *conn_scratch(void)
+{
+    pthread_once(&scratch_once, scratch_init);
+    struct conn_scratch *s = pthread_getspecific(scratch_key);
+    if (!s) {
+        s = mem_alloc(sizeof *s);
+        CHECK(pthread_setspecific(scratch_key, s) == 0);
+    }
+    return s;
+}
+
 static void on_uv_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
 {
     (void)h;
     (void)suggested;
-    *out = uv_buf_init((char *)read_buffer, sizeof read_buffer);
+    *out = uv_buf_init((char *)conn_scratch()->raw, CONN_READ_BYTES);
 }
 
 static void on_uv_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)

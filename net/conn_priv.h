@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "net/conn.h"
+#include "net/tls_session.h"
 
 struct conn {
     union {
@@ -48,6 +49,18 @@ void conn_ignore_sigpipe(void);
 void conn_format_address(const struct sockaddr *sa, bool without_port, char dst[static 64]);
 
 /* ---- conn.c for conn_tls.c: the socket itself ---- */
+
+#define CONN_READ_BYTES (64u << 10)
+
+/* Of one thread and all its connections, filled and emptied within one callback. */
+struct conn_scratch {
+    uint8_t raw[CONN_READ_BYTES];
+    uint8_t plain[CONN_READ_BYTES];
+    uint8_t piece[TLS_PIECE_BYTES];
+};
+/* Made at the thread's first use: as thread-local arrays they would cost their memory in every daemon,
+ * also on threads without connections. */
+struct conn_scratch *conn_scratch(void);
 
 /* As conn_write, past TLS. */
 void conn_write_raw(struct conn *c, const struct iovec *iov, size_t n, void (*done)(void *ctx, bool ok), void *done_ctx);

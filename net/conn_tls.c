@@ -13,7 +13,6 @@
  *           has closed or after LINGER_MS: an early close would destroy the alert on its way.
  * Memory:   MEM_CONN, through the session: a flat sum, and the buffers as they are.
  */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,37 +21,10 @@
 #include "net/tls_session.h"
 #include "platform/mem.h"
 
-#define PLAIN_BYTES   (64u << 10)
 #define ENCRYPT_BYTES ((size_t)96 << 10) /* of ciphertext; below malloc's threshold for mapping */
 #define KEEP_BYTES    ((size_t)4 << 10)  /* of buffers, while nothing is on its way */
 #define HANDSHAKE_MS  10000
 #define LINGER_MS     1000
-
-/* Of one thread, filled and emptied within one call. Made at first use: thread-local arrays would cost
- * their memory in every daemon, TLS or not. */
-struct scratch {
-    uint8_t plain[PLAIN_BYTES];
-    uint8_t piece[TLS_PIECE_BYTES];
-};
-
-static pthread_key_t scratch_key;
-static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
-
-static void scratch_init(void)
-{
-    CHECK(pthread_key_create(&scratch_key, free) == 0);
-}
-
-static struct scratch *scratch_of_thread(void)
-{
-    pthread_once(&scratch_once, scratch_init);
-    struct scratch *s = pthread_getspecific(scratch_key);
-    if (!s) {
-        s = mem_alloc(sizeof *s);
-        CHECK(pthread_setspecific(scratch_key, s) == 0);
-    }
-    return s;
-}
 
 struct tls_write {
     struct tls_write *next;
@@ -87,7 +59,7 @@ static bool all_encrypted(const struct tls_write *w)
 /* Up to a record's worth from the writes that wait, in place when it lies in one piece. */
 static struct slice next_piece(struct conn_tls *t)
 {
-    uint8_t *piece = scratch_of_thread()->piece;
+    uint8_t *piece = conn_scratch()->piece;
     size_t n = 0;
 
     while (t->next && n < TLS_PIECE_BYTES) {
@@ -344,14 +316,14 @@ static void deliver(struct conn *c)
 {
     struct conn_tls *t = c->tls;
     enum tls_result r = TLS_OK;
-    uint8_t *plain = scratch_of_thread()->plain;
+    uint8_t *plain = conn_scratch()->plain;
     size_t n;
 
     if (t->delivering || t->eof || t->failed)
         return;
     t->delivering = true;
     while (r == TLS_OK && c->reading && !c->closing) {
-        r = tls_session_read(t->session, plain, PLAIN_BYTES, &n);
+        r = tls_session_read(t->session, plain, CONN_READ_BYTES, &n);
         if (r == TLS_OK)
             c->ops->on_read(c->ctx, plain, n);
     }
