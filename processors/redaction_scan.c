@@ -12,44 +12,48 @@
 #endif
 
 #define BUCKETS 8
+#define WINDOWS 64 /* told apart by bits; more share them */
 
 struct scanner {
     uint8_t low[WINDOW_LEN][16], high[WINDOW_LEN][16]; /* by half byte: a bit per bucket */
     uint32_t table[256];                               /* by byte: such a mask for each position */
-    uint64_t patterns_of[BUCKETS];
-    uint64_t patterns_of_mask[256]; /* the same for any set of buckets */
+    uint64_t windows[WINDOW_LEN][256];                 /* by position and byte: a bit per window */
+    uint64_t patterns_of[WINDOWS];
     uint64_t blind;
-    uint8_t (*scan)(const struct scanner *sc, const uint8_t *p, size_t n);
+    uint64_t (*scan)(const struct scanner *sc, const uint8_t *p, size_t n);
 };
 
-/* ---- the passes: buckets that may have a window starting in p[0..n); WINDOW_LEN - 1 more bytes are readable ---- */
+/* ---- the passes: windows that stand in p[0..n); WINDOW_LEN - 1 more bytes are readable ---- */
 
-static uint8_t scan_plain(const struct scanner *sc, const uint8_t *p, size_t n)
+static inline uint64_t windows_at(const struct scanner *sc, const uint8_t *p)
+{
+    return sc->windows[0][p[0]] & sc->windows[1][p[1]] & sc->windows[2][p[2]] & sc->windows[3][p[3]];
+}
+_Static_assert(WINDOW_LEN == 4, "windows_at");
+
+static uint64_t scan_plain(const struct scanner *sc, const uint8_t *p, size_t n)
 {
     uint32_t state = 0;
-    uint8_t hits = 0;
+    uint64_t hits = 0;
 
     /* Byte k of the state: buckets whose first k + 1 classes the latest bytes fit. */
     for (size_t i = 0; i < n + WINDOW_LEN - 1; i++) {
         state = (state << 8 | 0xff) & sc->table[p[i]];
-        hits |= (uint8_t)(state >> 24);
+        if (UNLIKELY(state >> 24))
+            hits |= windows_at(sc, p + i - (WINDOW_LEN - 1));
     }
     return hits;
 }
 
 #if defined(__x86_64__)
-/* The half-byte tables let through more than the classes; v: the buckets they gave for n places. */
-static uint8_t confirm(const struct scanner *sc, const uint8_t *p, const uint8_t *v, size_t n)
+/* The buckets' tables let through more than the windows; v: what they gave for n places. */
+static uint64_t confirm(const struct scanner *sc, const uint8_t *p, const uint8_t *v, size_t n)
 {
-    uint8_t hits = 0;
+    uint64_t hits = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        uint32_t b = v[i];
-
-        for (unsigned k = 0; b && k < WINDOW_LEN; k++)
-            b &= sc->table[p[i + k]] >> (8 * k);
-        hits |= (uint8_t)b;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (v[i])
+            hits |= windows_at(sc, p + i);
     return hits;
 }
 
@@ -71,9 +75,10 @@ __attribute__((target("ssse3"))) static __m128i hits16(const struct scanner *sc,
 }
 
 /* n is a multiple of 16. */
-__attribute__((target("ssse3"))) static uint8_t scan_ssse3(const struct scanner *sc, const uint8_t *p, size_t n)
+__attribute__((target("ssse3"))) static uint64_t scan_ssse3(const struct scanner *sc, const uint8_t *p, size_t n)
 {
-    uint8_t hits = 0, v[16];
+    uint64_t hits = 0;
+    uint8_t v[16];
 
     for (size_t i = 0; i < n; i += 16) {
         __m128i at = hits16(sc, p + i);
@@ -86,11 +91,12 @@ __attribute__((target("ssse3"))) static uint8_t scan_ssse3(const struct scanner 
     return hits;
 }
 
-__attribute__((target("avx2"))) static uint8_t scan_avx2(const struct scanner *sc, const uint8_t *p, size_t n)
+__attribute__((target("avx2"))) static uint64_t scan_avx2(const struct scanner *sc, const uint8_t *p, size_t n)
 {
     const __m256i nibble = _mm256_set1_epi8(15);
     __m256i low[WINDOW_LEN], high[WINDOW_LEN];
-    uint8_t found = 0, v[32];
+    uint64_t found = 0;
+    uint8_t v[32];
     size_t i = 0;
 
     for (int k = 0; k < WINDOW_LEN; k++) {
@@ -123,14 +129,16 @@ uint64_t scanner_hits(const struct scanner *sc, struct slice s)
     size_t whole = s.len > ahead ? (s.len - ahead) & ~(size_t)15 : 0;
     uint8_t tail[16 + 16 + WINDOW_LEN] = {0}; /* what is left, zeros behind: only a window that ends
                                                  early may use them, and it allows all bytes there */
-    uint8_t hits = whole ? sc->scan(sc, s.p, whole) : 0;
+    uint64_t hits = whole ? sc->scan(sc, s.p, whole) : 0, patterns = sc->blind;
     size_t left = s.len - whole;
 
     if (left) {
         memcpy(tail, s.p + whole, left);
         hits |= sc->scan(sc, tail, left > 16 ? 32 : 16);
     }
-    return sc->patterns_of_mask[hits] | sc->blind;
+    for (; UNLIKELY(hits != 0); hits &= hits - 1)
+        patterns |= sc->patterns_of[__builtin_ctzll(hits)];
+    return patterns;
 }
 
 uint64_t scanner_blind(const struct scanner *sc)
@@ -160,7 +168,7 @@ static const struct byte_class *class_at(const struct window *w, int k)
 /* A bucket while it is filled: the union of its windows, per position. */
 struct bucket {
     struct window all;
-    uint64_t patterns;
+    bool used;
 };
 
 static struct window with(const struct bucket *b, const struct window *w)
@@ -191,29 +199,37 @@ static double let_through(const struct window *w)
 }
 
 /* Where the window adds least to what is let through. */
-static void place(struct bucket *b, const struct window *w, uint64_t pattern)
+static void place(struct bucket *b, const struct window *w)
 {
     double least = 2;
     int at = 0;
 
     for (int i = 0; i < BUCKETS; i++) {
         struct window sum = with(&b[i], w);
-        double more = let_through(&sum) - (b[i].patterns ? let_through(&b[i].all) : 0);
+        double more = let_through(&sum) - (b[i].used ? let_through(&b[i].all) : 0);
 
         if (more < least) {
             least = more;
             at = i;
         }
     }
-    b[at].patterns |= pattern;
+    b[at].used = true;
     b[at].all = with(&b[at], w);
+}
+
+/* The number'th window, of this pattern, for windows_at(). */
+static void note(struct scanner *sc, size_t number, const struct window *w, uint64_t pattern)
+{
+    for (int k = 0; k < WINDOW_LEN; k++)
+        for (unsigned c = 0; c < 256; c++)
+            sc->windows[k][c] |= (uint64_t)class_has(class_at(w, k), (uint8_t)c) << number % WINDOWS;
+    sc->patterns_of[number % WINDOWS] |= pattern;
 }
 
 static void fill_tables(struct scanner *sc, const struct bucket *b)
 {
     for (int i = 0; i < BUCKETS; i++) {
-        sc->patterns_of[i] = b[i].patterns;
-        for (int k = 0; b[i].patterns && k < WINDOW_LEN; k++) {
+        for (int k = 0; b[i].used && k < WINDOW_LEN; k++) {
             uint16_t low, high;
 
             half_masks(&b[i].all.c[k], &low, &high);
@@ -225,10 +241,6 @@ static void fill_tables(struct scanner *sc, const struct bucket *b)
             }
         }
     }
-    for (unsigned m = 0; m < 256; m++)
-        for (int i = 0; i < BUCKETS; i++)
-            if (m >> i & 1)
-                sc->patterns_of_mask[m] |= sc->patterns_of[i];
 }
 
 bool scanner_force(struct scanner *sc, int way)
@@ -254,13 +266,16 @@ struct scanner *scanner_new(const char *const *patterns, size_t n)
 {
     struct scanner *sc = mem_alloc(sizeof(*sc));
     struct bucket buckets[BUCKETS] = {0};
+    size_t n_windows = 0;
 
     for (size_t i = 0; i < n; i++) {
         struct arena *arena = arena_new();
         struct windows ws = windows_of(patterns[i], arena);
 
-        for (size_t k = 0; k < ws.n; k++)
-            place(buckets, &ws.v[k], scanner_bit(i));
+        for (size_t k = 0; k < ws.n; k++) {
+            place(buckets, &ws.v[k]);
+            note(sc, n_windows++, &ws.v[k], scanner_bit(i));
+        }
         if (ws.n == 0)
             sc->blind |= scanner_bit(i);
         arena_free(&arena);

@@ -4,8 +4,8 @@
  *
  * The patterns' windows (redaction_windows.h) are put into eight buckets. For each of four positions
  * two tables of sixteen masks, one by low and one by high half of a byte, tell which buckets allow
- * the byte there; the AND over four neighbouring bytes is not zero where a window may stand, which the
- * classes themselves then confirm. That is some thirty instructions for 16 or 32 bytes, whatever the
+ * the byte there; the AND over four neighbouring bytes is not zero where a window may stand, which a table
+ * with a bit for each of 64 windows then confirms. That is some thirty instructions for 16 or 32 bytes, whatever the
  * patterns. Processors without byte shuffles use one table of 256 and a shift per byte.
  *
  * Answers err on one side: a pattern that is not reported does not match; a reported one may.
