@@ -152,11 +152,15 @@ static void append(struct tail_sampler *s, uint32_t index, uint32_t part, const 
 }
 
 /* Payloads of a batch are numbered: the n-th ResourceSpans of a payload is one item of a trace. */
+static uint64_t item_key(const struct tail_sampler *s, uint32_t part, const struct span *sp)
+{
+    return (uint64_t)s->part_info[part].payload << 32 | s->parts[part].payload->scopes[sp->scope].resource;
+}
+
 static void note_size(struct tail_sampler *s, struct trace *tr, uint32_t part, const struct span *sp)
 {
-    const struct payload *p = s->parts[part].payload;
     const struct interned *scope = intern_at(&s->in, scope_of(s, part, sp->scope));
-    struct tail_place at = {.key = (uint64_t)s->part_info[part].payload << 32 | p->scopes[sp->scope].resource,
+    struct tail_place at = {.key = item_key(s, part, sp),
                             .scope_key = sp->scope,
                             .resource_bytes = intern_at(&s->in, scope->resource)->size,
                             .scope_bytes = scope->size};
@@ -199,14 +203,14 @@ static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const st
         ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_TOO_LARGE);
         return;
     }
-    series_observe(s->metrics.late_age, s->wheel.now - tr->at_tick);
+    series_observe(s->metrics.late_age, s->wheel.now - tail_decided_tick(s, tr));
     if (tr->state != TRACE_SAMPLED) {
         ledger_end(s->host->ledger, n, FATE_SAMPLED_OUT, DROP_NONE);
         return;
     }
     append(s, index, part, sp, n);
     if (!(tr->flags & TRACE_IN_QUEUE)) {
-        trace_list_del(&s->table, &s->decided, index);
+        tail_unsettle(s, index);
         tail_queue_add(s, index);
     }
 }
@@ -259,7 +263,63 @@ static bool too_large(const struct tail_sampler *s, uint32_t index)
     return tail_size_bodies(tail_facts_size(p, tail_at(s, index)->facts)) > p->max_trace_bytes;
 }
 
-static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
+/* ---- span-ingest ---- */
+
+static void touch(struct tail_sampler *s, const uint8_t *id)
+{
+    if (s->n_touched == s->cap_touched) {
+        uint32_t more = s->cap_touched ? s->cap_touched : 64;
+
+        budget_force(s->host->budget, MEM_TAIL, more * sizeof(*s->touched));
+        s->cap_touched += more;
+        s->touched = mem_grow(s->touched, s->cap_touched * sizeof(*s->touched));
+    }
+    s->touched[s->n_touched++] = id;
+}
+
+/* These spans belong to the trace's item under way, or to a new one: then the one before is judged. True: that
+ * decided the trace. */
+static bool item_begins(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp)
+{
+    struct trace *tr = tail_at(s, index);
+    struct tail_item *item = tail_facts_item(s->policies, tr->facts);
+    uint64_t key = item_key(s, part, sp);
+
+    if (item->key == key)
+        return false;
+    if (item->key && tail_judge_item(s, index))
+        return true;
+    *item = (struct tail_item){.key = key};
+    touch(s, sp->trace_id);
+    return false;
+}
+
+static void item_records(struct tail_sampler *s, uint32_t index, uint32_t last_before)
+{
+    struct trace *tr = tail_at(s, index);
+    struct tail_item *item = tail_facts_item(s->policies, tr->facts);
+
+    if (!item->first)
+        item->first = last_before ? seg_at(&s->log, last_before)->next : tr->first;
+}
+
+/* The request is filed: its items are whole. */
+static void items_judge(struct tail_sampler *s)
+{
+    for (uint32_t i = 0; i < s->n_touched; i++) {
+        uint32_t index = trace_table_find(&s->table, s->touched[i], hash_u128(s->touched[i]));
+
+        if (!index || tail_at(s, index)->state != TRACE_UNDECIDED || !tail_facts_item(s->policies, tail_at(s, index)->facts)->key)
+            continue;
+        if (!tail_judge_item(s, index) && s->ended)
+            s->dropping ? tail_drop(s, index) : tail_decide(s, index);
+    }
+    s->n_touched = 0;
+}
+
+/* ---- a run ---- */
+
+static void file_spans(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
 {
     const struct span *sp = s->parts[run->part].payload->spans + run->first;
     uint32_t part = run->part, n = run->n;
@@ -273,17 +333,43 @@ static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_
         ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_MEMORY);
         return;
     }
-    if (tail_at(s, index)->state != TRACE_UNDECIDED) {
+    bool ingest = s->policies->ingest;
+    if (tail_at(s, index)->state != TRACE_UNDECIDED || (UNLIKELY(ingest) && item_begins(s, index, part, sp))) {
         late(s, index, part, sp, n);
         return;
     }
+    uint32_t last_before = tail_at(s, index)->last;
     append(s, index, part, sp, n);
+    if (UNLIKELY(ingest))
+        item_records(s, index, last_before);
     if (note_facts(s, tail_at(s, index), part, sp, n))
         tail_wheel_root(&s->wheel, &s->table, index);
     if (UNLIKELY(s->policies->max_trace_bytes) && too_large(s, index))
         tail_drop_too_large(s, index);
-    else if (UNLIKELY(s->ended))
+    else if (UNLIKELY(s->ended && !ingest))
         s->dropping ? tail_drop(s, index) : tail_decide(s, index);
+}
+
+/* An item ends with its resource. */
+static void file_items(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
+{
+    const struct payload *p = s->parts[run->part].payload;
+
+    for (uint32_t i = run->first, end = run->first + run->n, first; i < end;) {
+        uint32_t resource = p->scopes[p->spans[i].scope].resource;
+
+        for (first = i++; i < end && p->scopes[p->spans[i].scope].resource == resource; i++)
+            ;
+        file_spans(s, &(struct tail_run){run->part, first, i - first}, hash);
+    }
+}
+
+static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
+{
+    if (UNLIKELY(s->policies->ingest))
+        file_items(s, run, hash);
+    else
+        file_spans(s, run, hash);
 }
 
 static void prefetch_last_record(const struct tail_sampler *s, uint64_t hash)
@@ -357,6 +443,8 @@ void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, ui
 /* Late spans do not wait for the next tick. When they cannot go now, work() tries again. */
 void tail_sampler_done(struct tail_sampler *s)
 {
+    if (UNLIKELY(s->n_touched))
+        items_judge(s);
     tail_bury(s);
     scopes_release(s);
     if (s->sending || s->passing_first || s->emit.n_items)

@@ -473,6 +473,7 @@ struct tail_policies *tail_policies_new(const struct tail_settings *s, struct er
 
     set->first_match = s->sample_on_first_match;
     set->max_trace_bytes = s->maximum_trace_size_bytes;
+    set->ingest = strcmp(s->sampling_strategy, "span-ingest") == 0;
     set->sized = set->max_trace_bytes != 0;
     int rc = entries_add(&k, s, true);
     set->n_drop = set->n_policies;
@@ -486,6 +487,31 @@ struct tail_policies *tail_policies_new(const struct tail_settings *s, struct er
     if (rc != 0)
         tail_policies_free(&set);
     return set;
+}
+
+static bool terms_stateful(const struct tail_policies *p, uint32_t first, uint32_t n)
+{
+    for (uint32_t i = first; i < first + n; i++) {
+        const struct condition *c = &p->conditions[p->terms[i].condition];
+
+        if (c->type == COND_RATE_SPANS || c->type == COND_RATE_BYTES ||
+            (c->type == COND_LATENCY && c->u.latency.up_to_ms > 0) || (c->type == COND_SPAN_COUNT && c->u.count.max > 0))
+            return true;
+    }
+    return false;
+}
+
+bool tail_policy_stateful(const struct tail_policies *p, uint32_t policy)
+{
+    const struct policy *pol = &p->policies[policy];
+    const struct composite *c = pol->composite ? &p->composites[pol->composite - 1] : NULL;
+
+    if (!c)
+        return terms_stateful(p, pol->first_term, pol->n_terms);
+    for (uint32_t i = c->first_sub; i < c->first_sub + c->n_subs; i++)
+        if (terms_stateful(p, p->subs[i].first_term, p->subs[i].n_terms))
+            return true;
+    return false;
 }
 
 void tail_policies_set_gates(struct tail_policies *p, uint32_t gates)

@@ -137,6 +137,7 @@ struct tail_policies {
     uint32_t n_limiters;
     bool first_match;
     uint64_t max_trace_bytes; /* 0: no bound */
+    bool ingest;              /* span-ingest: items are judged as they come */
     uint32_t gates;           /* the process's */
 
     /* layout of the facts: bit words, then the times if latency is asked for, then the size */
@@ -163,6 +164,8 @@ int tail_condition_probabilistic(struct condition *c, const struct probabilistic
 
 /* NULL with err: what check() would have said. The settings must outlive the set. */
 struct tail_policies *tail_policies_new(const struct tail_settings *s, struct err *err) MUST_USE;
+/* Does its vote depend on more than what an item may add? Such a policy cannot judge items. */
+bool tail_policy_stateful(const struct tail_policies *p, uint32_t policy);
 /* The feature gates that are on; before anything is laid out by tail_facts_bytes(). */
 void tail_policies_set_gates(struct tail_policies *p, uint32_t gates);
 void tail_policies_free(struct tail_policies **p);
@@ -176,10 +179,18 @@ int tail_policy_try(const struct policy_settings *s, struct policy_fault *fault,
 
 /* ---- facts ---- */
 
+/* span-ingest: the item of a trace that is being filed. */
+struct tail_item {
+    uint64_t key;       /* as in struct tail_place; 0: none */
+    uint32_t first;     /* its first record */
+    uint32_t decided;   /* decided traces: when, in ticks */
+};
+
 static inline uint32_t tail_facts_bytes(const struct tail_policies *p)
 {
     return (p->n_words + (p->n_latency ? 2 : 0)) * (uint32_t)sizeof(uint64_t) +
-           (p->sized ? (uint32_t)sizeof(struct tail_size) : 0);
+           (p->sized ? (uint32_t)sizeof(struct tail_size) : 0) +
+           (p->ingest ? (uint32_t)sizeof(struct tail_item) : 0);
 }
 
 static inline bool tail_has_bit(const uint64_t *facts, uint32_t bit)
@@ -201,6 +212,18 @@ static inline void tail_facts_merge(const struct tail_policies *p, uint64_t *fac
 {
     for (uint32_t i = 0; i < p->n_words; i++)
         facts[i] |= bits[i];
+}
+
+/* Only if p->ingest. */
+static inline struct tail_item *tail_facts_item(const struct tail_policies *p, uint64_t *facts)
+{
+    return (struct tail_item *)(void *)((uint8_t *)facts + tail_facts_bytes(p) - sizeof(struct tail_item));
+}
+/* Forgets the bits and times, for the next item. */
+static inline void tail_facts_reset(const struct tail_policies *p, uint64_t *facts)
+{
+    for (uint32_t i = 0; i < p->n_words + (p->n_latency ? 2 : 0); i++)
+        facts[i] = 0;
 }
 
 /* ---- judging ---- */

@@ -149,7 +149,7 @@ static void evict_one(struct tail_sampler *s)
     uint32_t index = s->decided.oldest;
 
     if (index) {
-        trace_list_del(&s->table, &s->decided, index);
+        tail_unsettle(s, index);
         tail_forget(s, index);
         return;
     }

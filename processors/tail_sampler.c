@@ -156,6 +156,8 @@ static void all_due(struct tail_sampler *s)
                           &s->wheel.slots[(s->wheel.now + i) & (s->wheel.n_slots - 1)]);
     for (uint32_t i = s->undecided.oldest; i; i = tail_at(s, i)->newer)
         tail_at(s, i)->at_tick = s->wheel.now;
+    for (uint32_t i = s->policies->ingest ? s->decided.oldest : 0; i; i = tail_at(s, i)->newer)
+        tail_at(s, i)->at_tick = s->wheel.now;
 }
 
 static void drop_undecided(struct tail_sampler *s)
@@ -198,7 +200,7 @@ void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], s
                                          [TRACE_DROPPED] = "dropped"};
     const struct explained *e = tail_explain_find(&s->explain, id);
     uint32_t index = trace_table_find(&s->table, id, hash_u128(id));
-    const struct trace *tr = index ? tail_at(s, index) : NULL;
+    struct trace *tr = index ? tail_at(s, index) : NULL;
 
     if (tr && tr->state == TRACE_UNDECIDED)
         put_held(s, tr, out);
@@ -206,7 +208,7 @@ void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], s
         tail_explain_print(&s->explain, e, out);
     else if (tr)
         buf_putf(out, "  decision      %s, %u s ago; more is not remembered (explain_decisions)\n", states[tr->state],
-                 s->wheel.now - tr->at_tick);
+                 s->wheel.now - tail_decided_tick(s, tr));
     else if (s->sampled.n && tail_cache_hit(&s->sampled, id))
         buf_puts(out, "  decision      sampled, says the decision cache\n");
     else if (s->non_sampled.n && tail_cache_hit(&s->non_sampled, id))
@@ -242,5 +244,7 @@ void tail_sampler_fini(struct tail_sampler *s)
     budget_release(s->host->budget, MEM_TAIL, s->cap_scopes * sizeof(*s->scopes));
     free(s->scopes);
     free(s->part_info);
+    budget_release(s->host->budget, MEM_TAIL, s->cap_touched * sizeof(*s->touched));
+    free(s->touched);
     s->shared = NULL;
 }

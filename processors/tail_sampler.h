@@ -97,6 +97,8 @@ struct tail_sampler {
     struct tail_part *part_info; /* by part */
     uint32_t n_scopes, cap_scopes, cap_parts;
     uint32_t n_payloads;   /* filed so far */
+    const uint8_t **touched; /* span-ingest: ids of traces with an item that is not judged yet */
+    uint32_t n_touched, cap_touched;
 };
 
 void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail_settings *set,

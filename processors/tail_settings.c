@@ -182,7 +182,7 @@ const struct key tail_keys[] = {
     KEY_SECTION(struct tail_settings, decision_cache, cache_keys, "Remembering decisions for late spans."),
     KEY_BOOL(struct tail_settings, sample_on_first_match, "false", "Stop at the first policy that keeps the trace."),
     KEY_STR(struct tail_settings, sampling_strategy, "trace-complete",
-            "When policies judge; span-ingest is not supported yet."),
+            "trace-complete: policies judge a trace when its time has come; span-ingest: each request's spans of a trace as they come, and the first that is kept keeps the trace."),
     KEY_BOOL(struct tail_settings, drop_pending_traces_on_shutdown, "false",
              "Drop undecided traces at shutdown (counted) instead of deciding them with what is there."),
     {.name = "maximum_trace_size_bytes", .type = KEY_T_UINT, .unit = "bytes", .dflt = "0", KEY_ANY,
@@ -331,12 +331,30 @@ static void check_policies(const struct tail_settings *s, struct check *c)
 
 static void check_strategy(const char *strategy, struct check *c)
 {
-    if (strcmp(strategy, "span-ingest") == 0)
-        check_error(c, "sampling_strategy", "sampling_strategy \"span-ingest\" is not supported yet");
-    else if (strcmp(strategy, "trace-complete") != 0)
+    if (strcmp(strategy, "span-ingest") != 0 && strcmp(strategy, "trace-complete") != 0)
         check_error(c, "sampling_strategy",
                     "invalid sampling_strategy \"%s\", expected one of \"trace-complete\" or \"span-ingest\"",
                     strategy);
+}
+
+/* Needs policies that compile: what is wrong with others was said. */
+static void check_stateless(const struct tail_settings *s, struct check *c)
+{
+    const struct policy_settings *entries = s->policies.v;
+    struct err err = {""};
+    struct tail_policies *p = strcmp(s->sampling_strategy, "span-ingest") == 0 ? tail_policies_new(s, &err) : NULL;
+    char path[64];
+
+    for (uint32_t i = 0; p && i < p->n_policies; i++)
+        for (size_t k = 0; k < s->policies.n; k++)
+            if (entries[k].leaf.name == p->policies[i].name && tail_policy_stateful(p, i)) {
+                snprintf(path, sizeof(path), "policies[%zu]", k);
+                check_error(c, path, "sampling_strategy \"span-ingest\" requires all policies to be stateless, but policy \"%s\" is stateful",
+                            p->policies[i].name);
+            }
+    if (p && p->n_drop)
+        check_warn(c, "policies", "with span-ingest a drop policy that does not drop keeps the others from being asked: nothing is kept");
+    tail_policies_free(&p);
 }
 
 void tail_settings_check(const void *settings, struct check *c)
@@ -353,6 +371,7 @@ void tail_settings_check(const void *settings, struct check *c)
     if (s->decision_wait_ns >= (int64_t)NS_PER_MS && s->decision_wait_ns % (int64_t)NS_PER_SEC)
         check_warn(c, "decision_wait", "only whole seconds count, at least one");
     check_policies(s, c);
+    check_stateless(s, c);
 }
 
 /* ---- memory ---- */

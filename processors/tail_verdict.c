@@ -82,10 +82,27 @@ void tail_forget(struct tail_sampler *s, uint32_t index)
 /* A decided trace whose spans are gone: remembered here, unless a cache does or it must go. */
 static void settle(struct tail_sampler *s, uint32_t index)
 {
-    if (tail_at(s, index)->flags & TRACE_FORGET)
+    struct trace *tr = tail_at(s, index);
+
+    if (tr->flags & TRACE_FORGET) {
         tail_forget(s, index);
-    else
-        trace_list_add(&s->table, &s->decided, index);
+        return;
+    }
+    trace_list_add(&s->table, &s->decided, index);
+    if (s->policies->ingest) {
+        tr->flags |= TRACE_ON_WHEEL;
+        tail_wheel_readd(&s->wheel, &s->table, index);
+    }
+}
+
+void tail_unsettle(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    trace_list_del(&s->table, &s->decided, index);
+    if (tr->flags & TRACE_ON_WHEEL)
+        tail_wheel_del(&s->wheel, &s->table, index);
+    tr->flags &= (uint8_t)~TRACE_ON_WHEEL;
 }
 
 /* ---- deciding ---- */
@@ -180,21 +197,29 @@ void tail_queue_add(struct tail_sampler *s, uint32_t index)
     trace_ring_add(&s->table, &s->sending, index);
 }
 
-void tail_decide(struct tail_sampler *s, uint32_t index)
+static void mark_decided(struct tail_sampler *s, struct trace *tr)
+{
+    if (s->policies->ingest)
+        tail_facts_item(s->policies, tr->facts)->decided = s->wheel.now; /* its slot stands */
+    else
+        tr->at_tick = s->wheel.now;
+}
+
+/* Records from `from` on are those that the deciding policy saw. */
+static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint32_t from)
 {
     struct trace *tr = tail_at(s, index);
 
     tail_wheel_del(&s->wheel, &s->table, index);
     trace_list_del(&s->table, &s->undecided, index);
-    enum vote v = judge(s, tr);
     note(s, tr, v, s->why);
     series_add(s->metrics.decisions[v], 1);
-    tr->at_tick = s->wheel.now;
+    mark_decided(s, tr);
     tr->state = v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED;
     remember(s, v == VOTE_SAMPLED ? &s->sampled : &s->non_sampled, tr);
     if (v == VOTE_SAMPLED) {
         if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
-            tail_record(&s->log, &s->in, tr->first, s->policies, s->stamp);
+            tail_record(&s->log, &s->in, from, s->policies, s->stamp);
         tail_queue_add(s, index);
         return;
     }
@@ -202,6 +227,73 @@ void tail_decide(struct tail_sampler *s, uint32_t index)
     s->held_spans -= tr->n_spans;
     grave_add(s, tr);
     settle(s, index);
+}
+
+/* span-ingest: a drop policy that does not drop keeps the others from being asked, as in the Collector. */
+static enum vote item_vote(struct tail_sampler *s, struct trace *tr)
+{
+    const struct tail_policies *p = s->policies;
+    struct tail_subject t = subject_of(s, tr);
+    bool timed = s->decisions++ % CLOCK_EVERY == 0, asked = false;
+
+    s->stamp = (struct tail_stamp){0};
+    t.composite_sub = &s->stamp.composite_sub;
+    tail_explain_begin(&s->explain);
+    for (uint32_t i = 0; i < p->n_policies && (i < p->n_drop || !asked); i++) {
+        enum vote v = vote(s, i, &t, timed);
+
+        tail_explain_vote(&s->explain, i, v);
+        asked |= i < p->n_drop && v != VOTE_ERROR;
+        if (v == VOTE_SAMPLED)
+            s->stamp.policy = i + 1;
+        if (v == VOTE_SAMPLED || v == VOTE_DROPPED)
+            return v;
+    }
+    return VOTE_NOT_SAMPLED;
+}
+
+bool tail_judge_item(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+    struct tail_item *item = tail_facts_item(s->policies, tr->facts);
+    enum vote v = item_vote(s, tr);
+    uint32_t first = item->first;
+
+    *item = (struct tail_item){0};
+    if (v == VOTE_NOT_SAMPLED) {
+        tail_facts_reset(s->policies, tr->facts);
+        return false;
+    }
+    decide_as(s, index, v, first);
+    return true;
+}
+
+/* span-ingest: whatever became of it, the trace is forgotten when its slot comes. */
+static void slot_over(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    if (tr->state != TRACE_UNDECIDED) {
+        tail_unsettle(s, index);
+        tail_forget(s, index);
+        return;
+    }
+    tr->flags |= TRACE_FORGET;
+    if (tail_facts_item(s->policies, tr->facts)->key && tail_judge_item(s, index))
+        return;
+    s->stamp = (struct tail_stamp){0};
+    tail_explain_begin(&s->explain);
+    decide_as(s, index, VOTE_NOT_SAMPLED, 0);
+}
+
+void tail_decide(struct tail_sampler *s, uint32_t index)
+{
+    struct trace *tr = tail_at(s, index);
+
+    if (s->policies->ingest)
+        slot_over(s, index);
+    else
+        decide_as(s, index, judge(s, tr), tr->first);
 }
 
 void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
@@ -213,7 +305,7 @@ void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
     series_add(s->metrics.too_large, 1);
     tail_explain_begin(&s->explain);
     note(s, tr, VOTE_NOT_SAMPLED, WHY_TOO_LARGE);
-    tr->at_tick = s->wheel.now;
+    mark_decided(s, tr);
     tr->state = TRACE_NOT_SAMPLED;
     tr->flags |= TRACE_TOO_LARGE;
     s->stamp = (struct tail_stamp){0};

@@ -66,6 +66,11 @@ void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index)
     trace_ring_add(t, ring_of(w, tr), index);
 }
 
+void tail_wheel_readd(struct tail_wheel *w, struct trace_table *t, uint32_t index)
+{
+    trace_ring_add(t, ring_of(w, trace_at(t, index)), index);
+}
+
 void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 {
     struct trace *tr = trace_at(t, index);

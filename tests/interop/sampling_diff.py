@@ -287,6 +287,12 @@ class SamplingDiff(unittest.TestCase):
         pipelines["first_match"] = dict(pipelines["many"], sample_on_first_match=True)
         for limit in (200, 600, 1500):
             pipelines[f"at_most_{limit}"] = dict(pipelines["always"], maximum_trace_size_bytes=limit)
+        for name in ("error", "slow", "percent", "exact", "exact_not", "regex_not", "numeric", "boolean", "flags", "and", "not", "drop", "drop_only",
+                     "state", "composite", "many"):
+            pipelines[f"ingest_{name}"] = dict(pipelines[name], sampling_strategy="span-ingest")
+        pipelines["ingest_count"] = dict(pipelines["always"], sampling_strategy="span-ingest", policies=named(
+            [{"type": "span_count", "span_count": {"min_spans": 4}}]))
+        pipelines["ingest_cached"] = dict(pipelines["ingest_many"], decision_cache={"sampled_cache_size": 10000, "non_sampled_cache_size": 10000})
         pipelines["drop_pending"] = dict(pipelines["always"], drop_pending_traces_on_shutdown=True)
         self.start(pipelines, 2)
         for body in self.traffic.traces(TRACES):

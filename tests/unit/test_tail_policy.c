@@ -799,6 +799,7 @@ static Suite *suite(void)
     Suite *s = suite_create("tail_policy");
     TCase *t = tcase_create("vectors");
 
+    tcase_set_timeout(t, 60); /* a machine may be slow */
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, always_sample);
     tcase_add_test(t, latency_lower_bound);

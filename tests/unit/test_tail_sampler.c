@@ -331,6 +331,78 @@ START_TEST(bytes_are_those_of_the_whole_trace)
 }
 END_TEST
 
+/* ---- span-ingest ---- */
+
+START_TEST(items_are_judged_as_they_come)
+{
+    struct policy_settings ps[] = {errors, tb_count("four", 4, 0), tb_latency("slow", 100, 0)};
+
+    settings = tb_settings(ps, 3);
+    settings.sampling_strategy = "span-ingest";
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1}, {.trace = 2, .id = 2}, {.trace = 1, .id = 3}, {.trace = 3, .id = 4, .start_ns = 1, .end_ns = 60000000});
+    ck_assert_uint_eq(host->n_out, 0);
+    FILE_SPANS({.trace = 1, .id = 5, .status = 2}, {.trace = 3, .id = 6, .start_ns = 90000000, .end_ns = 150000000});
+    ck_assert_uint_eq(th_out_spans(host), 3); /* trace 1, at once; trace 3 is slow only as a whole */
+    FILE_SPANS({.trace = 1, .id = 7}, {.trace = 2, .id = 8}, {.trace = 2, .id = 9}, {.trace = 2, .id = 10});
+    ck_assert_uint_eq(th_out_spans(host), 3 + 1 + 4); /* the count is that of the trace */
+    ck_assert_uint_eq(sampler.table.n_traces, 3);
+    ticks(2);
+    ck_assert_uint_eq(SAMPLED_OUT, 2);
+    ck_assert_uint_eq(sampler.table.n_traces, 0); /* at its slot every trace is forgotten */
+    FILE_SPANS({.trace = 1, .id = 11});
+    ck_assert_uint_eq(sampler.undecided.n, 1);
+    tail_sampler_end(&sampler, false);
+    FILE_SPANS({.trace = 4, .id = 12, .status = 2}, {.trace = 5, .id = 13});
+    ticks(1);
+    ck_assert_uint_eq(th_out_spans(host), 9);
+    ck_assert_uint_eq(SAMPLED_OUT, 4);
+    ck_assert_uint_eq(sampler.held_spans, 0);
+}
+END_TEST
+
+START_TEST(items_drop_or_wait_for_good)
+{
+    struct policy_settings ps[] = {tb_policy("all", "always_sample"), tb_drop("drop", &errors, 1)};
+
+    settings = tb_settings(ps, 2);
+    settings.sampling_strategy = "span-ingest";
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1}, {.trace = 2, .id = 2});
+    FILE_SPANS({.trace = 1, .id = 3, .status = 2});
+    ck_assert_uint_eq(SAMPLED_OUT, 2);
+    ck_assert(th_metric(host, OTEL("global_count_traces_sampled{decision=\"dropped\",sampled=\"false\"}")) == 1);
+    ticks(2);
+    ck_assert_uint_eq(SAMPLED_OUT, 3); /* a drop policy keeps the others from being asked */
+    ck_assert_uint_eq(host->n_out, 0);
+}
+END_TEST
+
+/* Many traces, few places: whatever is evicted on the way, every span has its fate. */
+START_TEST(items_at_the_bounds)
+{
+    settings.sampling_strategy = "span-ingest";
+    settings.num_traces = 20;
+    settings.buffer_limit_mib = 1;
+    begin();
+    host->emit = TH_EXPORT;
+    for (uint64_t i = 0, id = 1; i < 3000; i++) {
+        struct test_span spans[12];
+
+        for (int k = 0; k < 12; k++)
+            spans[k] = (struct test_span){.trace = 1 + random_next(&rnd) % 60, .id = id++, .status = random_next(&rnd) % 40 ? 0 : 2};
+        ck_assert(file_payload(th_payload(host, spans, 12)));
+        if (i % 7 == 0)
+            ticks(1);
+    }
+    tail_sampler_end(&sampler, false);
+    ticks(1);
+    ck_assert_uint_eq(sampler.held_spans, 0);
+    ck_assert_uint_gt(host->n_emitted_spans, 500);
+    ck_assert_uint_eq(host->n_emitted_spans + SAMPLED_OUT, 36000);
+}
+END_TEST
+
 /* ---- feature gates ---- */
 
 /* Value of a scope attribute of span k of what came out; "" if it has none. */
@@ -899,6 +971,7 @@ static Suite *suite(void)
     Suite *s = suite_create("tail_sampler");
     TCase *t = tcase_create("sampler");
 
+    tcase_set_timeout(t, 60); /* a machine may be slow */
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, decided_at_the_second_tick);
     tcase_add_test(t, a_root_brings_the_decision_forward);
@@ -912,6 +985,9 @@ static Suite *suite(void)
     tcase_add_test(t, what_is_sent_leaves_room_to_work_on_it);
     tcase_add_test(t, a_trace_that_grows_too_large_goes_at_once);
     tcase_add_test(t, bytes_are_those_of_the_whole_trace);
+    tcase_add_test(t, items_are_judged_as_they_come);
+    tcase_add_test(t, items_drop_or_wait_for_good);
+    tcase_add_test(t, items_at_the_bounds);
     tcase_add_test(t, the_winning_policy_is_recorded);
     tcase_add_test(t, late_spans_are_not_stamped);
     tcase_add_test(t, votes_are_counted_in_spans_and_bytes);

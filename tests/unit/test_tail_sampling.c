@@ -280,6 +280,7 @@ static Suite *suite(void)
     Suite *s = suite_create("tail_sampling");
     TCase *t = tcase_create("component");
 
+    tcase_set_timeout(t, 60); /* a machine may be slow */
     tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, keeps_errors_after_the_wait);
     tcase_add_test(t, drain_decides_what_is_held);

@@ -224,6 +224,7 @@ static Suite *suite(void)
     Suite *s = suite_create("tail_segment");
     TCase *t = tcase_create("log");
 
+    tcase_set_timeout(t, 60); /* a machine may be slow */
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_run_larger_than_a_segment_is_cut_and_whole);
     tcase_add_test(t, random_life);

@@ -433,6 +433,7 @@ static Suite *suite(void)
     Suite *s = suite_create("tail_table");
     TCase *t = tcase_create("parts");
 
+    tcase_set_timeout(t, 60); /* a machine may be slow */
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, table_against_a_model);
     tcase_add_test(t, table_gives_chunks_back);
