@@ -44,9 +44,41 @@ static re2::StringPiece piece(struct slice s)
     return re2::StringPiece(reinterpret_cast<const char *>(s.p), s.len);
 }
 
+/* Where the character class at p[at] == '[' ends: behind its ']'. */
+static size_t class_end(const std::string &p, size_t at)
+{
+    at += at + 1 < p.size() && p[at + 1] == '^' ? 2 : 1;
+    if (at < p.size() && p[at] == ']') /* first in a class it is itself */
+        at++;
+    while (at < p.size() && p[at] != ']')
+        at += p[at] == '\\' ? 2 : p.compare(at, 2, "[:") == 0 && p.find(":]", at) != p.npos ? p.find(":]", at) + 2 - at : 1;
+    return at + 1;
+}
+
+/* Go also writes named groups (?<n>...), which this RE2 may not know yet: (?P<n>...) means the same. */
+static std::string translated(const char *pattern)
+{
+    std::string p(pattern);
+
+    for (size_t at = 0; at < p.size(); at++) {
+        if (p.compare(at, 2, "\\Q") == 0) {
+            size_t end = p.find("\\E", at);
+
+            at = end == p.npos ? p.size() : end + 1;
+        } else if (p[at] == '\\') {
+            at++;
+        } else if (p[at] == '[') {
+            at = class_end(p, at) - 1;
+        } else if (p.compare(at, 3, "(?<") == 0 && at + 3 < p.size() && p[at + 3] != '=' && p[at + 3] != '!') {
+            p.insert(at + 2, "P");
+        }
+    }
+    return p;
+}
+
 extern "C" struct regex *regex_new(const char *pattern, struct err *err)
 {
-    struct regex *r = new (std::nothrow) regex(pattern, options(2 << 20));
+    struct regex *r = new (std::nothrow) regex(translated(pattern).c_str(), options(2 << 20));
 
     if (!r) {
         err_set(err, "out of memory");
@@ -143,13 +175,13 @@ extern "C" int regex_replace(const struct regex *r, struct slice s, struct buf *
 /* Adds an expression to the set, and to those that are asked one by one. */
 static bool set_add(struct regex_set *r, const char *pattern, struct err *err)
 {
-    std::string why;
+    std::string why, text = translated(pattern);
 
-    if (r->set.Add(pattern, &why) < 0) {
+    if (r->set.Add(text, &why) < 0) {
         err_set(err, "error parsing regexp: %s", why.c_str());
         return false;
     }
-    r->each.emplace_back(new (std::nothrow) re2::RE2(pattern, options(2 << 20)));
+    r->each.emplace_back(new (std::nothrow) re2::RE2(text, options(2 << 20)));
     if (!r->each.back() || !r->each.back()->ok()) {
         err_set(err, "error parsing regexp: %s", r->each.back() ? r->each.back()->error().c_str() : "out of memory");
         return false;

@@ -140,6 +140,40 @@ START_TEST(full_output_ends_a_replacement)
 }
 END_TEST
 
+START_TEST(both_ways_to_name_a_group)
+{
+    static const struct {
+        const char *pattern, *text, *name; /* name NULL: it has no groups; text NULL: it is refused */
+    } rows[] = {{"(?<user>[a-z]+)@", "bob@x", "user"},
+                {"(?P<user>[a-z]+)@", "bob@x", "user"},
+                {"a(?:b(?<n>c))", "abc", "n"},
+                {"[(?<n>]x", "<x", NULL},
+                {"[]a(?<]x", "]x", NULL},
+                {"[[:alpha:](?<]x", "<x", NULL},
+                {"\\(\\?<n>", "(?<n>", NULL},
+                {"\\Q(?<n>\\E", "(?<n>", NULL},
+                {"\\Q(?<n>", "(?<n>", NULL},
+                {"(?<=a)b", NULL, NULL},
+                {"(?<!a)b", NULL, NULL},
+                {"(?<", NULL, NULL},
+                {"(?<n", NULL, NULL}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct err err;
+        struct regex *r = regex_new(rows[i].pattern, &err);
+
+        ck_assert_msg(!r == !rows[i].text, "%s", rows[i].pattern);
+        if (!r)
+            continue;
+        ck_assert_msg(regex_search(r, slice_str(rows[i].text), 0, NULL, NULL), "%s", rows[i].pattern);
+        ck_assert_uint_eq(regex_groups(r), rows[i].name != NULL);
+        if (rows[i].name)
+            ck_assert_str_eq(regex_group_name(r, 1), rows[i].name);
+        regex_free(&r);
+    }
+}
+END_TEST
+
 /* RE2 refuses a set of this size: each expression is asked then. */
 START_TEST(sets_too_large_for_one_automaton)
 {
@@ -226,6 +260,7 @@ int main(void)
     tcase_add_test(t, full_output_ends_a_replacement);
     tcase_add_test(t, sets_tell_which_matched);
     tcase_add_test(t, sets_too_large_for_one_automaton);
+    tcase_add_test(t, both_ways_to_name_a_group);
     tcase_add_test(t, hostile_pattern_is_linear);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
