@@ -64,6 +64,7 @@ void ottl_set_scope(struct ottl_eval *e, struct slice scope_body, struct slice s
 void ottl_set_span(struct ottl_eval *e, const struct span *s)
 {
     view_set(e, OTTL_SPAN, span_body(s));
+    e->fields.known = false;
     e->span = s;
 }
 

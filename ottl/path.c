@@ -3,8 +3,8 @@
  * Paths: what a condition may name, and reading it from bytes. One table row for each.
  *
  * The first look at a resource, scope, span or event in which a program has keys walks it once, for
- * all of them (view_scan); plain fields of spans come from the same walk.
- * Order: the walk, readers, table, compiling.
+ * all of them (view_scan), up to the last one found; plain fields of spans come from a walk of
+ * their own. Order: the walk, readers, table, compiling.
  */
 #include "ottl/path.h"
 
@@ -17,80 +17,97 @@ static const uint32_t attributes_of[OTTL_CONTEXTS] = {RESOURCE_ATTRIBUTES, SCOPE
 
 /* ---- the walk ---- */
 
-static void found(struct ottl_eval *e, enum ottl_context c, const struct attr *a)
+/* Notes an attribute when its key is wanted and new. */
+static bool found(struct ottl_eval *e, enum ottl_context c, const struct attr *a)
 {
     int key = keyset_find(e->program->keys[c], a->key);
     struct slice *at;
 
     if (LIKELY(key < 0))
-        return;
+        return false;
     at = &e->views[c].found[key];
-    if (!at->p)
-        *at = a->value.p ? a->value : slice_of("", 0); /* the first one counts */
+    if (at->p)
+        return false; /* the first one counts */
+    *at = a->value.p ? a->value : slice_of("", 0);
+    return true;
 }
 
-/* An attribute in a shape that attr_usual does not know. */
-static void found_rare(struct ottl_eval *e, enum ottl_context c, const struct field *f)
+void view_scan(struct ottl_eval *e, enum ottl_context c)
 {
-    struct attr_iter it = attr_iter(f->rec, f->number);
+    struct view *v = &e->views[c];
+    struct attr_iter it = attr_iter(v->message, attributes_of[c]);
+    size_t missing = e->program->key_lists[c].n;
     struct attr a;
 
-    CHECK(attr_next(&it, &a));
-    found(e, c, &a);
+    v->scanned = true;
+    memset(v->found, 0, missing * sizeof(*v->found));
+    while (missing && attr_next(&it, &a))
+        missing -= found(e, c, &a);
 }
 
-static void span_field(struct span_fields *s, const struct field *f)
+static void span_field(struct span_fields *s, uint32_t tag, struct slice body)
 {
-    switch (f->number) {
-    case SPAN_NAME:
-        s->name = f->bytes;
+    switch (tag) {
+    case WIRE_TAG(SPAN_NAME, WIRE_LEN):
+        s->name = body;
         break;
-    case SPAN_TRACE_STATE:
-        s->trace_state = f->bytes;
+    case WIRE_TAG(SPAN_TRACE_STATE, WIRE_LEN):
+        s->trace_state = body;
         break;
-    case SPAN_PARENT_ID:
-        s->parent = f->bytes;
+    case WIRE_TAG(SPAN_PARENT_ID, WIRE_LEN):
+        s->parent = body;
         break;
-    case SPAN_STATUS:
-        s->status = f->bytes;
+    case WIRE_TAG(SPAN_STATUS, WIRE_LEN):
+        s->status = body;
         break;
     default:
         break;
     }
 }
 
-void view_scan(struct ottl_eval *e, enum ottl_context c)
+/* The field at p < end, as the walk has accepted it; returns where the next one begins. */
+static inline const uint8_t *next_field(const uint8_t *p, const uint8_t *end, uint32_t *tag,
+                                        struct slice *body)
 {
-    struct view *v = &e->views[c];
-    struct field_iter it = field_iter(v->message);
-    uint32_t number = attributes_of[c];
-    struct attr a;
-    struct field f;
+    const uint8_t *to = NULL;
+    uint64_t number;
 
-    v->scanned = true;
-    memset(v->found, 0, e->program->key_lists[c].n * sizeof(*v->found));
-    if (c == OTTL_SPAN)
-        e->fields = (struct span_fields){0};
-    for (;;) {
-        while (it.p < it.end && attr_usual(it.p, (size_t)(it.end - it.p), number, &a)) {
-            found(e, c, &a);
-            it.p += a.rec.len;
-        }
-        if (!field_next(&it, &f))
-            return;
-        if (f.wire != WIRE_LEN)
-            continue;
-        if (f.number == number)
-            found_rare(e, c, &f);
-        else if (c == OTTL_SPAN)
-            span_field(&e->fields, &f);
+    p = wire_u32(p, end, tag);
+    CHECK(p);
+    switch (*tag & 7) {
+    case WIRE_LEN:
+        p = wire_body(p, end, &to);
+        CHECK(p);
+        *body = slice_of(p, (size_t)(to - p));
+        return to;
+    case WIRE_VARINT:
+        p = wire_varint(p, end, &number);
+        CHECK(p);
+        return p;
+    case WIRE_FIXED64:
+        return p + 8;
+    default:
+        return p + 4;
     }
 }
 
+/* The span's plain fields; of each the last one. */
 static const struct span_fields *span_fields(struct ottl_eval *e)
 {
-    if (!e->views[OTTL_SPAN].scanned)
-        view_scan(e, OTTL_SPAN);
+    struct slice message = e->views[OTTL_SPAN].message;
+    const uint8_t *p = message.p, *end = message.len ? p + message.len : p;
+    struct slice body = {0};
+    uint32_t tag;
+
+    if (e->fields.known)
+        return &e->fields;
+    e->fields = (struct span_fields){.known = true};
+    while (p < end) {
+        p = next_field(p, end, &tag, &body);
+        CHECK(p <= end);
+        if (tag != WIRE_TAG(SPAN_ATTRIBUTES, WIRE_LEN))
+            span_field(&e->fields, tag, body);
+    }
     return &e->fields;
 }
 

@@ -72,6 +72,7 @@ struct view {
 };
 
 struct span_fields {
+    bool known;
     struct slice name, trace_state, parent, status;
 };
 
@@ -80,7 +81,7 @@ struct ottl_eval {
     struct view views[OTTL_CONTEXTS];
     struct slice schema_url[2]; /* of resource and scope */
     const struct span *span;
-    struct span_fields fields; /* valid once views[OTTL_SPAN] is scanned */
+    struct span_fields fields; /* when known */
     struct scratch scratch;
     struct buf text; /* where functions build; its content dies with the next use */
     char error[240];
