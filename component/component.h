@@ -74,6 +74,8 @@ struct component_type {
      * Called for all instances of a node while every worker stands still; host->shared, host->id and
      * the log's id are the new ones, the old shared state still lives. May be NULL. */
     void (*change)(struct component *c, const void *settings);
+    /* Can change() do it from one to the other? NULL: always. */
+    bool (*may_change)(const void *from, const void *to);
     void (*drain)(struct component *c);
     void (*destroy)(struct component **c);
     /* Spans this instance holds now; NULL: never any between events. Audited against the ledger. */

@@ -259,6 +259,14 @@ static void tail_change(struct component *c, const void *settings)
     tail_sampler_change(&t->sampler, s, c->host->shared);
 }
 
+/* Spans judged as they come leave nothing to judge anew. */
+static bool tail_may_change(const void *from, const void *to)
+{
+    const struct tail_settings *a = from, *b = to;
+
+    return strcmp(a->sampling_strategy, "span-ingest") != 0 && strcmp(b->sampling_strategy, "span-ingest") != 0;
+}
+
 static void tail_destroy(struct component **c)
 {
     struct tail *t = tail_of(*c);
@@ -336,6 +344,7 @@ const struct component_type tail_sampling_type = {
     .message = tail_message,
     .unsent = tail_unsent,
     .change = tail_change,
+    .may_change = tail_may_change,
     .drain = tail_drain,
     .destroy = tail_destroy,
     .held = tail_held,

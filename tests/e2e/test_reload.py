@@ -368,6 +368,7 @@ class NothingChanges(unittest.TestCase):
                 self.refuse(d, "a: [", "collector.yaml:2:1", "not valid YAML")
                 self.refuse(d, plan(backend, tail, ["tail_sampling", "batch"]), "batch")  # not defined
                 self.refuse(d, good.replace("always_sample", "never_sample"), "never_sample")
+                self.refuse(d, good.replace("policies:", "sampling_strategy: span-ingest, policies:"), "cannot be changed")
                 self.refuse(d, plan(backend, tail, []), '"tail_sampling" processor cannot be changed or removed')
                 self.refuse(d, good.replace("service: {", "extensions: {health_check: {endpoint: '127.0.0.1:0'}}\n"
                                                           "service: {extensions: [health_check], "), "extensions cannot be changed")
