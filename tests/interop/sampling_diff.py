@@ -277,7 +277,7 @@ class SamplingDiff(unittest.TestCase):
             ours, theirs = kept(self.folder.name, "tailrace", name), kept(self.folder.name, "otelcol", name)
             missing, extra = theirs - ours, ours - theirs
             shares.add(sum(theirs.values()))
-            self.assertFalse(missing or extra, f"{name}: {len(missing)} spans missing, {len(extra)} too many of "
+            self.assertTrue(not missing and not extra, f"{name}: {len(missing)} spans missing, {len(extra)} too many of "
                              f"{sum(theirs.values())}; first {list((missing or extra).keys())[:3]}")
             print(f"{name}: {sum(ours.values())} of {all_spans} spans, equal")
         return shares
