@@ -30,6 +30,7 @@ static int put_entry(struct buf *map, struct slice key, const struct any *value)
     struct attr a;
 
     if (attr_find(slice_of(map->p, map->len), OTTL_MAP_FIELD, key, &a)) {
+        CHECK(map->p);
         size_t at = (size_t)(a.rec.p - map->p), behind = map->len - at - a.rec.len;
 
         memmove(map->p + at, map->p + at + a.rec.len, behind);

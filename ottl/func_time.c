@@ -45,7 +45,8 @@ static bool as_double(struct ottl_eval *e, const struct node *n, int64_t unit_ns
 
     if (!arg(e, n, 0, &v))
         return false;
-    *out = ottl_double((double)(v.i / unit_ns) + (double)(v.i % unit_ns) / (double)unit_ns);
+    int64_t whole = v.i / unit_ns, rest = v.i % unit_ns;
+    *out = ottl_double((double)whole + (double)rest / (double)unit_ns);
     return true;
 }
 

@@ -58,6 +58,14 @@ struct slice intern_url(const struct intern *in, uint32_t i)
 
 /* ---- the unused ---- */
 
+static struct interned *item_at(const struct intern *in, uint32_t i)
+{
+    struct interned *x = in->items[i];
+
+    CHECK(x);
+    return x;
+}
+
 static void idle_add(struct intern *in, uint32_t i)
 {
     struct interned *x = in->items[i];
@@ -65,7 +73,7 @@ static void idle_add(struct intern *in, uint32_t i)
     x->older = in->newest_idle;
     x->newer = 0;
     if (in->newest_idle)
-        in->items[in->newest_idle]->newer = i;
+        item_at(in, in->newest_idle)->newer = i;
     else
         in->oldest_idle = i;
     in->newest_idle = i;
@@ -78,11 +86,11 @@ static void idle_del(struct intern *in, uint32_t i)
     const struct interned *x = in->items[i];
 
     if (x->older)
-        in->items[x->older]->newer = x->newer;
+        item_at(in, x->older)->newer = x->newer;
     else
         in->oldest_idle = x->newer;
     if (x->newer)
-        in->items[x->newer]->older = x->older;
+        item_at(in, x->newer)->older = x->older;
     else
         in->newest_idle = x->older;
     in->n_idle--;
@@ -108,7 +116,7 @@ static void item_free(struct intern *in, uint32_t i)
 
 static void item_ref(struct intern *in, uint32_t i)
 {
-    if (in->items[i]->refs++ == 0)
+    if (item_at(in, i)->refs++ == 0)
         idle_del(in, i);
 }
 

@@ -57,7 +57,9 @@ void tail_limits_free(struct tail_limits **lp)
 
 static double seconds(uint64_t ns)
 {
-    return (double)(ns / NS_PER_SEC) + (double)(ns % NS_PER_SEC) / 1e9;
+    uint64_t whole = ns / NS_PER_SEC;
+
+    return (double)whole + (double)(ns % NS_PER_SEC) / 1e9;
 }
 
 /* Filled up to now; another worker may have been here with a later clock. */

@@ -37,12 +37,17 @@ static bool is_digit(uint8_t c)
     return c >= '0' && c <= '9';
 }
 
+static bool is_mark(uint8_t c)
+{
+    return c == '_' || c == '-' || c == '*' || c == '/';
+}
+
 static bool key_part(struct slice s, size_t max_rest, bool digit_first)
 {
     if (!s.len || s.len - 1 > max_rest || !(is_lower(s.p[0]) || (digit_first && is_digit(s.p[0]))))
         return false;
     for (size_t i = 1; i < s.len; i++)
-        if (!is_lower(s.p[i]) && !is_digit(s.p[i]) && !memchr("_-*/", s.p[i], 4))
+        if (!is_lower(s.p[i]) && !is_digit(s.p[i]) && !is_mark(s.p[i]))
             return false;
     return true;
 }
