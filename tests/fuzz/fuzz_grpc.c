@@ -104,6 +104,12 @@ void conn_close(struct conn *c, const char *reason)
     (void)reason;
     c->closed = true;
 }
+int conn_start_tls(struct conn *c, struct tls_context *ctx, struct err *err)
+{
+    (void)c;
+    (void)ctx;
+    return err_set(err, "no TLS here");
+}
 const char *conn_peer_ip(const struct conn *c)
 {
     (void)c;
