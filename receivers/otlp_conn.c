@@ -517,8 +517,10 @@ static void on_tick(void *ctx)
     if (s->tls && s->host->worker == 0)
         count_reloads(s);
 
-    ingest_evict_slow(s->in, s->draining ? DRAIN_IDLE_NS : BODY_IDLE_NS,
-                      s->draining ? DRAIN_FLOOR : BODY_FLOOR);
+    if (s->draining)
+        ingest_evict_slow(s->in, DRAIN_IDLE_NS, DRAIN_FLOOR, &ingest_stopping_result);
+    else
+        ingest_evict_slow(s->in, BODY_IDLE_NS, BODY_FLOOR, &ingest_slow_result);
     if (s->on_tick)
         s->on_tick(s, now);
     while (at != &s->conns) {

@@ -24,7 +24,7 @@ const struct otlp_http_settings *exchange_settings(const struct exchange *x)
 /* ---- life ---- */
 
 static void on_done(struct ingest_request *r, const struct ingest_result *res);
-static void on_evict(struct ingest_request *r);
+static void on_evict(struct ingest_request *r, const struct ingest_result *why);
 
 struct exchange *exchange_new(struct otlp_conn *c, bool on_h1)
 {
@@ -129,7 +129,7 @@ static void send_answer(struct exchange *x, int status, const char *type, struct
     } else {
         for (size_t i = 0; i < f->n; i++)
             fields[i] = (struct http1_field){f->v[i].name, f->v[i].value};
-        bool last = status == 408 || c->server->draining || !c->server->limits.keep_alives;
+        bool last = x->evicted || c->server->draining || !c->server->limits.keep_alives;
         uncount(x);
         http1_respond(c->h1, status, type, fields, f->n, body, last);
     }
@@ -205,13 +205,15 @@ static void on_done(struct ingest_request *r, const struct ingest_result *res)
         answer_result(x, res);
 }
 
-static void on_evict(struct ingest_request *r)
+static void on_evict(struct ingest_request *r, const struct ingest_result *why)
 {
     struct exchange *x = CONTAINER_OF(r, struct exchange, ing);
 
     body_drop(r);
-    if (x->conn && x->state < X_RUNNING)
-        answer_result(x, &ingest_slow_result);
+    if (x->conn && x->state < X_RUNNING) {
+        x->evicted = true;
+        answer_result(x, why);
+    }
 }
 
 /* ---- headers ---- */

@@ -22,7 +22,7 @@ struct exchange {
     struct h2_stream stream; /* first; unused on HTTP/1.1 */
     struct ingest_request ing;
     struct otlp_conn *conn; /* NULL: the connection or stream is gone */
-    bool on_h1, counted;
+    bool on_h1, counted, evicted;
     enum exchange_state state;
 
     char method[16], path[256]; /* cut: then they match nothing of ours */

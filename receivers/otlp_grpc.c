@@ -97,7 +97,7 @@ static void release_if_over(struct grpc_call *k)
 }
 
 static void on_done(struct ingest_request *r, const struct ingest_result *res);
-static void on_evict(struct ingest_request *r);
+static void on_evict(struct ingest_request *r, const struct ingest_result *why);
 
 static struct h2_stream *on_stream(void *ctx)
 {
@@ -230,13 +230,13 @@ static void on_done(struct ingest_request *r, const struct ingest_result *res)
         answer_ok(k);
 }
 
-static void on_evict(struct ingest_request *r)
+static void on_evict(struct ingest_request *r, const struct ingest_result *why)
 {
     struct grpc_call *k = CONTAINER_OF(r, struct grpc_call, ing);
 
     body_drop(r);
     if (k->conn && k->state < CALL_RUNNING)
-        answer_error(k, &ingest_slow_result);
+        answer_error(k, why);
 }
 
 /* ---- headers ---- */

@@ -180,7 +180,7 @@ static void on_tick(struct otlp_server *s, uint64_t now_ns)
         at = at->next;
         if (now_ns - r->started_ns > (uint64_t)set->read_timeout_ns) {
             ingest_count_refused(s->in, REFUSED_SLOW, r->len);
-            r->evict(r);
+            r->evict(r, &ingest_slow_result);
         }
     }
 }

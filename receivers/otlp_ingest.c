@@ -175,7 +175,8 @@ static bool is_slow(const struct ingest_request *r, uint64_t now, uint64_t idle_
            (double)r->len * 1e9 < (double)age_ns * (double)floor_bytes_per_s;
 }
 
-void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes_per_s)
+void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes_per_s,
+                       const struct ingest_result *why)
 {
     uint64_t now = loop_now_ns(in->host->loop);
     struct list *at = in->reading.next;
@@ -185,7 +186,7 @@ void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes
         at = at->next;
         if (r != in->growing && is_slow(r, now, idle_ns, floor_bytes_per_s)) {
             ingest_count_refused(in, REFUSED_SLOW, r->len);
-            r->evict(r);
+            r->evict(r, why);
         }
     }
 }
@@ -198,7 +199,7 @@ static bool admit(struct ingest *in, size_t n)
     if (in->evicting || list_empty(&in->reading))
         return false;
     in->evicting = true;
-    ingest_evict_slow(in, PRESSURE_IDLE_NS, PRESSURE_FLOOR);
+    ingest_evict_slow(in, PRESSURE_IDLE_NS, PRESSURE_FLOOR, &ingest_memory_result);
     in->evicting = false;
     return budget_admit(in->host->budget, MEM_BODY, n);
 }
@@ -352,7 +353,7 @@ static bool decompress_body(struct ingest_request *r, uint8_t **bytes, size_t *l
                    in->host->budget, bytes, len, charged, &err);
     if (d == DECOMPRESS_NO_MEMORY && !list_empty(&in->reading) && !in->evicting) {
         in->evicting = true;
-        ingest_evict_slow(in, PRESSURE_IDLE_NS, PRESSURE_FLOOR);
+        ingest_evict_slow(in, PRESSURE_IDLE_NS, PRESSURE_FLOOR, &ingest_memory_result);
         in->evicting = false;
         d = decompress(in->decompressor, r->codec, slice_of(r->body, r->len), in->max_bytes,
                        in->host->budget, bytes, len, charged, &err);

@@ -68,7 +68,8 @@ struct ingest_request {
     bool json;
     struct request_info *info; /* a reference, or NULL */
     void (*done)(struct ingest_request *r, const struct ingest_result *res); /* once */
-    void (*evict)(struct ingest_request *r); /* a slow body must go: answer, body_drop */
+    /* A slow body must go: body_drop, and `why` is the answer. */
+    void (*evict)(struct ingest_request *r, const struct ingest_result *why);
 
     /* the body as it comes in */
     uint8_t *body;
@@ -101,8 +102,10 @@ enum body_added body_add(struct ingest_request *r, const uint8_t *p, size_t n) M
 /* Forgets the body, if any; the request is no longer waited for. */
 void body_drop(struct ingest_request *r);
 /* Evicts bodies that have made no progress for idle_ns, or crawl below `floor` bytes a second after
- * a second (after idle_ns). Called by the transport's tick, and under memory pressure. */
-void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes_per_s);
+ * a second (after idle_ns). Called by the transport's tick, and under memory pressure; `why` is what
+ * they are told. */
+void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes_per_s,
+                       const struct ingest_result *why);
 
 /* The body is complete. done() follows, perhaps at once. */
 void ingest_run(struct ingest_request *r);

@@ -185,4 +185,6 @@ class Daemon:
         self.reader.join(DEADLINE_S)
         self.process.stderr.close()
         self.dir.cleanup()
+        bad = [line for line in self.log().splitlines() if re.search(r"Sanitizer: |runtime error: |check failed: ", line)]
+        assert not bad, bad[:5]
 
