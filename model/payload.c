@@ -527,6 +527,20 @@ void payload_set_resource(struct payload *p, uint32_t resource, struct slice res
     p->resources[resource].has_resource = true;
 }
 
+void payload_set_scope_schema(struct payload *p, uint32_t scope, struct slice schema_url)
+{
+    CHECK(scope < p->n_scopes);
+    break_scope(p, scope);
+    p->scopes[scope].schema_url = schema_url;
+}
+
+void payload_set_resource_schema(struct payload *p, uint32_t resource, struct slice schema_url)
+{
+    CHECK(resource < p->n_resources);
+    break_resource(p, resource);
+    p->resources[resource].schema_url = schema_url;
+}
+
 void payload_drop_span(struct payload *p, uint32_t span)
 {
     struct span *s = &p->spans[span];

@@ -129,6 +129,8 @@ void payload_hold(struct payload *p, struct payload *other);
 void payload_set_span(struct payload *p, uint32_t span, const uint8_t *rec, uint32_t rec_len, uint8_t hdr_len);
 void payload_set_scope(struct payload *p, uint32_t scope, struct slice scope_body);
 void payload_set_resource(struct payload *p, uint32_t resource, struct slice resource_body);
+void payload_set_scope_schema(struct payload *p, uint32_t scope, struct slice schema_url);
+void payload_set_resource_schema(struct payload *p, uint32_t resource, struct slice schema_url);
 void payload_drop_span(struct payload *p, uint32_t span);
 /* Removes dropped spans and the envelopes left empty. Returns how many spans went. */
 uint32_t payload_compact(struct payload *p);

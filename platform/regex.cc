@@ -147,17 +147,18 @@ static size_t step(struct slice s, size_t i)
     return n;
 }
 
-extern "C" int regex_replace(const struct regex *r, struct slice s, struct buf *out,
-                             int (*replace)(void *ctx, struct slice match, struct buf *out), void *ctx)
+/* Go's ReplaceAll: on_match(start, end) for every match that counts; it returns -1 to stop. */
+template <typename Search, typename OnMatch>
+static int replace_all(struct slice s, struct buf *out, Search search, OnMatch on_match)
 {
     size_t copied = 0, at = 0, start, end, last_end = SIZE_MAX;
     int n = 0;
 
-    while (at <= s.len && regex_search(r, s, at, &start, &end)) {
+    while (at <= s.len && search(at, &start, &end)) {
         if (start != end || start != last_end) { /* an empty match right after a match is not taken */
             if (buf_add(out, s.p + copied, start - copied))
                 return -1;
-            if (replace(ctx, slice_of(s.p + start, end - start), out))
+            if (on_match(start, end))
                 return -1;
             copied = last_end = end;
             n++;
@@ -170,6 +171,40 @@ extern "C" int regex_replace(const struct regex *r, struct slice s, struct buf *
             break;
     }
     return buf_add(out, s.p + copied, s.len - copied) ? -1 : n;
+}
+
+extern "C" int regex_replace(const struct regex *r, struct slice s, struct buf *out,
+                             int (*replace)(void *ctx, struct slice match, struct buf *out), void *ctx)
+{
+    return replace_all(
+        s, out, [&](size_t at, size_t *start, size_t *end) { return regex_search(r, s, at, start, end); },
+        [&](size_t start, size_t end) { return replace(ctx, slice_of(s.p + start, end - start), out); });
+}
+
+extern "C" int regex_replace_groups(const struct regex *r, struct slice s, struct buf *out,
+                                    int (*replace)(void *ctx, const struct slice *groups, size_t n, struct buf *out),
+                                    void *ctx)
+{
+    size_t n = regex_groups(r) + 1;
+    std::vector<re2::StringPiece> found(n);
+    std::vector<struct slice> groups(n);
+
+    if (!s.p)
+        s = slice_of("", 0);
+    return replace_all(
+        s, out,
+        [&](size_t at, size_t *start, size_t *end) {
+            if (!r->re.Match(piece(s), at, s.len, re2::RE2::UNANCHORED, found.data(), static_cast<int>(n)))
+                return false;
+            *start = static_cast<size_t>(found[0].data() - reinterpret_cast<const char *>(s.p));
+            *end = *start + found[0].size();
+            return true;
+        },
+        [&](size_t, size_t) {
+            for (size_t i = 0; i < n; i++)
+                groups[i] = slice{reinterpret_cast<const uint8_t *>(found[i].data()), found[i].size()};
+            return replace(ctx, groups.data(), n, out);
+        });
 }
 
 /* Adds an expression to the set, and to those that are asked one by one. */

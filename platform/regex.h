@@ -33,6 +33,11 @@ bool regex_capture(const struct regex *r, struct slice s, struct slice *groups);
 int regex_replace(const struct regex *r, struct slice s, struct buf *out,
                   int (*replace)(void *ctx, struct slice match, struct buf *out), void *ctx);
 
+/* The same with what the groups took: groups[0] is the match, n of them in all; p NULL: took no part. */
+int regex_replace_groups(const struct regex *r, struct slice s, struct buf *out,
+                         int (*replace)(void *ctx, const struct slice *groups, size_t n, struct buf *out),
+                         void *ctx);
+
 /* Many expressions in one pass (or one by one, when they need too much memory together): does any match? Bit i of hits is set for expression i (hits may be
  * NULL; it has (n + 63) / 64 words). */
 struct regex_set *regex_set_new(const char *const *patterns, size_t n, struct err *err) MUST_USE;

@@ -9,7 +9,7 @@
 #include "platform/sha256.h"
 #include "processors/attributes_compile.h"
 #include "processors/attributes_convert.h"
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 static const struct slice empty_str = {(const uint8_t *)"\x0a\x00", 2}; /* AnyValue{string_value: ""} */
 

@@ -7,7 +7,7 @@
 #define TAILRACE_PROCESSORS_ATTRIBUTES_ACTIONS_H
 
 #include "component/component.h"
-#include "processors/attr_map.h"
+#include "model/attr_map.h"
 #include "processors/span_match.h"
 
 struct action_settings {

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 bool convert_to_of(const char *name, enum convert_to *to)
 {

@@ -4,7 +4,7 @@
 #define TAILRACE_PROCESSORS_ATTRIBUTES_CONVERT_H
 
 #include "platform/num_parse.h"
-#include "processors/attr_map.h"
+#include "model/attr_map.h"
 
 enum convert_to { CONVERT_INT, CONVERT_DOUBLE, CONVERT_STRING };
 

@@ -3,7 +3,7 @@
 #include "processors/edit.h"
 
 #include "model/otlp_walk.h"
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 #define SPAN_IN_SCOPE 2 /* field number of a Span in its ScopeSpans */
 

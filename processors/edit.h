@@ -8,7 +8,7 @@
 #define TAILRACE_PROCESSORS_EDIT_H
 
 #include "model/batch.h"
-#include "processors/attr_map.h"
+#include "model/attr_map.h"
 
 struct editor {
     struct batch *batch;

@@ -20,7 +20,7 @@
 #include "processors/filter_rules.h"
 #include "processors/items.h"
 #include "processors/processors.h"
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 enum { ROW_FILTERED, ROW_ERRORS };
 static const struct metric_row filter_rows[] = {

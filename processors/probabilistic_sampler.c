@@ -21,7 +21,7 @@
 #include "processors/processors.h"
 #include "processors/sampling_math.h"
 #include "processors/trace_state.h"
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 struct sampler_settings {
     const char *mode, *attribute_source, *from_attribute, *sampling_priority;

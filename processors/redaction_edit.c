@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 enum mark { MARK_NONE, MARK_DELETED, MARK_MASKED, MARK_ALLOWED, MARK_IGNORED, MARKS };
 

@@ -6,7 +6,7 @@
 #ifndef TAILRACE_PROCESSORS_REDACTION_EDIT_H
 #define TAILRACE_PROCESSORS_REDACTION_EDIT_H
 
-#include "processors/attr_map.h"
+#include "model/attr_map.h"
 #include "processors/edit.h"
 #include "processors/redaction_value.h"
 

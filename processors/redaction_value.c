@@ -6,7 +6,7 @@
  */
 #include "processors/redaction_value.h"
 
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 #define KEPT_BYTES ((size_t)64 * 1024) /* of each buffer, between spans */
 

@@ -20,7 +20,7 @@
 #include "processors/items.h"
 #include "processors/processors.h"
 #include "processors/span_select.h"
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 #define KEPT_BYTES ((size_t)64 * 1024) /* of a name, between spans */
 

@@ -9,7 +9,7 @@
 #include "model/attr.h"
 #include "platform/num.h"
 #include "platform/regex.h"
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 #define NO_SERVICE "<nil-service-name>"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attributes as an ordered map over wire bytes. See attr_map.h. */
-#include "processors/attr_map.h"
+#include "model/attr_map.h"
 
 #include <stdlib.h>
 
-#include "processors/wire.h"
+#include "model/wire_checked.h"
 
 #define TABLE_KEPT   128  /* entries kept between loads, uncharged */
 #define CHUNK_BYTES  4096 /* of the scratch chunk kept between loads */
