@@ -21,6 +21,11 @@ static void put_type(struct buf *out, const struct component_type *t)
     buf_putf(out, "    - name: %s\n      module: tailrace %s\n      stability:\n        %s: %c%s\n",
              t->name, TAILRACE_VERSION, of, toupper((unsigned char)t->stability[0]),
              t->stability + 1);
+    unsigned provides = extension_provides(t, NULL);
+    for (unsigned bit = 1; bit <= provides; bit <<= 1)
+        if (provides & bit)
+            buf_putf(out, "%s        - %s\n", (provides & (bit - 1)) ? "" : "      provides:\n",
+                     extension_thing(bit));
 }
 
 static void put_kind(struct buf *out, enum component_kind kind)

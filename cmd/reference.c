@@ -142,6 +142,14 @@ static int by_name(const void *a, const void *b)
                   (*(const struct component_type *const *)b)->name);
 }
 
+static void put_provides(struct buf *out, const struct component_type *t)
+{
+    unsigned provides = extension_provides(t, NULL);
+    for (unsigned bit = 1; bit <= provides; bit <<= 1)
+        if (provides & bit)
+            buf_putf(out, " Provides %s.", extension_thing(bit));
+}
+
 static void put_kind(struct buf *out, enum component_kind kind)
 {
     const struct component_type **v = mem_alloc_array(registry_len, sizeof(*v));
@@ -157,6 +165,7 @@ static void put_kind(struct buf *out, enum component_kind kind)
         buf_putf(out, "\n### `%s` (%s)\n\n%s", v[i]->name, v[i]->stability, v[i]->summary);
         if (v[i]->old_name)
             buf_putf(out, " Also known as `%s`.", v[i]->old_name);
+        put_provides(out, v[i]);
         buf_puts(out, "\n\n");
         put_table(out, v[i]->keys);
         put_metrics(out, v[i]);

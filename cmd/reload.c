@@ -54,6 +54,14 @@ static void put_component(struct buf *out, const struct plan_component *pc)
     arena_free(&a);
 }
 
+/* With the extensions it names: when those change, so does what they do for it. */
+static void put_with_uses(struct buf *out, const struct plan_component *pc)
+{
+    put_component(out, pc);
+    for (size_t i = 0; i < pc->n_uses; i++)
+        put_with_uses(out, pc->uses[i]);
+}
+
 static void put_ids(struct buf *out, const struct plan_component *const *pcs, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -97,8 +105,8 @@ static bool same_settings(const struct plan_component *a, const struct plan_comp
     struct buf x = {0}, y = {0};
     bool same;
 
-    put_component(&x, a);
-    put_component(&y, b);
+    put_with_uses(&x, a);
+    put_with_uses(&y, b);
     same = buf_eq(&x, &y);
     buf_free(&x);
     buf_free(&y);

@@ -111,6 +111,7 @@ static struct value field_value(struct arena *a, const struct key *k, const char
         return duration_value(a, *(const int64_t *)f);
     case KEY_T_STR:
     case KEY_T_ENUM:
+    case KEY_T_EXTENSION:
         return string_value(*(const char *const *)f);
     case KEY_T_SECRET: {
         const char *s = *(const char *const *)f;

@@ -19,6 +19,7 @@
 #ifndef TAILRACE_COMPONENT_COMPONENT_H
 #define TAILRACE_COMPONENT_COMPONENT_H
 
+#include "component/extension.h"
 #include "component/host.h"
 #include "component/key.h"
 #include "model/batch.h"
@@ -83,6 +84,11 @@ struct component_type {
     /* A question of the admin's /debug pages ("traces/ID"): appends text if it can say something.
      * On the worker, between two events. May be NULL. */
     void (*debug)(struct component *c, const char *question, struct buf *out);
+
+    /* Extensions: what other components may ask of them (component/extension.h). */
+    const struct storage_ops *storage;
+    /* Which of them these settings bring; NULL: all. Bits of EXT_*. */
+    unsigned (*provides)(const void *settings);
 };
 
 #endif

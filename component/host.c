@@ -52,6 +52,18 @@ void host_failed(struct host *h, const char *text)
     h->failed_fn(h, text);
 }
 
+struct component *host_extension(const struct host *h, const char *id)
+{
+    struct component *c;
+
+    if (!id)
+        return NULL;
+    CHECK(h->extension_fn);
+    c = h->extension_fn(h, id);
+    CHECK(c);
+    return c;
+}
+
 bool host_ready(const struct host *h, uint64_t *since_wall_ns)
 {
     *since_wall_ns = 0;

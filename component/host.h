@@ -42,6 +42,7 @@ struct host {
     void (*failed_fn)(struct host *h, const char *text);
     int (*accept_fn)(struct host *h, struct payload **p, struct request_info *info, struct waiter w);
     bool (*ready_fn)(const struct host *h, uint64_t *since_wall_ns);
+    struct component *(*extension_fn)(const struct host *h, const char *id);
     void *graph; /* the graph's own */
 };
 
@@ -70,6 +71,11 @@ void host_send_flush(struct host *h);
 /* Extensions: do all pipelines run, and since when? False before all have started, from the first
  * moment of the shutdown, and after a host_failed() of any component. */
 bool host_ready(const struct host *h, uint64_t *since_wall_ns);
+
+/* The extension that a KEY_EXTENSION names: loading has checked that it runs and provides what the row
+ * asks for. On main only, in shared_create, create and start; it lives until this component has been
+ * destroyed. What it offers may be called from every worker at the same time. NULL: id is NULL. */
+struct component *host_extension(const struct host *h, const char *id) MUST_USE;
 
 /* A run-time failure that makes the component useless (its listener died): logged, /health goes
  * unhealthy. The process goes on. */

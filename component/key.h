@@ -16,6 +16,8 @@
  *   KEY_SECTION                a struct by value
  *   KEY_LIST                   struct item_list of structs, each decoded by the sub-table
  *   KEY_VALUE                  struct value          (any YAML value: attribute values)
+ *   KEY_EXTENSION              const char *          (the id of an extension that runs and provides what the row
+ *                              asks for; NULL: none given. component/extension.h)
  *   KEY_IGNORED                no field: accepted for compatibility, has no effect; says so in the
  *                              reference, and warns when `warn` is set
  *   KEY_NOT_YET                no field: an error that names the key and says it is not supported yet
@@ -59,7 +61,8 @@ struct value {
 
 enum key_type {
     KEY_T_END, KEY_T_BOOL, KEY_T_INT, KEY_T_UINT, KEY_T_DOUBLE, KEY_T_DURATION, KEY_T_STR, KEY_T_ENUM,
-    KEY_T_SECRET, KEY_T_STRS, KEY_T_PAIRS, KEY_T_SECTION, KEY_T_LIST, KEY_T_VALUE, KEY_T_IGNORED, KEY_T_NOT_YET
+    KEY_T_SECRET, KEY_T_STRS, KEY_T_PAIRS, KEY_T_SECTION, KEY_T_LIST, KEY_T_VALUE, KEY_T_EXTENSION,
+    KEY_T_IGNORED, KEY_T_NOT_YET
 };
 
 /* How a section behaves when absent or null (collector reference 1.6). */
@@ -88,6 +91,7 @@ struct key {
     const char *old_name;       /* a renamed key: accepted with a warning */
     const char *unit;           /* "bytes", "spans", "MiB", "percent": for the reference */
     bool warn;                  /* IGNORED */
+    unsigned provides;          /* EXTENSION: one of EXT_* */
     const char *doc;            /* one sentence */
 };
 
@@ -127,6 +131,8 @@ struct key {
     { .name = #f, .type = KEY_T_LIST, .offset = KEY_AT(struct item_list, T, f), .sub = sub_, .sub_size = sizeof(E), KEY_ANY, .doc = doc_ }
 #define KEY_VALUE(T, f, doc_) \
     { .name = #f, .type = KEY_T_VALUE, .offset = KEY_AT(struct value, T, f), KEY_ANY, .doc = doc_ }
+#define KEY_EXTENSION(T, f, provides_, doc_) \
+    { .name = #f, .type = KEY_T_EXTENSION, .offset = KEY_AT(const char *, T, f), KEY_ANY, .provides = provides_, .doc = doc_ }
 #define KEY_IGNORED(name_, warn_, doc_) { .name = name_, .type = KEY_T_IGNORED, .warn = warn_, KEY_ANY, .doc = doc_ }
 #define KEY_NOT_YET(name_, doc_) { .name = name_, .type = KEY_T_NOT_YET, KEY_ANY, .doc = doc_ }
 #define KEY_END { .name = NULL, .type = KEY_T_END }

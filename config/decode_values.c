@@ -10,6 +10,7 @@
 
 #include "config/decode_priv.h"
 #include "config/describe.h"
+#include "config/ids.h"
 #include "config/scalar.h"
 #include "platform/nearest.h"
 
@@ -356,6 +357,21 @@ static void set_value(const struct slot *s)
     *(struct value *)s->field = decode_any(s->d, s->n);
 }
 
+/* An id in its one spelling; whether there is such an extension is looked at when all are known. */
+static void set_extension(const struct slot *s)
+{
+    const char *text, *why;
+    struct id id;
+    if (s->n->type == NODE_NULL)
+        *(const char **)s->field = NULL;
+    else if (!decode_string(s->n, &text))
+        slot_wrong_type(s, s->n, "the id of an extension");
+    else if (!id_parse(s->d->arena, text, &id, &why))
+        slot_complain(s, DIAG_ERROR, s->n, "\"%.60s\" is not an id: %s", text, why);
+    else
+        *(const char **)s->field = id.whole;
+}
+
 static void warn_null(const struct slot *s)
 {
     const char *zero = s->key->type == KEY_T_DURATION ? "0s"
@@ -378,6 +394,7 @@ void decode_value(const struct slot *s)
         [KEY_T_DOUBLE] = set_double, [KEY_T_DURATION] = set_duration, [KEY_T_STR] = set_str,
         [KEY_T_SECRET] = set_str,    [KEY_T_ENUM] = set_enum,         [KEY_T_STRS] = set_strs,
         [KEY_T_PAIRS] = set_pairs,   [KEY_T_VALUE] = set_value,
+        [KEY_T_EXTENSION] = set_extension,
     };
     void (*set)(const struct slot *s) =
         s->key->type < ARRAY_LEN(setters) ? setters[s->key->type] : NULL;

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "component/extension.h"
 #include "config/scalar.h"
 
 const char *key_type_name(const struct key *k)
@@ -22,6 +23,7 @@ const char *key_type_name(const struct key *k)
         [KEY_T_SECTION] = "section",
         [KEY_T_LIST] = "list of maps",
         [KEY_T_VALUE] = "any value",
+        [KEY_T_EXTENSION] = "extension id",
         [KEY_T_IGNORED] = "ignored",
         [KEY_T_NOT_YET] = "not supported yet",
         [KEY_T_END] = "",
@@ -69,7 +71,9 @@ static bool has_max(const struct key *k)
 
 void key_put_range(struct buf *out, const struct key *k)
 {
-    if (k->choices) {
+    if (k->type == KEY_T_EXTENSION) {
+        buf_putf(out, "of one that provides %s", extension_thing(k->provides));
+    } else if (k->choices) {
         put_choices(out, k);
     } else if (has_min(k) && has_max(k)) {
         key_put_number(out, k, k->min);

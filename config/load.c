@@ -136,6 +136,7 @@ static void load_all(struct loader *l, uint64_t total)
     need_sections(l);
     size_t errors = l->diags->n_errors;
     load_service(l);
+    load_references(l);
     load_warnings(l, errors == l->diags->n_errors);
     set_memory_limits(l->plan, total);
 }

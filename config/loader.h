@@ -45,6 +45,12 @@ void load_warnings(struct loader *l, bool unused);
 void load_extensions(struct loader *l, const struct node *list);
 void load_pipelines(struct loader *l, const struct node *pipelines, struct pos at);
 
+/* No component of this id is there: says so, unless its entry was wrong, with the nearest id. */
+void loader_not_configured(struct loader *l, struct pos at, const char *path, enum component_kind kind,
+                           enum component_kind or_kind, const char *id);
+/* What the settings of components that are used say about extensions; fills in plan_component.uses. */
+void load_references(struct loader *l);
+
 /* service.telemetry. */
 void load_telemetry(struct loader *l, const struct node *n, struct pos at);
 

@@ -56,8 +56,9 @@ static bool was_written(struct loader *l, enum component_kind kind, const char *
     return section && section->value->type == NODE_BAD;
 }
 
-static void not_configured(struct loader *l, struct pos at, const char *path,
-                           enum component_kind kind, enum component_kind or_kind, const char *id)
+void loader_not_configured(struct loader *l, struct pos at, const char *path,
+                           enum component_kind kind, enum component_kind or_kind,
+                           const char *id)
 {
     struct id_source s = {l, kind, or_kind};
     const char *near = nearest_name(id, id_at, &s), *name = component_kind_name(kind);
@@ -103,7 +104,7 @@ static void add_ref(struct loader *l, struct refs *r, const struct node *n,
     if (!c && or_kind != kind)
         c = loader_find(l, or_kind, id.whole);
     if (!c) {
-        not_configured(l, n->at, path, kind, or_kind, id.whole);
+        loader_not_configured(l, n->at, path, kind, or_kind, id.whole);
     } else if (has_ref(r, c)) {
         diag_add(l->diags, kind == PROCESSOR ? DIAG_ERROR : DIAG_WARNING, n->at, path, NULL,
                  "\"%s\" stands here twice", id.whole);

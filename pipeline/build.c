@@ -121,12 +121,22 @@ void node_free(struct graph *g, struct node *n)
     free(n);
 }
 
-/* One that takes the new settings over. */
+bool uses_same(const struct plan_component *a, const struct plan_component *b, graph_same same)
+{
+    if (a->n_uses != b->n_uses)
+        return false;
+    for (size_t i = 0; i < a->n_uses; i++)
+        if (!is_same(a->uses[i], b->uses[i], same))
+            return false;
+    return true;
+}
+
+/* One that takes the new settings over. Extensions it would have to exchange are more than settings. */
 static bool node_changes(const struct node *n, const struct plan_component *pc,
-                         const struct line *line)
+                         const struct line *line, graph_same same)
 {
     return !n->leaving && !n->fresh && n->line == line && n->pc->type == pc->type &&
-           pc->type->change && strcmp(n->pc->id, pc->id) == 0;
+           pc->type->change && strcmp(n->pc->id, pc->id) == 0 && uses_same(n->pc, pc, same);
 }
 
 static bool node_serves(const struct node *n, const struct plan_component *pc,
@@ -144,7 +154,7 @@ static struct node *node_find(struct graph *g, const struct plan_component *pc, 
         if (node_serves(g->nodes[i], pc, line, same))
             return g->nodes[i];
     for (size_t i = 0; i < g->n_nodes; i++)
-        if (node_changes(g->nodes[i], pc, line)) {
+        if (node_changes(g->nodes[i], pc, line, same)) {
             g->nodes[i]->next_shared = shared_get(g, pc, use, same);
             return g->nodes[i];
         }
@@ -231,6 +241,8 @@ static struct host host_for(struct graph *g, const struct node *n, struct worker
         .gates = n->shared->use->plan->gates,
         .service_instance_id = g->o.service_instance_id,
         .metric_level = g->metric_level,
+        .extension_fn = route_extension,
+        .graph = g,
     };
 }
 

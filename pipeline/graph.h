@@ -157,6 +157,8 @@ int layout_make(struct graph *g, struct layout *l, struct plan_use *use, graph_s
 /* Destroys what is new. */
 void layout_undo(struct graph *g, struct layout *l);
 void layout_free(struct layout *l);
+/* They name the same extensions, with the same settings. */
+bool uses_same(const struct plan_component *a, const struct plan_component *b, graph_same same);
 void lines_free(struct graph *g);
 /* Destroys its instances and rings. What it shares goes with node_free, after the workers' loops have
  * turned once more, or have gone: closing may go on that long. */
@@ -180,6 +182,8 @@ int start_new(struct graph *g, struct err *err) MUST_USE;
 
 /* ---- route.c: fills in an instance's host functions ---- */
 void route_bind(struct instance *i);
+/* The running extension of this id, for a component that is being made. */
+struct component *route_extension(const struct host *h, const char *id);
 
 /* ---- messages.c ---- */
 void messages_build(struct graph *g, struct node *n);

@@ -15,6 +15,8 @@ struct plan_component {
     const char *id; /* as written */
     const void *settings;
     bool used; /* named by a pipeline, or by service.extensions */
+    const struct plan_component **uses; /* the extensions its settings name */
+    size_t n_uses;
 };
 
 struct plan_pipeline {

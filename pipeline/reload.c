@@ -67,11 +67,12 @@ static bool pipeline_has(const struct plan *plan, const struct node *n,
     return false;
 }
 
-static bool may_change(const struct plan_component *from, const struct plan_component *to)
+static bool may_change(const struct plan_component *from, const struct plan_component *to, graph_same same)
 {
     const struct component_type *t = from->type;
 
-    return t->change && (!t->may_change || t->may_change(from->settings, to->settings));
+    return t->change && uses_same(from, to, same) &&
+           (!t->may_change || t->may_change(from->settings, to->settings));
 }
 
 /* What must not be taken out: its drain would end what has to go on. */
@@ -86,7 +87,7 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
         return err_set(err, "\"%s\" %s cannot be changed while running: the old and the new one would be in each "
                             "other's way; give the new one another name", n->pc->id,
                        component_kind_name(n->pc->type->kind));
-    if (!n->pc->type->drains_early || (pc && (same(n->pc, pc) || may_change(n->pc, pc)) && pipeline_has(plan, n, pc)))
+    if (!n->pc->type->drains_early || (pc && (same(n->pc, pc) || may_change(n->pc, pc, same)) && pipeline_has(plan, n, pc)))
         return 0;
     return err_set(err, "\"%s\" %s cannot be changed or removed while running: it holds what is not decided yet",
                    n->pc->id, component_kind_name(n->pc->type->kind));

@@ -74,6 +74,16 @@ static bool route_ready(const struct host *h, uint64_t *since_wall_ns)
     return *since_wall_ns != 0 && !graph_failed(g);
 }
 
+struct component *route_extension(const struct host *h, const char *id)
+{
+    const struct graph *g = h->graph;
+
+    for (size_t i = 0; i < g->n_extensions; i++)
+        if (strcmp(g->extensions[i]->pc->id, id) == 0)
+            return g->extensions[i]->on[0]->c;
+    return NULL;
+}
+
 void route_bind(struct instance *i)
 {
     struct host *h = &i->host;
@@ -84,5 +94,4 @@ void route_bind(struct instance *i)
     h->deadline_fn = route_deadline;
     h->failed_fn = route_failed;
     h->ready_fn = route_ready;
-    h->graph = i->worker->g;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "component/storage.h"
+
 static const char *const colors[] = {"red", "green", "blue", NULL};
 
 static const struct key deep_keys[] = {
@@ -68,6 +70,7 @@ static const struct key probe_keys[] = {
     KEY_PAIRS(struct probe, headers, "Some headers."),
     KEY_LIST(struct probe, items, struct probe_item, item_keys, "Some items."),
     KEY_VALUE(struct probe, any, "Anything."),
+    KEY_EXTENSION(struct probe, storage, EXT_STORAGE, "Where to store."),
     KEY_SECTION(struct probe, plain, inner_keys, "Always there."),
     KEY_OPTIONAL(struct probe, off, SECTION_OFF, inner_keys, "Off."),
     KEY_OPTIONAL(struct probe, lazy, SECTION_DEFAULT_OFF, inner_keys, "Off unless named."),
@@ -100,6 +103,13 @@ static void probe_limits(const void *settings, uint64_t total, uint64_t *soft, u
     *soft = *limit / 2;
 }
 
+static const struct storage_ops probe_storage = {NULL};
+
+static unsigned probe_provides(const void *settings)
+{
+    return ((const struct probe *)settings)->flag ? EXT_STORAGE : 0;
+}
+
 #define PROBE_TYPE(kind_, name_, old_, ...)                                                        \
     &(const struct component_type)                                                                 \
     {                                                                                              \
@@ -125,6 +135,7 @@ const struct component_type *const probe_types[] = {
     PROBE_TYPE(EXPORTER, "sink", NULL),
     &forward_probe,
     PROBE_TYPE(EXTENSION, "watch", NULL),
+    PROBE_TYPE(EXTENSION, "disk", NULL, .storage = &probe_storage, .provides = probe_provides),
 };
 const size_t n_probe_types = ARRAY_LEN(probe_types);
 

@@ -35,12 +35,14 @@ struct probe {
     struct pair_list headers;
     struct item_list items;
     struct value any;
+    const char *storage;
     struct probe_inner plain, off, lazy, on;
     bool off_enabled, lazy_enabled, on_enabled;
 };
 
 /* receiver probe, processors probe, batch, tail_sampling and memory_limiter (its limit is `size`
- * MiB), exporters probe_grpc (old name probe) and sink, connector link, extension watch. */
+ * MiB), exporters probe_grpc (old name probe) and sink, connector link, extensions watch and disk, which provides storage
+ * unless its flag is false. */
 extern const struct component_type *const probe_types[];
 extern const size_t n_probe_types;
 

@@ -122,6 +122,7 @@ static struct test_host *bare(struct loop *loop, struct budget *b)
         .deadline_fn = deadline,
         .failed_fn = failed,
         .accept_fn = accept_payload,
+        .extension_fn = th_find_extension,
     };
     return t;
 }
@@ -178,6 +179,7 @@ void th_free(struct test_host **tp)
             t->peers[i]->peers[t->host.worker] = NULL;
     free_waits(t);
     free(t->out);
+    th_free_extensions(t);
     metric_set_free(&t->host.metrics);
     if (t->owns_world) {
         CHECK(loop_free(&loop) == 0);

@@ -46,6 +46,12 @@ enum test_emit {
     TH_REFUSE, /* ends it with batch_refuse(ANSWER_RETRY) */
 };
 
+struct test_extension {
+    const char *id;
+    struct component *c;
+    struct test_storage *own; /* th_storage made it */
+};
+
 struct test_host {
     struct host host; /* what the component gets */
     struct ledger ledger;
@@ -65,6 +71,8 @@ struct test_host {
     bool deadline_passed; /* what host_deadline_passed says */
     char failed[256];     /* host_failed's text */
 
+    struct test_extension extensions[8]; /* those of the first worker count for all */
+    size_t n_extensions;
     bool ring_full; /* host_send says false */
     struct test_message inbox[4096];
     size_t n_inbox;
@@ -78,6 +86,14 @@ struct test_host *th_new(void) MUST_USE;
 struct test_host *th_new_worker(struct test_host *first) MUST_USE;
 /* A new budget instead of the unlimited one; before anything is charged. */
 void th_budget(struct test_host *t, uint64_t soft_bytes, uint64_t limit_bytes);
+/* What host_extension() finds under this id, before th_component: any component, or a storage that gives
+ * this directory to everyone, with fsync off and these many bytes (0: no limit). The caller keeps id
+ * and c for as long as t lives. */
+void th_extension(struct test_host *t, const char *id, struct component *c);
+void th_storage(struct test_host *t, const char *id, const char *dir, uint64_t max_bytes);
+/* For test_host.c only. */
+struct component *th_find_extension(const struct host *h, const char *id);
+void th_free_extensions(struct test_host *t);
 void th_free(struct test_host **t);
 
 /* shared_create (once, on worker 0), create, start; CHECKs that they succeed. */

@@ -51,6 +51,29 @@ START_TEST(test_plan)
 }
 END_TEST
 
+/* Extensions named by settings are found, whatever the spelling, and only those of used components are
+ * looked for. */
+START_TEST(test_references)
+{
+    struct loaded l =
+        load_text("receivers: {probe: {storage: }}\n"
+                  "exporters: {sink: {storage: ' disk / a '}, sink/unused: {storage: nowhere}}\n"
+                  "extensions: {watch: , disk/a: }\n"
+                  "service:\n" TELEMETRY "  extensions: [watch, disk/a]\n"
+                  "  pipelines:\n    traces: {receivers: [probe], exporters: [sink]}\n");
+    const struct plan_component *sink;
+
+    ck_assert_msg(l.plan != NULL, "%s", l.text);
+    sink = l.plan->pipelines[0].exporters[0];
+    ck_assert_str_eq(((const struct probe *)sink->settings)->storage, "disk/a");
+    ck_assert_uint_eq(sink->n_uses, 1);
+    ck_assert_ptr_eq(sink->uses[0], l.plan->extensions[1]);
+    ck_assert_ptr_null(((const struct probe *)l.plan->pipelines[0].receivers[0]->settings)->storage);
+    ck_assert_uint_eq(l.plan->pipelines[0].receivers[0]->n_uses, 0);
+    loaded_free(&l);
+}
+END_TEST
+
 START_TEST(test_old_type_name)
 {
     struct loaded l =
@@ -145,6 +168,25 @@ static const struct {
      "\"spans\" is not a signal\n"},
     {ENDS PIPE "    traces/: {receivers: [probe], exporters: [sink]}\n",
      "\"traces/\" is not an id"},
+    {"receivers: {probe: }\nexporters: {sink: {storage: dsk}}\nextensions: {disk: , watch: }\n" PIPE
+     "  extensions: [disk, watch]\n",
+     "2:29: exporters.sink.storage: extension \"dsk\" is not configured, did you mean \"disk\"?\n"},
+    {"receivers: {probe: }\nexporters: {sink: {storage: disk}}\nextensions: {disk: }\n" PIPE,
+     "2:29: exporters.sink.storage: extension \"disk\" is configured but does not run: add it to "
+     "service.extensions\n"},
+    {"receivers: {probe: }\nexporters: {sink: {storage: watch}}\nextensions: {watch: }\n" PIPE
+     "  extensions: [watch]\n",
+     "2:29: exporters.sink.storage: extension \"watch\" does not provide storage\n"
+     "  storage is provided by: disk\n"},
+    {"receivers: {probe: }\nexporters: {sink: {storage: disk/x}}\nextensions: {disk/x: {flag: false}}\n" PIPE
+     "  extensions: [disk/x]\n",
+     "2:29: exporters.sink.storage: extension \"disk/x\" does not provide storage with these settings\n"},
+    {"receivers: {probe: }\nexporters: {sink: {storage: probe}}\n" PIPE,
+     "2:29: exporters.sink.storage: \"probe\" is not an extension but a receiver\n"},
+    {"receivers: {probe: }\nexporters: {sink: {storage: 'a b'}}\n" PIPE,
+     "2:29: exporters.sink.storage: \"a b\" is not an id: invalid character"},
+    {"receivers: {probe: }\nexporters: {sink: {storage: [disk]}}\n" PIPE,
+     "2:29: exporters.sink.storage: expected the id of an extension, this is a list\n"},
     {ENDS PIPE "  extensions: [watch]\n",
      "7:16: service.extensions: extension \"watch\" is not configured\n"},
     {ENDS "connectors: {link: }\n" PIPE "    traces/b: {receivers: [probe], exporters: [link]}\n",
@@ -500,6 +542,7 @@ int main(void)
     Suite *s = suite_create("config_load");
     suite_add_tcase(s, tc);
     tcase_add_test(tc, test_plan);
+    tcase_add_test(tc, test_references);
     tcase_add_test(tc, test_old_type_name);
     tcase_add_loop_test(tc, test_error, 0, ARRAY_LEN(errors));
     tcase_add_test(tc, test_a_wrong_component_is_told_once);

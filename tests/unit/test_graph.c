@@ -290,7 +290,7 @@ static const struct test_settings stuck = {.stuck = true}, unmakeable = {.fail_c
 
 static void part(const struct component_type *type, const char *id, const void *settings)
 {
-    parts[plan.n_components++] = (struct plan_component){type, id, settings, true};
+    parts[plan.n_components++] = (struct plan_component){.type = type, .id = id, .settings = settings, .used = true};
 }
 
 static const struct plan_component **named(const char *ids, size_t *n)

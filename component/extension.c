@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What extensions provide: see extension.h, and for storage storage.h. */
+#include "component/component.h"
+#include "component/storage.h"
+
+static const struct {
+    unsigned bit;
+    const char *name;
+} things[] = {
+    {EXT_STORAGE, "storage"},
+};
+
+const char *extension_thing(unsigned provides)
+{
+    for (size_t i = 0; i < ARRAY_LEN(things); i++)
+        if (things[i].bit == provides)
+            return things[i].name;
+    CHECK(!"one of EXT_*");
+    return "";
+}
+
+unsigned extension_provides(const struct component_type *t, const void *settings)
+{
+    unsigned bits = t->storage ? EXT_STORAGE : 0;
+
+    return settings && t->provides ? bits & t->provides(settings) : bits;
+}
+
+int storage_open(struct host *h, const char *id, struct storage_place *out, struct err *err)
+{
+    struct component *c = host_extension(h, id);
+    struct storage_owner owner = {.kind = h->log.kind ? h->log.kind : "", .id = h->id, .pipeline = h->pipeline};
+
+    CHECK(c && c->type->storage);
+    return c->type->storage->open(c, &owner, out, err);
+}
