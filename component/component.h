@@ -68,6 +68,14 @@ struct component_type {
     int (*start)(struct component *c, struct err *err);
     void (*push)(struct component *c, struct batch **take);
     void (*message)(struct component *c, unsigned from_worker, void *msg);
+    /* Would spans be taken that nobody waits for? For exporters with a queue, and for processors that
+     * hold spans nobody waits for, which speak for themselves: 0 and 0 asks for any. NULL: an exporter
+     * that is never full; a processor that holds nothing, for which what follows is asked. */
+    enum room (*room)(const struct component *c, uint64_t n_spans, uint64_t n_bytes);
+    /* Types with room(): does a full queue drop what nobody waits for (no block_on_overflow)? For validate. */
+    bool (*overflows)(const void *settings);
+    /* host_room() said no, and there may be room now. Soon after it was made. May be NULL. */
+    void (*resume)(struct component *c);
     /* Types with message(): does this instance keep messages that host_send() has not taken yet? No
      * instance is drained while another still has something to tell it. */
     bool (*unsent)(const struct component *c);

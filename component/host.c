@@ -23,6 +23,17 @@ void host_accept(struct host *h, struct payload **p, struct request_info *info, 
     CHECK(*p == NULL);
 }
 
+enum room host_room(struct host *h, uint64_t n_spans, uint64_t n_bytes)
+{
+    return h->room_fn ? h->room_fn(h, n_spans, n_bytes) : ROOM_YES;
+}
+
+void host_room_again(struct host *h)
+{
+    if (h->room_again_fn)
+        h->room_again_fn(h);
+}
+
 void host_drained(struct host *h)
 {
     CHECK(h->drained_fn);

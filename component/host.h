@@ -17,6 +17,13 @@
 
 struct component;
 
+/* Would spans that nobody waits for any more be taken now? */
+enum room {
+    ROOM_YES,
+    ROOM_NO,      /* a queue would drop them as queue_full */
+    ROOM_NO_WAIT, /* the same, and its settings ask senders to wait (block_on_overflow) */
+};
+
 struct host {
     /* read by the component */
     struct loop *loop;
@@ -43,6 +50,8 @@ struct host {
     int (*accept_fn)(struct host *h, struct payload **p, struct request_info *info, struct waiter w);
     bool (*ready_fn)(const struct host *h, uint64_t *since_wall_ns);
     struct component *(*extension_fn)(const struct host *h, const char *id);
+    enum room (*room_fn)(struct host *h, uint64_t n_spans, uint64_t n_bytes); /* NULL: always room */
+    void (*room_again_fn)(struct host *h);
     void *graph; /* the graph's own */
 };
 
@@ -56,6 +65,18 @@ void host_emit(struct host *h, struct batch **take);
  * one span. info: a reference, or NULL; taken.
  */
 void host_accept(struct host *h, struct payload **p, struct request_info *info, struct waiter w);
+
+/*
+ * Back-pressure. Whoever answers its sender before it sends on (batch, tail sampling) asks before it
+ * emits: would a batch of about this size be taken? If not it keeps the spans, says so in its own
+ * type->room(), and type->resume() comes when there may be room (on the same worker: room that another
+ * worker makes is found by asking again). Where the spans have another way to go, there is always
+ * room: a full queue then drops, and the others go on.
+ * Receivers ask at the door, with 0 and 0: would a request be refused?
+ */
+enum room host_room(struct host *h, uint64_t n_spans, uint64_t n_bytes);
+/* Exporters: type->room() said no before, and now there is some. */
+void host_room_again(struct host *h);
 
 /* Drain finished. Repeats are ignored. */
 void host_drained(struct host *h);

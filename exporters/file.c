@@ -509,6 +509,18 @@ static uint64_t file_held(const struct component *c)
     return send_queue_held_spans(CONTAINER_OF(c, const struct file, base)->queue);
 }
 
+static bool file_overflows(const void *settings)
+{
+    const struct file_settings *s = settings;
+
+    return s->sending_queue_enabled && !s->sending_queue.block_on_overflow;
+}
+
+static enum room file_room(const struct component *c, uint64_t n_spans, uint64_t n_bytes)
+{
+    return send_queue_room(CONTAINER_OF(c, const struct file, base)->queue, n_spans, n_bytes);
+}
+
 static void file_destroy(struct component **c)
 {
     struct file *f = file_of(*c);
@@ -543,4 +555,5 @@ const struct component_type file_exporter_type = {
     .drain = file_drain,
     .destroy = file_destroy,
     .held = file_held,
+    .room = file_room, .overflows = file_overflows,
 };

@@ -620,6 +620,18 @@ static uint64_t otlp_grpc_held(const struct component *c)
     return send_queue_held_spans(CONTAINER_OF(c, const struct otlp_grpc, base)->queue);
 }
 
+static bool otlp_grpc_overflows(const void *settings)
+{
+    const struct otlp_grpc_settings *s = settings;
+
+    return s->sending_queue_enabled && !s->sending_queue.block_on_overflow;
+}
+
+static enum room otlp_grpc_room(const struct component *c, uint64_t n_spans, uint64_t n_bytes)
+{
+    return send_queue_room(CONTAINER_OF(c, const struct otlp_grpc, base)->queue, n_spans, n_bytes);
+}
+
 const struct component_type otlp_grpc_exporter_type = {
     .kind = EXPORTER, .name = "otlp_grpc", .old_name = "otlp", .stability = "stable",
     .summary = "Sends traces to an OTLP backend over gRPC.",
@@ -629,4 +641,5 @@ const struct component_type otlp_grpc_exporter_type = {
     .shared_create = send_shared_create, .shared_destroy = send_shared_destroy,
     .create = otlp_grpc_create, .start = otlp_grpc_start, .push = otlp_grpc_push,
     .drain = otlp_grpc_drain, .destroy = otlp_grpc_destroy, .held = otlp_grpc_held,
+    .room = otlp_grpc_room, .overflows = otlp_grpc_overflows,
 };

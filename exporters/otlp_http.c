@@ -507,6 +507,18 @@ static uint64_t otlp_http_held(const struct component *c)
     return send_queue_held_spans(CONTAINER_OF(c, const struct otlp_http, base)->queue);
 }
 
+static bool otlp_http_overflows(const void *settings)
+{
+    const struct otlp_http_settings *s = settings;
+
+    return s->sending_queue_enabled && !s->sending_queue.block_on_overflow;
+}
+
+static enum room otlp_http_room(const struct component *c, uint64_t n_spans, uint64_t n_bytes)
+{
+    return send_queue_room(CONTAINER_OF(c, const struct otlp_http, base)->queue, n_spans, n_bytes);
+}
+
 const struct component_type otlp_http_exporter_type = {
     .kind = EXPORTER, .name = "otlp_http", .old_name = "otlphttp", .stability = "stable",
     .summary = "Sends traces to an OTLP backend over HTTP.",
@@ -516,4 +528,5 @@ const struct component_type otlp_http_exporter_type = {
     .shared_create = send_shared_create, .shared_destroy = send_shared_destroy,
     .create = otlp_http_create, .start = otlp_http_start, .push = otlp_http_push,
     .drain = otlp_http_drain, .destroy = otlp_http_destroy, .held = otlp_http_held,
+    .room = otlp_http_room, .overflows = otlp_http_overflows,
 };

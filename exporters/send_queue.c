@@ -53,6 +53,7 @@ struct send_queue {
     struct timer *timer;
     uint64_t armed_ns; /* UINT64_MAX: not */
     bool stepping, draining, drained, deadline;
+    bool said_full; /* send_queue_room: somebody waits to hear of room */
     struct deferred finish;
     void (*done)(void *exporter);
     struct metric_label *labels; /* of sent and failed spans, with the exporter's */
@@ -95,6 +96,14 @@ static void add_units(struct send_queue *q, int64_t units)
 {
     atomic_fetch_add_explicit(&q->shared->size, units, memory_order_relaxed);
     note_units(q, units);
+}
+
+static void give_units(struct send_queue *q, int64_t units)
+{
+    add_units(q, -units);
+    if (q->said_full)
+        host_room_again(q->host);
+    q->said_full = false;
 }
 
 /* Room for units, taken; false: none taken. */
@@ -165,7 +174,7 @@ static struct batch *send_free(struct send *s)
     leave_slot(s);
     list_del(&s->node);
     if (s->phase != PHASE_BLOCKED)
-        add_units(q, -s->units);
+        give_units(q, s->units);
     q->held_spans -= b->n_spans;
     budget_release(q->host->budget, MEM_QUEUE, SEND_BYTES);
     free(s);
@@ -344,10 +353,28 @@ static void admit(struct send_queue *q, struct batch *b)
         reject(q, b, DROP_TOO_LARGE, ANSWER_REJECTED, "element size too large");
     else if (list_empty(&q->blocked) && take_units(q, units))
         enqueue(q, b, units);
-    else if (q->cfg.queue->block_on_overflow)
+    else if (q->cfg.queue->block_on_overflow || (b->must_wait && b->waiter.fn == NULL))
         block(q, b, units);
     else
         reject(q, b, DROP_QUEUE_FULL, ANSWER_RETRY, "sending queue is full");
+}
+
+/* What can never fit is not full: it is refused for its size when it comes. */
+enum room send_queue_room(struct send_queue *q, uint64_t n_spans, uint64_t n_bytes)
+{
+    const uint64_t by_sizer[] = {[SIZER_REQUESTS] = 1, [SIZER_ITEMS] = n_spans, [SIZER_BYTES] = n_bytes};
+    uint64_t units, capacity;
+    int64_t size;
+
+    if (!queue_is_on(q) || q->drained)
+        return ROOM_YES;
+    units = by_sizer[q->sizer] > 0 ? by_sizer[q->sizer] : 1;
+    capacity = (uint64_t)q->cfg.queue->queue_size;
+    size = atomic_load_explicit(&q->shared->size, memory_order_relaxed);
+    if (units > capacity || (list_empty(&q->blocked) && size <= (int64_t)(capacity - units)))
+        return ROOM_YES;
+    q->said_full = true;
+    return q->cfg.queue->block_on_overflow ? ROOM_NO_WAIT : ROOM_NO;
 }
 
 void send_queue_push(struct send_queue *q, struct batch **take)

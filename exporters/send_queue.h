@@ -137,6 +137,9 @@ void send_done(struct send *s, const struct send_result *r);
  * host_drained through the exporter). Twice is harmless. */
 void send_queue_drain(struct send_queue *q, void (*done)(void *exporter));
 
+/* For component_type.room. */
+enum room send_queue_room(struct send_queue *q, uint64_t n_spans, uint64_t n_bytes);
+
 uint64_t send_queue_held_spans(const struct send_queue *q);
 
 #endif

@@ -72,6 +72,7 @@ struct batch {
     struct waiter waiter;      /* fn NULL: answered, or nobody waits */
     struct request_info *info; /* a reference; NULL: none */
     uint64_t received_ns;      /* monotonic: when the oldest part came in */
+    bool must_wait;            /* a full queue keeps it waiting: who sends it asks for room first (host_room) */
     struct part inline_part;   /* parts points here while there is one */
 };
 

@@ -100,6 +100,7 @@ static void instance_free(struct instance **ip)
         i->node->pc->type->destroy(&i->c);
         CHECK(i->c == NULL);
     }
+    room_forget(i);
     free(i->inlet.heads);
     free(i->unwoken);
     free(i);
@@ -272,7 +273,9 @@ static struct instance *instance_new(struct worker *w, struct node *n)
     i->single.to = &i->c;
     i->single.n = 1;
     list_init(&i->inlet.joins);
+    list_init(&i->waiting);
     route_bind(i);
+    room_bind(i);
     if (n->rings)
         messages_bind(i);
     return i;
@@ -401,6 +404,7 @@ static void build_worker(struct graph *g, unsigned index)
     w->loop = loop_new(name);
     w->metrics = metric_set_new();
     list_init(&w->old_outlets);
+    room_build(w);
 }
 
 static void build_main(struct graph *g)
@@ -411,6 +415,7 @@ static void build_main(struct graph *g)
     w->loop = g->o.main_loop;
     w->metrics = g->o.main_metrics;
     list_init(&w->old_outlets);
+    room_build(w);
 }
 
 static int build_extensions(struct graph *g, struct plan_use *use, struct err *err)

@@ -226,6 +226,7 @@ static void cross(const struct head *h, const struct batch *from, struct waiter 
     struct batch *b = batch_share(from, h->ledger);
 
     b->waiter = w;
+    b->must_wait = from->must_wait;
     outlet_push(h->first, &b);
 }
 
@@ -243,6 +244,7 @@ void inlet_push(struct inlet *in, struct batch **take)
         list_add_tail(&in->joins, &x->link);
         w = answers_waiter(&x->answers);
     }
+    from->must_wait = from->must_wait && in->n == 1; /* where one of several is full, the others go on */
     for (size_t i = 0; i < in->n; i++)
         cross(&in->heads[i], from, w);
     if (x)

@@ -73,6 +73,7 @@ struct instance {
     bool *unwoken;         /* per worker: pushed to its ring since the last wake */
     unsigned messages;     /* handled since the last settling round */
     struct report *asker;  /* drain was called for it */
+    struct list waiting;   /* worker->waiting: it was told that there is no room */
     _Atomic bool drained;  /* host_drained() came */
     bool closed;           /* its stage is over on all workers: nothing may come out any more */
 };
@@ -94,6 +95,7 @@ struct line {
     struct node *first; /* processor; NULL: none */
     struct node **exporters;
     size_t n_exporters;
+    bool pushes_back;     /* what its queues do not take is refused at the door: room.c */
     struct line_end **on; /* by worker */
     unsigned generation;
     bool fresh;
@@ -106,6 +108,8 @@ struct worker {
     pthread_t thread;
     struct metric_set *metrics;
     struct list old_outlets; /* of former exporters, while branches of them are under way */
+    struct list waiting;     /* instances to be told when there is room again */
+    struct deferred resume;
     bool running;
 };
 
@@ -179,6 +183,13 @@ void wire_sweep(struct graph *g, bool all);
 /* ---- run.c ---- */
 /* Starts what has not been, later stages first. */
 int start_new(struct graph *g, struct err *err) MUST_USE;
+
+/* ---- room.c ---- */
+/* Which pipelines can push back; after the nodes have been connected. */
+void room_wire(struct graph *g);
+void room_build(struct worker *w);
+void room_bind(struct instance *i);
+void room_forget(struct instance *i);
 
 /* ---- route.c: fills in an instance's host functions ---- */
 void route_bind(struct instance *i);

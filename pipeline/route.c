@@ -36,10 +36,12 @@ static void route_emit(struct host *h, struct batch **take)
 {
     struct instance *i = instance_of(h);
 
-    if (UNLIKELY(i->closed))
+    if (UNLIKELY(i->closed)) {
         batch_drop(take, DROP_SHUTDOWN, "emitted after the drain");
-    else if (i->next)
+    } else if (i->next) {
+        (*take)->must_wait = i->node->line && i->node->line->pushes_back;
         outlet_push(i->next, take);
+    }
     else
         inlet_push(&i->inlet, take);
 }

@@ -265,6 +265,7 @@ void wire(struct graph *g, const struct layout *l)
             wire_feeder(n, l);
     }
     order_all(g);
+    room_wire(g);
     for (unsigned i = 0; i < g->o.n_workers; i++)
         connect_worker(&g->workers[i]);
 }

@@ -8,8 +8,9 @@
  * clock of period `timeout` that starts over at each batch sent for its size; the clock is not run
  * while nothing is pending (batch_shards.c).
  *
- * Back-pressure: nobody waits for a batch that leaves from here, so a sending queue that is full
- * counts it as dropped (queue_full); this processor neither repeats nor hides that.
+ * Back-pressure: nobody waits for a batch that leaves from here, so it leaves only when what follows
+ * has room (host_room). Until then it stays pending, and once it has its full size further requests
+ * are refused; it goes when room is made, or is found by asking again each POLL_MS.
  * Limits: what is pending is bounded by send_batch_size and by the memory budget, which refuses at
  * the door. Combinations of metadata values: see batch_shards.h.
  * Threads: one worker.
@@ -23,6 +24,8 @@
 #include "processors/processors.h"
 
 #define UINT32_MAX_D 4294967295.0
+#define POLL_MS      20 /* for room that another worker makes */
+#define RETRY_AFTER_MS 1000
 
 struct batch_settings {
     int64_t timeout_ns;
@@ -93,6 +96,7 @@ struct batcher {
     const struct batch_settings *s;
     struct shards *shards;
     uint64_t period_ms; /* 0: no clock, everything leaves at once */
+    struct timer *poll; /* runs while a shard is stuck; NULL: none ever was */
     struct series *size, *bytes, *by_size, *by_timeout, *cardinality;
     bool drained;
 };
@@ -139,26 +143,95 @@ static void send_one(struct batcher *m, struct shard *sh, struct series *trigger
     host_emit(m->c.host, &out);
 }
 
+static bool is_full(const struct batcher *m, const struct shard *sh)
+{
+    return sh->pending && (m->period_ms == 0 || sh->pending->n_spans >= m->s->send_batch_size);
+}
+
+/* Would what follows take the next batch? */
+static enum room next_room(const struct batcher *m, const struct shard *sh)
+{
+    uint64_t spans = sh->pending->n_spans, bytes = sh->pending->n_bytes, max = m->s->send_batch_max_size;
+
+    if (max == 0 || spans <= max)
+        return host_room(m->c.host, spans, bytes);
+    return host_room(m->c.host, max, bytes / spans * max);
+}
+
+static bool may_send(struct batcher *m, struct shard *sh)
+{
+    sh->stuck = next_room(m, sh) != ROOM_YES;
+    if (UNLIKELY(sh->stuck) && !timer_active(m->poll))
+        timer_start(m->poll, POLL_MS, 0);
+    return !sh->stuck;
+}
+
 static void send_full(struct batcher *m, struct shard *sh)
 {
     bool sent = false;
 
-    while (sh->pending && (m->period_ms == 0 || sh->pending->n_spans >= m->s->send_batch_size)) {
+    while (is_full(m, sh) && may_send(m, sh)) {
         send_one(m, sh, m->by_size);
         sent = true;
     }
-    if (m->period_ms > 0)
+    if (m->period_ms > 0 && !sh->stuck)
         shard_clock(sh, loop_now_ns(m->c.host->loop), sent);
 }
 
-/* The tick sends one batch; with a maximum, what is over it stays for the next tick, as upstream. */
+/* The tick sends one batch; with a maximum, what is over it stays for the next tick, as upstream.
+ * Without room the clock stands still until there is some. */
 static void on_tick(void *ctx, struct shard *sh)
 {
     struct batcher *m = ctx;
 
+    if (sh->pending && !may_send(m, sh))
+        return;
     if (sh->pending)
         send_one(m, sh, m->by_timeout);
     shard_clock(sh, loop_now_ns(m->c.host->loop), true);
+}
+
+/* What was stuck goes on where it stopped: as a full batch, or as one whose time has come. */
+static void go_on(void *ctx, struct shard *sh)
+{
+    struct batcher *m = ctx;
+
+    if (!sh->stuck)
+        return;
+    sh->stuck = false;
+    if (!is_full(m, sh) && sh->pending && m->period_ms > 0)
+        on_tick(m, sh);
+    else
+        send_full(m, sh);
+}
+
+static void batch_resume(struct component *c)
+{
+    struct batcher *m = batcher_of(c);
+
+    timer_stop(m->poll);
+    if (!m->drained)
+        shards_each(m->shards, go_on, m);
+}
+
+static void on_poll(void *ctx)
+{
+    batch_resume(ctx);
+}
+
+/* Refused, while somebody waits to hear it; what nobody waits for was asked for before. */
+static bool turn_away(struct batcher *m, struct shard *sh, struct batch **take)
+{
+    static const struct answer_detail full = {
+        .answer = ANSWER_RETRY, .retry_after_ms = RETRY_AFTER_MS, .text = "sending queue is full"};
+
+    if (LIKELY(!is_full(m, sh)) || !(*take)->waiter.fn)
+        return false;
+    send_full(m, sh);
+    if (!is_full(m, sh))
+        return false;
+    batch_refuse(take, &full);
+    return true;
 }
 
 static void batch_push(struct component *c, struct batch **take)
@@ -181,6 +254,8 @@ static void batch_push(struct component *c, struct batch **take)
     }
     if (m->s->metadata_keys.n)
         series_set(m->cardinality, shards_count(m->shards));
+    if (turn_away(m, sh, take))
+        return;
     if (!sh->pending) {
         sh->pending = batch_empty((*take)->ledger);
         sh->pending->info = request_info_ref(sh->info);
@@ -203,6 +278,7 @@ static struct component *batch_create(struct host *h, const void *settings, stru
     if (s->timeout_ns > 0 && s->send_batch_size > 0)
         m->period_ms = ((uint64_t)s->timeout_ns + NS_PER_MS - 1) / NS_PER_MS;
     m->shards = shards_new(h, &s->metadata_keys, s->metadata_cardinality_limit, m->period_ms, on_tick, m);
+    m->poll = timer_new(h->loop, __func__, on_poll, &m->c);
     m->size = processor_series(h, &batch_rows[ROW_SIZE]);
     m->bytes = processor_series(h, &batch_rows[ROW_BYTES]);
     m->by_size = processor_series(h, &batch_rows[ROW_BY_SIZE]);
@@ -230,6 +306,7 @@ static void batch_drain(struct component *c)
     if (m->drained)
         return;
     m->drained = true;
+    timer_stop(m->poll);
     shards_each(m->shards, flush, m);
     host_drained(c->host);
 }
@@ -250,6 +327,7 @@ static void batch_destroy(struct component **c)
     m = batcher_of(*c);
     shards_each(m->shards, drop_pending, m);
     shards_free(&m->shards);
+    timer_free(&m->poll);
     free(m);
     *c = NULL;
 }
@@ -271,6 +349,19 @@ static uint64_t batch_held(const struct component *c)
     return n;
 }
 
+/* By metadata each request may meet another batch: it hears when it comes. */
+static enum room batch_room(const struct component *c, uint64_t n_spans, uint64_t n_bytes)
+{
+    const struct batcher *m;
+    const struct shard *only;
+
+    (void)n_spans, (void)n_bytes;
+    CHECK(c->type == &batch_type);
+    m = CONTAINER_OF(c, const struct batcher, c);
+    only = m->s->metadata_keys.n ? NULL : shards_only(m->shards);
+    return only && only->stuck && is_full(m, only) ? next_room(m, only) : ROOM_YES;
+}
+
 const struct component_type batch_type = {
     .kind = PROCESSOR,
     .name = "batch",
@@ -285,4 +376,6 @@ const struct component_type batch_type = {
     .drain = batch_drain,
     .destroy = batch_destroy,
     .held = batch_held,
+    .room = batch_room,
+    .resume = batch_resume,
 };

@@ -197,6 +197,11 @@ struct shard *shards_find(struct shards *s, const struct request_info *info, enu
     return sh;
 }
 
+const struct shard *shards_only(const struct shards *s)
+{
+    return s->buckets[0];
+}
+
 uint64_t shards_count(const struct shards *s)
 {
     return s->n;

@@ -15,6 +15,7 @@ struct shards;
 struct shard {
     struct batch *pending;     /* NULL: nothing */
     struct request_info *info; /* what its batches carry: the metadata_keys only; NULL: none */
+    bool stuck;                /* a batch was due, and there was no room for it */
 
     /* private to batch_shards.c */
     struct shards *all;
@@ -36,6 +37,8 @@ void shards_free(struct shards **s); /* the caller has taken what is pending; fi
 
 /* The shard of a request's metadata (info may be NULL); made when it is new. NULL with *why. */
 struct shard *shards_find(struct shards *s, const struct request_info *info, enum shard_result *why) MUST_USE;
+/* Without metadata_keys: the one there is, or NULL when nothing has come yet. */
+const struct shard *shards_only(const struct shards *s);
 uint64_t shards_count(const struct shards *s);
 void shards_each(struct shards *s, void (*fn)(void *ctx, struct shard *sh), void *ctx);
 

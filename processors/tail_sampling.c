@@ -286,6 +286,21 @@ static uint64_t tail_held(const struct component *c)
     return t->sampler.held_spans + t->exchange.waiting_spans;
 }
 
+/* The log takes more while queues are full; what it cannot take is refused when it comes. */
+static enum room tail_room(const struct component *c, uint64_t n_spans, uint64_t n_bytes)
+{
+    (void)c, (void)n_spans, (void)n_bytes;
+    return ROOM_YES;
+}
+
+static void tail_resume(struct component *c)
+{
+    struct tail *t = tail_of(c);
+
+    if (t->worker && !t->drained)
+        timer_start(t->worker, 0, 0);
+}
+
 static bool tail_unsent(const struct component *c)
 {
     return tail_of(c)->exchange.waiting_spans > 0;
@@ -343,6 +358,8 @@ const struct component_type tail_sampling_type = {
     .push = tail_push,
     .message = tail_message,
     .unsent = tail_unsent,
+    .room = tail_room,
+    .resume = tail_resume,
     .change = tail_change,
     .may_change = tail_may_change,
     .drain = tail_drain,

@@ -187,10 +187,15 @@ void exchange_refuse(struct exchange *x, enum refusal why, int status, int code,
     answer_result(x, &res);
 }
 
+static void refuse_for(struct exchange *x, enum refusal why, const struct ingest_result *res)
+{
+    ingest_count_refused(x->ing.in, why, x->ing.len ? x->ing.len : x->content_length);
+    answer_result(x, res);
+}
+
 static void refuse_memory(struct exchange *x)
 {
-    ingest_count_refused(x->ing.in, REFUSED_MEMORY, x->ing.len ? x->ing.len : x->content_length);
-    answer_result(x, &ingest_memory_result);
+    refuse_for(x, REFUSED_MEMORY, &ingest_memory_result);
 }
 
 static void on_done(struct ingest_request *r, const struct ingest_result *res)
@@ -363,6 +368,8 @@ bool exchange_check(struct exchange *x)
             "415 unsupported media type, supported: [application/json, application/x-protobuf]");
     else if (x->content_length > x->ing.in->max_bytes)
         exchange_refuse(x, REFUSED_TOO_LARGE, 413, GRPC_INVALID_ARGUMENT, "request body too large");
+    else if (!ingest_open(x->ing.in))
+        refuse_for(x, REFUSED_QUEUE, &ingest_queue_result);
     else if (!body_open(&x->ing, (size_t)x->content_length, x->has_length))
         refuse_memory(x);
     else

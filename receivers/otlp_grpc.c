@@ -404,6 +404,8 @@ static void begin_message(struct grpc_call *k)
         snprintf(text, sizeof text, "grpc: received message larger than max (%u vs. %llu)",
                  k->message_bytes, (unsigned long long)max);
         fail(k, REFUSED_TOO_LARGE, GRPC_RESOURCE_EXHAUSTED, text);
+    } else if (!ingest_open(k->ing.in)) {
+        refuse(k, REFUSED_QUEUE, &ingest_queue_result);
     } else if (!body_open(&k->ing, k->message_bytes, true)) {
         refuse(k, REFUSED_MEMORY, &ingest_memory_result);
     } else {

@@ -28,6 +28,10 @@ const struct ingest_result ingest_memory_result = {.code = GRPC_UNAVAILABLE,
                                                    .text = OTLP_TEXT_MEMORY,
                                                    .has_retry = true,
                                                    .retry_after_ms = OTLP_RETRY_MS};
+const struct ingest_result ingest_queue_result = {.code = GRPC_UNAVAILABLE,
+                                                  .text = OTLP_TEXT_QUEUE,
+                                                  .has_retry = true,
+                                                  .retry_after_ms = OTLP_RETRY_MS};
 const struct ingest_result ingest_stopping_result = {.code = GRPC_UNAVAILABLE,
                                                      .text = "the receiver is shutting down",
                                                      .has_retry = true,
@@ -89,6 +93,7 @@ static const char *const refusal_names[REFUSALS] = {
     [REFUSED_CONNECTIONS] = "connections",
     [REFUSED_PROTOCOL] = "protocol",
     [REFUSED_TLS] = "tls",
+    [REFUSED_QUEUE] = "queue_full",
 };
 
 static struct series *series_of(struct ingest *in, size_t row, const char *transport,
@@ -163,6 +168,11 @@ void ingest_close(struct ingest *in)
 }
 
 /* ---- bodies ---- */
+
+bool ingest_open(struct ingest *in)
+{
+    return LIKELY(host_room(in->host, 0, 0) == ROOM_YES);
+}
 
 static bool is_slow(const struct ingest_request *r, uint64_t now, uint64_t idle_ns,
                     uint64_t floor_bytes_per_s)

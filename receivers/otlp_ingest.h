@@ -17,6 +17,7 @@
 #include "receivers/otlp_pool.h"
 
 #define OTLP_TEXT_MEMORY "data refused due to high memory usage"
+#define OTLP_TEXT_QUEUE  "sending queue is full"
 #define OTLP_RETRY_MS    1000u
 
 #define INGEST_SPARES    64u
@@ -32,6 +33,7 @@ enum refusal {
     REFUSED_CONNECTIONS,
     REFUSED_PROTOCOL,
     REFUSED_TLS,
+    REFUSED_QUEUE,
     REFUSALS
 };
 
@@ -110,7 +112,10 @@ void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes
 /* The body is complete. done() follows, perhaps at once. */
 void ingest_run(struct ingest_request *r);
 
+/* Before a body is taken: is there any use in it? False: the queues behind are full. */
+bool ingest_open(struct ingest *in);
 extern const struct ingest_result ingest_memory_result, ingest_stopping_result, ingest_slow_result;
+extern const struct ingest_result ingest_queue_result;
 /* A series of otlp_metrics' TLS row. result: "done" or "failed". */
 struct series *ingest_tls_reloads(struct ingest *in, const char *transport, const char *result);
 void ingest_count_refused(struct ingest *in, enum refusal why, uint64_t bytes);

@@ -284,12 +284,38 @@ service: {pipelines: {traces: {receivers: [otlp], processors: [%s], exporters: [
         self.assertEqual(set(k for k, v in books["dropped"].items() if v) - {"returned"}, set())
 
     def test_behind_batch_with_a_short_queue(self):
-        """Guarantees: what `batch` took and the queue would not is counted as queue_full, and nothing else is lost."""
-        _, books = self.overload(", batch: {timeout: 50ms, send_batch_size: 500}", "memory_limiter, batch",
-                                 "queue_size: 5, num_consumers: 2")
-        lost = {k for k, v in books["dropped"].items() if v}
-        self.assertLessEqual(lost, {"returned", "queue_full"}, books)
-        self.assertIn("queue_full", lost)
+        """Guarantees: `batch` sends nothing to a full queue; clients are refused at the door, nothing acknowledged is lost."""
+        codes, books = self.overload(", batch: {timeout: 50ms, send_batch_size: 500}", "memory_limiter, batch",
+                                     "queue_size: 5, num_consumers: 2")
+        self.assertGreater(codes.get(14, 0), 0, codes)
+        self.assertEqual(set(k for k, v in books["dropped"].items() if v) - {"returned"}, set())
+
+
+    def test_one_of_two_backends_is_gone(self):
+        """Guarantees: the other one still gets everything and clients notice nothing; with block_on_overflow they wait for both."""
+        for block, refused in (("false", False), ("true", True)):
+            with Backend(lambda _: 200) as alive, Backend(lambda _: 503) as gone:
+                plan = """
+receivers: {%s}
+processors: {batch: {timeout: 10ms, send_batch_size: 50}}
+exporters:
+  otlp_http: {endpoint: '%s'}
+  otlp_http/gone: {endpoint: '%s', sending_queue: {queue_size: 3, num_consumers: 1, block_on_overflow: %s},
+                   retry_on_failure: {initial_interval: 60s}}
+service: {pipelines: {traces: {receivers: [otlp], processors: [batch], exporters: [otlp_http, otlp_http/gone]}}}
+""" % (RECEIVER, alive.url, gone.url, block)
+                with Daemon(plan, ["--workers", "1", "--shutdown-timeout", "1s"]) as d:
+                    d.wait_ready()
+                    with GrpcClient(d.port("Starting GRPC server")) as c:
+                        codes = [c.export(request(50)).code for _ in range(20)]
+                    acknowledged = 50 * codes.count(0)
+                    self.assertEqual(set(codes), {0, 14} if refused else {0})
+                    wait_for(lambda: alive.count() == acknowledged - (50 if refused else 0) or alive.count() == acknowledged,
+                             lambda: "the other backend to have all: %d of %d" % (alive.count(), acknowledged))
+                    full = d.metrics().get('tailrace_receiver_refused_requests{reason="queue_full",receiver="otlp",transport="grpc"}', 0)
+                    self.assertEqual(full > 0, refused)
+                    if not refused:
+                        wait_for(lambda: d.ledger()["dropped"].get("queue_full", 0) > 0, "the full queue to drop")
 
 
 def export_one(port):

@@ -65,6 +65,18 @@ static bool deadline(const struct host *h)
     return of(h)->deadline_passed;
 }
 
+static enum room room(struct host *h, uint64_t n_spans, uint64_t n_bytes)
+{
+    (void)n_spans, (void)n_bytes;
+    of(h)->n_room_asked++;
+    return of(h)->room;
+}
+
+static void room_again(struct host *h)
+{
+    of(h)->n_room_again++;
+}
+
 static void failed(struct host *h, const char *text)
 {
     snprintf(of(h)->failed, sizeof(of(h)->failed), "%s", text);
@@ -123,6 +135,8 @@ static struct test_host *bare(struct loop *loop, struct budget *b)
         .failed_fn = failed,
         .accept_fn = accept_payload,
         .extension_fn = th_find_extension,
+        .room_fn = room,
+        .room_again_fn = room_again,
     };
     return t;
 }

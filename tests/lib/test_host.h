@@ -67,6 +67,9 @@ struct test_host {
     size_t n_waits, cap_waits;
     unsigned n_answered;
 
+    enum room room; /* what host_room says */
+    unsigned n_room_asked, n_room_again;
+
     unsigned n_drained;
     bool deadline_passed; /* what host_deadline_passed says */
     char failed[256];     /* host_failed's text */

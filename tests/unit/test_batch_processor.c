@@ -160,6 +160,93 @@ START_TEST(without_clock_the_maximum_still_cuts)
 }
 END_TEST
 
+/* ---- without room ---- */
+
+static enum answer offer(struct rig *r, uint64_t first, size_t n)
+{
+    struct batch *b = th_batch(r->t, th_payload_n(r->t, first, n));
+
+    b->waiter = th_wait(r->t);
+    th_push(r->c, b);
+    ck_assert_int_eq(r->t->waits[r->t->n_waits - 1]->times, 1);
+    return r->t->waits[r->t->n_waits - 1]->answer;
+}
+
+START_TEST(without_room_it_keeps_and_then_refuses)
+{
+    struct rig r = rig_new("{send_batch_size: 10, timeout: 1h}");
+
+    r.t->room = ROOM_NO;
+    ck_assert_int_eq(offer(&r, 1, 6), ANSWER_OK);
+    ck_assert_int_eq(r.c->type->room(r.c, 0, 0), ROOM_YES);
+    ck_assert_int_eq(offer(&r, 10, 6), ANSWER_OK); /* 12 are pending: full */
+    ck_assert_uint_eq(r.t->n_out, 0);
+    ck_assert_int_eq(r.c->type->room(r.c, 0, 0), ROOM_NO);
+    ck_assert_int_eq(offer(&r, 20, 1), ANSWER_RETRY);
+    ck_assert_uint_eq(r.t->waits[2]->retry_after_ms, 1000);
+    ck_assert_uint_eq(r.t->ledger.dropped[DROP_RETURNED], 1);
+    ck_assert_uint_eq(r.c->type->held(r.c), 12);
+    r.t->room = ROOM_YES;
+    ck_assert_int_eq(offer(&r, 30, 1), ANSWER_OK); /* sends first, then takes */
+    ck_assert_uint_eq(r.t->n_out, 1);
+    ck_assert_uint_eq(r.t->out[0]->n_spans, 12);
+    ck_assert_int_eq(r.c->type->room(r.c, 0, 0), ROOM_YES);
+    rig_free(&r);
+}
+END_TEST
+
+START_TEST(resumes_when_there_is_room)
+{
+    struct rig r = rig_new("{send_batch_size: 10, send_batch_max_size: 10, timeout: 1h}");
+
+    r.t->room = ROOM_NO_WAIT;
+    offer(&r, 1, 25);
+    ck_assert_uint_eq(r.t->n_out, 0);
+    r.c->type->resume(r.c);
+    ck_assert_uint_eq(r.t->n_out, 0);
+    ck_assert_int_eq(r.c->type->room(r.c, 0, 0), ROOM_NO_WAIT);
+    r.t->room = ROOM_YES;
+    r.c->type->resume(r.c);
+    ck_assert_uint_eq(r.t->n_out, 2);
+    ck_assert_uint_eq(r.c->type->held(r.c), 5);
+    rig_free(&r);
+}
+END_TEST
+
+/* Room that another worker made: nobody says so. What the clock would have sent goes as well. */
+START_TEST(asks_again_by_itself)
+{
+    struct rig r = rig_new(_i ? "{send_batch_size: 10, timeout: 1ms}" : "{send_batch_size: 0}");
+    unsigned asked;
+
+    r.t->room = ROOM_NO;
+    offer(&r, 1, 3);
+    while (r.t->n_room_asked < 3)
+        th_turn(r.t);
+    ck_assert_uint_eq(r.t->n_out, 0);
+    asked = r.t->n_room_asked;
+    r.t->room = ROOM_YES;
+    ck_assert(th_run_until_out(r.t, 1));
+    ck_assert_uint_eq(r.t->n_room_asked, asked + 1);
+    rig_free(&r);
+}
+END_TEST
+
+START_TEST(what_nobody_waits_for_is_kept)
+{
+    struct rig r = rig_new("{send_batch_size: 10, timeout: 1h}");
+
+    r.t->room = ROOM_NO;
+    offer(&r, 1, 10);
+    th_push(r.c, th_batch(r.t, th_payload_n(r.t, 100, 7)));
+    ck_assert_uint_eq(r.c->type->held(r.c), 17);
+    r.c->type->drain(r.c); /* a drain does not ask */
+    ck_assert_uint_eq(r.t->n_out, 1);
+    ck_assert_uint_eq(r.t->out[0]->n_spans, 17);
+    rig_free(&r);
+}
+END_TEST
+
 START_TEST(drain_sends_the_rest)
 {
     struct rig r = rig_new("{send_batch_size: 5, send_batch_max_size: 6, timeout: 1h}");
@@ -323,6 +410,10 @@ int main(void)
     tcase_add_test(t, the_clock_keeps_to_the_maximum);
     tcase_add_loop_test(t, without_clock_everything_leaves_at_once, 0, (int)ARRAY_LEN(at_once));
     tcase_add_test(t, without_clock_the_maximum_still_cuts);
+    tcase_add_test(t, without_room_it_keeps_and_then_refuses);
+    tcase_add_test(t, resumes_when_there_is_room);
+    tcase_add_loop_test(t, asks_again_by_itself, 0, 2);
+    tcase_add_test(t, what_nobody_waits_for_is_kept);
     tcase_add_test(t, drain_sends_the_rest);
     tcase_add_test(t, push_after_drain_is_refused);
     tcase_add_test(t, destroy_without_drain_drops_what_is_held);

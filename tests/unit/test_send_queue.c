@@ -611,6 +611,73 @@ START_TEST(test_workers_share_the_size)
 }
 END_TEST
 
+/* ---- room ---- */
+
+START_TEST(test_says_when_it_is_full)
+{
+    struct fake *f = fake_new();
+
+    f->set.queue_size = 2;
+    fake_start(f, true, true, 0);
+    push(f, 1);
+    ck_assert_int_eq(send_queue_room(f->q, 1000, 100000), ROOM_YES);
+    push(f, 1);
+    ck_assert_int_eq(send_queue_room(f->q, 0, 0), ROOM_NO);
+    ck_assert_uint_eq(f->t->n_room_again, 0);
+    fake_end(f, &ok);
+    ck_assert_uint_eq(f->t->n_room_again, 1);
+    ck_assert_int_eq(send_queue_room(f->q, 0, 0), ROOM_YES);
+    fake_end(f, &ok);
+    ck_assert_uint_eq(f->t->n_room_again, 1); /* nobody had been told no */
+    fake_free(f);
+}
+END_TEST
+
+START_TEST(test_room_in_units_of_the_sizer)
+{
+    struct fake *f = fake_new();
+
+    f->set.queue_size = 10;
+    f->set.sizer = _i ? "bytes" : "items";
+    f->set.block_on_overflow = _i == 1;
+    fake_start(f, true, true, 0);
+    ck_assert_int_eq(send_queue_room(f->q, 10, 10), ROOM_YES);
+    ck_assert_int_eq(send_queue_room(f->q, 11, 11), ROOM_YES); /* too large whenever it comes */
+    if (_i == 0) {
+        push(f, 4);
+        ck_assert_int_eq(send_queue_room(f->q, 6, 0), ROOM_YES);
+        ck_assert_int_eq(send_queue_room(f->q, 7, 0), ROOM_NO);
+        fake_end(f, &ok);
+    }
+    fake_free(f);
+}
+END_TEST
+
+/* Another worker took the room between the question and the batch. */
+START_TEST(test_what_must_wait_is_kept)
+{
+    struct fake *f = fake_new();
+    struct batch *b;
+
+    f->set.queue_size = 1;
+    fake_start(f, true, true, 0);
+    push(f, 1);
+    b = th_batch(f->t, th_payload_n(f->t, 1, 3));
+    b->must_wait = true;
+    send_queue_push(f->q, &b);
+    ck_assert_uint_eq(send_queue_held_spans(f->q), 4);
+    ck_assert_int_eq(send_queue_room(f->q, 0, 0), ROOM_NO);
+    fake_end(f, &ok);
+    ck_assert_int_eq(send_queue_room(f->q, 0, 0), ROOM_NO); /* its place is taken */
+    ck_assert_uint_eq(f->attempts, 2);
+    b = th_batch(f->t, th_payload_n(f->t, 1, 3)); /* this one nobody asked for */
+    send_queue_push(f->q, &b);
+    ck_assert_uint_eq(f->t->ledger.dropped[DROP_QUEUE_FULL], 3);
+    fake_end(f, &ok);
+    fake_free(f);
+}
+END_TEST
+
 /* ---- merging and cutting ---- */
 
 static double queue_size(struct fake *f)
@@ -831,6 +898,9 @@ int main(void)
     tcase_add_test(t, test_sizer_items);
     tcase_add_test(t, test_sizer_bytes);
     tcase_add_test(t, test_workers_share_the_size);
+    tcase_add_test(t, test_says_when_it_is_full);
+    tcase_add_loop_test(t, test_room_in_units_of_the_sizer, 0, 2);
+    tcase_add_test(t, test_what_must_wait_is_kept);
     tcase_add_test(t, test_merges_up_to_min_size);
     tcase_add_test(t, test_flush_timeout);
     tcase_add_test(t, test_cuts_at_max_size);
