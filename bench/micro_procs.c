@@ -69,7 +69,8 @@ static void put_span(struct buf *b, uint64_t *rng, bool secret)
     put_attributes(b, rng, secret);
 }
 
-static struct payload *request(struct budget *budget, size_t n_spans, uint64_t *rng)
+/* secret_every: one span in so many holds a secret; 0: none. */
+static struct payload *request(struct budget *budget, size_t n_spans, size_t secret_every, uint64_t *rng)
 {
     struct buf span = {0}, scope_spans = {0}, resource = {0}, resource_spans = {0}, out = {0};
     struct walk_report report;
@@ -78,7 +79,7 @@ static struct payload *request(struct budget *budget, size_t n_spans, uint64_t *
     uint8_t *bytes;
 
     for (size_t i = 0; i < n_spans; i++) {
-        put_span(&span, rng, i % 64 == 7);
+        put_span(&span, rng, secret_every && i % secret_every == 7);
         put_message(&scope_spans, 2, &span);
     }
     need(attr_put_str(&resource, RESOURCE_ATTRIBUTES, slice_str("service.name"), slice_str("shop")));
@@ -219,7 +220,7 @@ static void filter_row(const char *what, size_t first, size_t n_conditions, stru
 int main(int argc, char **argv)
 {
     size_t n_spans = argc > 1 ? strtoul(argv[1], NULL, 10) : 512, n = argc > 2 ? strtoul(argv[2], NULL, 10) : 32;
-    struct payload **requests = mem_alloc_array(n, sizeof(*requests));
+    struct payload **requests = mem_alloc_array(n, sizeof(*requests)), **clean = mem_alloc_array(n, sizeof(*clean));
     struct budget *budget = budget_new(0, 0);
     struct redaction_settings scan = {.allow_all_keys = true, .link_attributes = true, .blocked_key_patterns = {keys, 2}, .blocked_values = {values, 2}, .summary = "", .hash_function = "", .hmac_key = ""};
     struct redaction_settings blind, keyed, two, twenty;
@@ -235,7 +236,8 @@ int main(int argc, char **argv)
     keyed.allow_all_keys = false;
     keyed.allowed_keys = (struct str_list){allowed, ARRAY_LEN(allowed)};
     for (size_t i = 0; i < n; i++) {
-        requests[i] = request(budget, n_spans, &rng);
+        requests[i] = request(budget, n_spans, 64, &rng);
+        clean[i] = request(budget, n_spans, 0, &rng);
         bytes += requests[i]->len;
     }
     stage_init(&r_scan, &redaction_type, &scan, budget);
@@ -252,6 +254,8 @@ int main(int argc, char **argv)
     row("  and a pattern the scan cannot use", &r_blind, NULL, requests, n);
     row("  2 value patterns from life", &r_two, NULL, requests, n);
     row("  20 value patterns from life", &r_twenty, NULL, requests, n);
+    row("  2 of them, and nothing to find", &r_two, NULL, clean, n);
+    row("  20 of them, and nothing to find", &r_twenty, NULL, clean, n);
     row("attributes, 3 actions that change nothing", &a_quiet, NULL, requests, n);
     row("attributes, 3 actions that change each span", &a_busy, NULL, requests, n);
     row("redaction + attributes (changing)", &r_scan, &a_busy, requests, n);

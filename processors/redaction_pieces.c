@@ -7,32 +7,65 @@
 
 /* ---- classes ---- */
 
+/* Of keys and values as they are, and the tags and lengths of the wire format between them: a line
+ * feed, 0x12 and J are the tags of an attribute's parts. */
+const double byte_often[256] = {
+    [0x00 ... 0x09] = 0.003,
+    [0x0a] = 0.03,
+    [0x0b ... 0x11] = 0.003,
+    [0x12] = 0.03,
+    [0x13 ... 0x1f] = 0.003,
+    [' '] = 0.02,
+    ['!' ... ','] = 0.001,
+    ['-' ... ':'] = 0.02,
+    [';' ... '@'] = 0.001,
+    ['A' ... 'I'] = 0.004,
+    ['J'] = 0.02,
+    ['K' ... 'Z'] = 0.004,
+    ['[' ... '^'] = 0.001,
+    ['_'] = 0.02,
+    ['`'] = 0.001,
+    ['a'] = 0.04,
+    ['b'] = 0.01,
+    ['c' ... 'd'] = 0.025,
+    ['e'] = 0.04,
+    ['f'] = 0.01,
+    ['g' ... 'h'] = 0.025,
+    ['i'] = 0.04,
+    ['j' ... 'k'] = 0.01,
+    ['l' ... 'm'] = 0.025,
+    ['n' ... 'o'] = 0.04,
+    ['p'] = 0.025,
+    ['q'] = 0.01,
+    ['r' ... 't'] = 0.04,
+    ['u'] = 0.025,
+    ['v' ... 'z'] = 0.01,
+    ['{' ... 0x7f] = 0.001,
+    [0x80 ... 0xff] = 0.0008,
+};
+
 double class_frequency(const struct byte_class *c)
 {
     double f = 0;
 
-    for (unsigned b = 0; b < 256; b++) {
-        if (!class_has(c, (uint8_t)b))
-            continue;
-        if (islower((int)b))
-            f += 0.03;
-        else if (b < 128 && (isdigit((int)b) || strchr("./-_: ", (int)b)) && b)
-            f += 0.02;
-        else if (b < 128 && isupper((int)b))
-            f += 0.004;
-        else
-            f += 0.001;
-    }
+    for (unsigned b = 0; b < 256; b++)
+        if (class_has(c, (uint8_t)b))
+            f += byte_often[b];
     return f < 1 ? f : 1;
 }
 
-double window_frequency(const struct window *w)
+static double stretch_frequency(const struct byte_class *c, unsigned len)
 {
     double f = 1;
 
-    for (unsigned i = 0; i < w->len; i++)
-        f *= class_frequency(&w->c[i]);
+    for (unsigned i = 0; i < len; i++)
+        f *= class_frequency(&c[i]);
     return f;
+}
+
+double anchor_frequency(const struct window *w)
+{
+    return stretch_frequency(w->c + w->anchor, anchor_len(w));
 }
 
 /* ---- lists of sequences ---- */
@@ -44,7 +77,7 @@ static struct seqs one_empty(struct arena *arena)
 
 static struct piece piece_exact(struct seqs s)
 {
-    return (struct piece){.exact = true, .first = s, .cost = NO_WINDOWS};
+    return (struct piece){.exact = true, .first = s};
 }
 
 struct piece piece_empty(struct arena *arena)
@@ -68,6 +101,16 @@ struct piece piece_class(struct arena *arena, const struct byte_class *c)
     p.first.v[0].len = 1;
     p.first.v[0].c[0] = *c;
     return p;
+}
+
+struct piece piece_ends(struct arena *arena, const struct byte_class *first,
+                        const struct byte_class *last)
+{
+    struct piece begin = piece_class(arena, first), end = piece_class(arena, last);
+
+    begin.exact = false;
+    begin.last = end.first;
+    return begin;
 }
 
 struct piece piece_bytes(struct arena *arena, const char *bytes, size_t len)
@@ -99,7 +142,7 @@ static struct seqs cross(struct arena *arena, const struct seqs *a, const struct
         for (size_t k = 0; k < b->n; k++) {
             struct seq *s = &out.v[out.n];
 
-            if (a->v[i].len + b->v[k].len > SEQ_LEN)
+            if (a->v[i].len + b->v[k].len > WINDOW_MOST)
                 return (struct seqs){0};
             *s = a->v[i];
             memcpy(s->c + s->len, b->v[k].c, b->v[k].len * sizeof(s->c[0]));
@@ -122,87 +165,185 @@ static struct seqs join(struct arena *arena, const struct seqs *a, const struct 
     return out;
 }
 
-/* ---- windows ---- */
+/* ---- needs ---- */
 
-/* The rarest stretch of a sequence. */
-static struct window rarest(const struct seq *s)
+#define ANCHOR_WORTH                                                                               \
+    0.25 /* to find an anchor and go on costs this much of a text that has to be asked about */
+#define MANY_WINDOWS 8 /* in one need; more are joined where their anchors are the same */
+
+static struct window window_of(const struct seq *s)
 {
-    struct window best = {0};
+    struct window w = {.len = s->len};
     double least = 2;
 
-    for (unsigned from = 0; from == 0 || from + WINDOW_LEN <= s->len; from++) {
-        struct window w = {.len = s->len < WINDOW_LEN ? s->len : WINDOW_LEN};
-        double f;
+    memcpy(w.c, s->c, s->len * sizeof(w.c[0]));
+    for (unsigned from = 0; from == 0 || from + ANCHOR_LEN <= s->len; from++) {
+        struct window at = w;
 
-        memcpy(w.c, s->c + from, w.len * sizeof(w.c[0]));
-        f = window_frequency(&w);
-        if (f < least) {
-            least = f;
-            best = w;
+        at.anchor = (uint8_t)from;
+        if (anchor_frequency(&at) < least) {
+            least = anchor_frequency(&at);
+            w.anchor = (uint8_t)from;
         }
     }
-    return best;
+    return w;
 }
 
 static bool same(const struct window *a, const struct window *b)
 {
-    return a->len == b->len && memcmp(a->c, b->c, a->len * sizeof(a->c[0])) == 0;
+    return a->len == b->len && a->anchor == b->anchor &&
+           memcmp(a->c, b->c, a->len * sizeof(a->c[0])) == 0;
 }
 
-static bool known(const struct windows *ws, const struct window *w)
+static bool same_anchor(const struct window *a, const struct window *b)
 {
-    for (size_t i = 0; i < ws->n; i++)
-        if (same(&ws->v[i], w))
-            return true;
-    return false;
+    return anchor_len(a) == anchor_len(b) &&
+           memcmp(a->c + a->anchor, b->c + b->anchor, anchor_len(a) * sizeof(a->c[0])) == 0;
 }
 
-/* Every match contains one of these sequences: good windows? */
-static void offer(struct arena *arena, struct piece *p, const struct seqs *s)
+/* One window for both, as long as both reach. Their anchors are the same. */
+static struct window joined(const struct window *a, const struct window *b)
 {
-    struct windows ws = {arena_alloc(arena, s->n * sizeof(struct window)), 0};
-    double cost = 0;
+    unsigned before = a->anchor < b->anchor ? a->anchor : b->anchor;
+    unsigned behind_a = a->len - a->anchor, behind_b = b->len - b->anchor;
+    struct window w = {.len = (uint8_t)(before + (behind_a < behind_b ? behind_a : behind_b)),
+                       .anchor = (uint8_t)before};
+
+    for (unsigned i = 0; i < w.len; i++)
+        for (int k = 0; k < 4; k++)
+            w.c[i].bits[k] =
+                a->c[a->anchor - before + i].bits[k] | b->c[b->anchor - before + i].bits[k];
+    return w;
+}
+
+/* Adds the window, or joins it to one that is there. */
+static void need_add(struct need *n, const struct window *w, bool join)
+{
+    for (size_t i = 0; i < n->n; i++) {
+        if (same(&n->v[i], w))
+            return;
+        if (join && same_anchor(&n->v[i], w)) {
+            n->v[i] = joined(&n->v[i], w);
+            return;
+        }
+    }
+    n->v[n->n++] = *w;
+}
+
+static void need_cost(struct need *n)
+{
+    n->cost = 0;
+    for (size_t i = 0; i < n->n; i++) {
+        double all = stretch_frequency(n->v[i].c, n->v[i].len),
+               anchor = anchor_frequency(&n->v[i]) * ANCHOR_WORTH;
+
+        n->cost += all > anchor ? all : anchor;
+    }
+}
+
+static bool need_same(const struct need *a, const struct need *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (!same(&a->v[i], &b->v[i]))
+            return false;
+    return true;
+}
+
+/* Among the best, if it is. */
+static void needs_add(struct needs *ns, const struct need *n)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < ns->n; i++)
+        if (need_same(&ns->v[i], n))
+            return;
+    while (at < ns->n && ns->v[at].cost <= n->cost)
+        at++;
+    if (at == NEEDS_MOST)
+        return;
+    if (ns->n < NEEDS_MOST)
+        ns->n++;
+    memmove(ns->v + at + 1, ns->v + at, (ns->n - 1 - at) * sizeof(ns->v[0]));
+    ns->v[at] = *n;
+}
+
+/* Every match contains one of these sequences, which do not grow any more. */
+static void offer(struct arena *arena, struct needs *ns, const struct seqs *s)
+{
+    struct need n = {.v = arena_alloc(arena, s->n * sizeof(struct window))};
 
     if (s->n == 0 || has_empty(s))
         return;
     for (size_t i = 0; i < s->n; i++) {
-        struct window w = rarest(&s->v[i]);
+        struct window w = window_of(&s->v[i]);
 
-        if (known(&ws, &w))
-            continue;
-        ws.v[ws.n++] = w;
-        cost += window_frequency(&w);
+        need_add(&n, &w, s->n > MANY_WINDOWS);
     }
-    if (cost < p->cost) {
-        p->cost = cost;
-        p->best = ws;
-    }
+    need_cost(&n);
+    needs_add(ns, &n);
 }
 
-static void offer_windows(struct piece *p, const struct piece *of)
+static void needs_add_all(struct needs *ns, const struct needs *more)
 {
-    if (of->cost < p->cost) {
-        p->cost = of->cost;
-        p->best = of->best;
-    }
+    for (size_t i = 0; i < more->n; i++)
+        needs_add(ns, &more->v[i]);
+}
+
+/* What the piece needs if nothing is joined to it. */
+static struct needs closed(struct arena *arena, const struct piece *p)
+{
+    struct needs ns = p->needs;
+
+    offer(arena, &ns, &p->first);
+    if (!p->exact)
+        offer(arena, &ns, &p->last);
+    return ns;
+}
+
+/* The best of one or the best of the other. */
+static struct needs needs_either(struct arena *arena, const struct needs *a, const struct needs *b)
+{
+    struct needs out = {0};
+    struct need n = {0};
+
+    if (a->n == 0 || b->n == 0)
+        return out;
+    n.v = arena_alloc(arena, (a->v[0].n + b->v[0].n) * sizeof(struct window));
+    for (size_t i = 0; i < a->v[0].n; i++)
+        need_add(&n, &a->v[0].v[i], false);
+    for (size_t i = 0; i < b->v[0].n; i++)
+        need_add(&n, &b->v[0].v[i], false);
+    need_cost(&n);
+    needs_add(&out, &n);
+    return out;
 }
 
 /* ---- putting pieces together ---- */
 
+/* The seam did not grow together: what stood at it is as long as it gets. */
+static void close_seam(struct arena *arena, struct piece *out, const struct piece *a,
+                       const struct piece *b)
+{
+    if (!a->exact)
+        offer(arena, &out->needs, &a->last);
+    if (!b->exact)
+        offer(arena, &out->needs, &b->first);
+}
+
 struct piece piece_then(struct arena *arena, const struct piece *a, const struct piece *b)
 {
-    struct piece out = {.cost = NO_WINDOWS};
-    const struct seqs *tail = a->exact ? &a->first : &a->last;
-    struct seqs middle = cross(arena, tail, &b->first);
+    struct seqs middle = cross(arena, a->exact ? &a->first : &a->last, &b->first);
+    struct piece out = {.needs = a->needs};
 
     if (a->exact && b->exact && middle.n)
         return piece_exact(middle);
-    offer_windows(&out, a);
-    offer_windows(&out, b);
-    offer(arena, &out, tail);
-    offer(arena, &out, &b->first);
-    if (middle.n)
-        offer(arena, &out, &middle);
+    needs_add_all(&out.needs, &b->needs);
+    if (middle.n == 0)
+        close_seam(arena, &out, a, b);
+    else if (!a->exact && !b->exact)
+        offer(arena, &out.needs, &middle);
     out.first = a->exact && middle.n ? middle : a->first;
     if (!b->exact)
         out.last = b->last;
@@ -211,10 +352,18 @@ struct piece piece_then(struct arena *arena, const struct piece *a, const struct
     return out;
 }
 
-struct piece piece_either(struct arena *arena, struct piece *a, struct piece *b)
+/* Those of both, or nothing known. */
+static struct seqs either_of(struct arena *arena, const struct seqs *a, const struct seqs *b)
 {
-    struct piece out = {.cost = NO_WINDOWS};
-    struct windows ws;
+    struct seqs all = join(arena, a, b);
+
+    return all.n ? all : one_empty(arena);
+}
+
+struct piece piece_either(struct arena *arena, const struct piece *a, const struct piece *b)
+{
+    struct piece out = {0};
+    struct needs needs_a, needs_b;
 
     if (a->exact && b->exact) {
         struct seqs all = join(arena, &a->first, &b->first);
@@ -222,48 +371,33 @@ struct piece piece_either(struct arena *arena, struct piece *a, struct piece *b)
         if (all.n)
             return piece_exact(all);
     }
-    offer(arena, a, &a->first);
-    offer(arena, b, &b->first);
-    if (a->best.n && b->best.n) {
-        ws = (struct windows){arena_alloc(arena, (a->best.n + b->best.n) * sizeof(struct window)), 0};
-        memcpy(ws.v, a->best.v, a->best.n * sizeof(struct window));
-        memcpy(ws.v + a->best.n, b->best.v, b->best.n * sizeof(struct window));
-        ws.n = a->best.n + b->best.n;
-        out.best = ws;
-        out.cost = a->cost + b->cost;
-    }
-    out.first = one_empty(arena);
-    out.last = one_empty(arena);
+    needs_a = closed(arena, a);
+    needs_b = closed(arena, b);
+    out.needs = needs_either(arena, &needs_a, &needs_b);
+    out.first = either_of(arena, &a->first, &b->first);
+    out.last = either_of(arena, a->exact ? &a->first : &a->last, b->exact ? &b->first : &b->last);
     return out;
 }
 
-struct piece piece_repeat(struct arena *arena, struct piece *x, unsigned min, bool once, bool more)
+struct piece piece_repeat(struct arena *arena, const struct piece *x, unsigned min, bool once,
+                          bool more)
 {
     struct piece out = piece_empty(arena);
     struct piece any = piece_unknown(arena);
 
-    if (min == 0 && once) {
-        struct piece none = piece_empty(arena);
-
-        return piece_either(arena, x, &none);
-    }
-    for (unsigned i = 0; i < min && i < SEQ_LEN; i++)
+    if (min == 0 && once)
+        return piece_either(arena, x, &out);
+    for (unsigned i = 0; i < min && i < WINDOW_MOST; i++)
         out = piece_then(arena, &out, x);
-    if (min > SEQ_LEN || more)
+    if (min > WINDOW_MOST || more)
         out = piece_then(arena, &out, &any);
     /* Whatever came between, the last round ends as x ends. */
-    if (min > 0 && !out.exact) {
-        const struct seqs *end = x->exact ? &x->first : &x->last;
-
-        if (has_empty(&out.last))
-            out.last = *end;
-    }
+    if (min > 0 && !out.exact && has_empty(&out.last))
+        out.last = x->exact ? x->first : x->last;
     return out;
 }
 
 void piece_finish(struct arena *arena, struct piece *p)
 {
-    offer(arena, p, &p->first);
-    if (!p->exact)
-        offer(arena, p, &p->last);
+    p->needs = closed(arena, p);
 }

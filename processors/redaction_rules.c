@@ -346,7 +346,7 @@ int rules_mask(const struct rules *r, struct slice text, struct buf scratch[stat
             return -1;
         *masked = slice_of(to->p, to->len);
         turn++;
-        hits = ~0ull; /* of the old text; a later pattern may match the new one */
+        hits = scanner_hits(l->scan, *masked); /* a later pattern may match what is new */
     }
     return 0;
 }

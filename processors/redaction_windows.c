@@ -12,7 +12,7 @@
 #include "processors/redaction_pieces.h"
 
 #define MOST_DEPTH 50   /* nested groups */
-#define TOO_COMMON 2e-3 /* windows seen more often than this per byte are not worth looking for */
+#define TOO_COMMON 2e-3 /* needs that cost more than this per byte are not worth looking for */
 
 struct reader {
     const char *p;
@@ -63,6 +63,15 @@ static struct piece folded(struct reader *r, struct byte_class c)
 static struct piece of_class(struct reader *r, const struct byte_class *c)
 {
     return r->fold ? folded(r, *c) : piece_class(r->arena, c);
+}
+
+/* One character that is none of c, all of which is ASCII. Of one beyond ASCII only its first and last
+ * byte are said something about. */
+static struct piece none_of(struct reader *r, const struct byte_class *c)
+{
+    struct byte_class first = {{~c->bits[0], ~c->bits[1], 0, ~0ull}}, last = {{~c->bits[0], ~c->bits[1], ~0ull, 0}};
+
+    return piece_ends(r->arena, &first, &last);
 }
 
 static struct piece of_char(struct reader *r, unsigned ch)
@@ -198,7 +207,7 @@ static struct piece read_escape(struct reader *r)
     }
     if (*r->p && perl_class(*r->p, &c, &wide)) {
         r->p++;
-        return wide ? piece_unknown(r->arena) : of_class(r, &c);
+        return wide ? none_of(r, &c) : of_class(r, &c);
     }
     switch (*r->p) {
     case 'Q':
@@ -301,12 +310,9 @@ static void class_item(struct reader *r, struct byte_class *c, bool *wide)
 static struct piece read_class(struct reader *r)
 {
     struct byte_class c = {{0}};
-    bool wide = false;
+    bool wide = false, negated = *r->p == '^';
 
-    if (*r->p == '^') {
-        wide = true;
-        r->p++;
-    }
+    r->p += negated;
     if (*r->p == ']') {
         class_add(&c, ']');
         r->p++;
@@ -318,7 +324,9 @@ static struct piece read_class(struct reader *r)
     if (*r->p != ']')
         return fail(r);
     r->p++;
-    return wide ? piece_unknown(r->arena) : of_class(r, &c);
+    if (wide)
+        return piece_unknown(r->arena);
+    return negated ? none_of(r, &c) : of_class(r, &c);
 }
 
 /* (?i) (?s-i: ...; p after "(?". Returns true when a group body follows, false when the flags hold
@@ -464,13 +472,20 @@ static struct piece read_either(struct reader *r)
     return out;
 }
 
-struct windows windows_of(const char *pattern, struct arena *arena)
+/* A second need costs anchors to look for: only when those are few. */
+#define FEW_WINDOWS 4
+
+struct needs needs_of(const char *pattern, struct arena *arena)
 {
     struct reader r = {.p = pattern, .arena = arena};
     struct piece p = read_either(&r);
+    struct needs out = {0};
 
     if (r.failed || *r.p)
-        return (struct windows){0};
+        return out;
     piece_finish(arena, &p);
-    return p.cost <= TOO_COMMON ? p.best : (struct windows){0};
+    for (size_t i = 0; i < p.needs.n && p.needs.v[i].cost <= TOO_COMMON; i++)
+        if (i == 0 || p.needs.v[i].n <= FEW_WINDOWS)
+            out.v[out.n++] = p.needs.v[i];
+    return out;
 }

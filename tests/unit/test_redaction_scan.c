@@ -47,6 +47,14 @@ static const struct {
     {"(?:\\d{1,3}\\.){3}\\d{1,3}", "10.0.0.1", true},
     {"[[:alpha:]]{3}#\\d", "abc#1", true},
     {"[^a]+zq", "bzq", true},
+    {"[^a]+zq", "\xe2\x84\xaazq", true},
+    {"(?i)[^k]%%", "\xc5\xbf%%", true},
+    {"[^\\D]#{2}\\S", "7##\xc3\xbc", true},
+    {"\\W@\\D", "\xc3\xbc@\xe2\x84\xaa", true},
+    {"[^/?#\\s]+=\\{", "\xf0\x9f\x98\x80={", true},
+    {"(?:ab|a.*b|cd)[-_]{2}zz", "a b-_zz", true},
+    {"-(?:[0-9a-f]{4}-){3}", "-0123-4567-89ab-", true},
+    {"x{25}@{3}", "xxxxxxxxxxxxxxxxxxxxxxxxx@@@", true},
     {"a*", "", false},
     {".*", "", false},
     {"(?s).*", "x", false},
@@ -97,7 +105,8 @@ static void put_pattern(struct buf *b, unsigned depth)
 {
     static const char *const atoms[] = {"a", "b", "k", "s", "-", "@", "[a-c]", "[^a]", "[ks]", "\\d", "\\w", ".", "\\.",
                                         "\\x41", "7", "\xc3\xbc", "\\b", "ab", "sk", "(?i:k)", "(?i:S)", "(?i)", "[\\d_]",
-                                        "[[:digit:]b]", "\\Qa+\\E", "^", "$", "\\S", "[b-]", "(?i:[j-l]x)"};
+                                        "[[:digit:]b]", "\\Qa+\\E", "^", "$", "\\S", "[b-]", "(?i:[j-l]x)", "[^a@]", "[^\\D]", "\\W",
+                                        "(?i:[^k])", "[^\\d\xc3\xbc]"};
     static const char *const repeats[] = {"*", "+", "?", "{2}", "{1,3}", "{0,2}", "{3,}", "*?", "{13}"};
     unsigned n = 1 + below(4);
 
@@ -175,6 +184,81 @@ START_TEST(whatever_matches_was_announced)
 }
 END_TEST
 
+/* Random patterns in one scanner; more of them than bits. */
+static size_t random_patterns(char **patterns, struct regex **rs, size_t most)
+{
+    size_t n = 0;
+
+    while (n < most) {
+        struct buf b = {0};
+        struct err err = {""};
+
+        put_pattern(&b, 0);
+        patterns[n] = mem_dup_n((const char *)b.p, b.len);
+        buf_free(&b);
+        rs[n] = regex_new(patterns[n], &err);
+        if (rs[n])
+            n++;
+        else
+            free(patterns[n]);
+    }
+    return n;
+}
+
+START_TEST(each_of_many_is_announced)
+{
+    enum { MOST = 90 };
+    char *patterns[MOST];
+    struct regex *rs[MOST];
+    size_t n, matched = 0;
+    struct scanner *sc;
+
+    seed = 2000 + (uint64_t)_i;
+    n = random_patterns(patterns, rs, 1 + below(MOST));
+    sc = scanner_new((const char *const *)patterns, n);
+    ck_assert(scanner_force(sc, _i % 3) || scanner_force(sc, 0));
+    for (int i = 0; i < 200; i++) {
+        char text[400];
+        size_t len = random_text(text, sizeof(text));
+        uint64_t hits = scanner_hits(sc, slice_of(text, len));
+
+        for (size_t k = 0; k < n; k++) {
+            if (!regex_search(rs[k], slice_of(text, len), 0, NULL, NULL))
+                continue;
+            matched += !(scanner_blind(sc) & scanner_bit(k));
+            ck_assert_msg(hits & scanner_bit(k), "pattern %s, text %.*s", patterns[k], (int)len, text);
+        }
+    }
+    ck_assert(n < 20 || matched > 20);
+    scanner_free(&sc);
+    for (size_t k = 0; k < n; k++) {
+        regex_free(&rs[k]);
+        free(patterns[k]);
+    }
+}
+END_TEST
+
+/* Texts with an anchor in them, but not the rest; or with one need met, but not the other. */
+START_TEST(an_anchor_is_not_enough)
+{
+    static const struct {
+        const char *pattern, *text;
+    } near[] = {
+        {"(?i)\\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\\b", "checkout-7f9c5d-xk2pz 0123abcd-0123"},
+        {"(?i)\\b[a-z][a-z0-9+.-]{1,15}://[^/?#\\s:@]*:[^/?#\\s@]+@", "https://shop.example:8443/carts?id=7"},
+        {"\\b4\\d{3}(?:[ -]?\\d{4}){2}[ -]?\\d(?:\\d{3})?\\b", "took 4021 ms, 4096 bytes, port 4317"},
+        {"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----", "-----BEGIN CERTIFICATE-----"},
+        {"\\beyJ[A-Za-z0-9_-]{5,}\\.eyJ[A-Za-z0-9_-]{5,}\\.[A-Za-z0-9_-]*", "eyJhbGciOiJIUzI1NiJ9.x"},
+    };
+    struct scanner *sc = scanner_new(&near[_i].pattern, 1);
+
+    for (int way = 0; way < 3; way++)
+        if (scanner_force(sc, way))
+            ck_assert(!announced(sc, near[_i].text, strlen(near[_i].text)));
+    scanner_free(&sc);
+}
+END_TEST
+
 START_TEST(many_patterns_share_buckets)
 {
     const char *patterns[80];
@@ -217,6 +301,8 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, patterns_in_use, 0, (int)ARRAY_LEN(used));
     tcase_add_loop_test(t, whatever_matches_was_announced, 0, 4);
+    tcase_add_loop_test(t, each_of_many_is_announced, 0, 12);
+    tcase_add_loop_test(t, an_anchor_is_not_enough, 0, 5);
     tcase_add_test(t, many_patterns_share_buckets);
     tcase_add_test(t, no_patterns_find_nothing);
     srunner_run_all(r, CK_NORMAL);
