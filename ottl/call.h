@@ -30,7 +30,7 @@ enum arg_kind {
     ARG_TEXTS,  /* a list of strings that must */
 };
 
-#define FUNC_MOST_PARAMS 4
+#define FUNC_MOST_PARAMS 6
 
 struct param {
     const char *name;
@@ -62,7 +62,8 @@ struct func {
 
 /* Tables of functions by subject, each ends with a NULL name. */
 extern const struct func type_functions[], text_functions[], hash_functions[], time_functions[],
-    case_functions[], parse_functions[];
+    case_functions[], parse_functions[], encode_functions[], list_functions[], url_functions[],
+    format_functions[];
 
 bool call_needs_span(struct slice function);
 
@@ -86,5 +87,11 @@ bool make_bytes_like(struct ottl_eval *e, struct ottl_value *v);
 bool parse_bool(struct slice s, bool *b);
 /* A map whose attributes stand in records OTTL_MAP_FIELD. */
 bool map_plain(struct ottl_eval *e, struct ottl_value *map);
+
+/* func_parse.c: puts {key: value} into the body of a KeyValueList; an earlier entry of the key goes.
+ * -1: too long. */
+int ottl_put_entry(struct buf *map, struct slice key, const struct any *value) MUST_USE;
+/* Checks parameters 1 and 2: what parts key and value, and what parts the pairs. */
+int prepare_key_value(struct compiler *k, struct node *n, struct err *err);
 
 #endif

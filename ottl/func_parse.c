@@ -24,8 +24,7 @@ static bool keep(struct ottl_eval *e, struct buf *b, bool fine, enum ottl_type t
     return fine;
 }
 
-/* Puts {key: value}; an earlier entry of the key goes. -1: too long. */
-static int put_entry(struct buf *map, struct slice key, const struct any *value)
+int ottl_put_entry(struct buf *map, struct slice key, const struct any *value)
 {
     struct attr a;
 
@@ -59,7 +58,7 @@ static int json_object(struct json_reader *r, struct buf *body, unsigned level)
         } else {
             struct any v = any_parse(slice_of(value.p, value.len));
 
-            if (put_entry(body, slice_of(key.p, key.len), &v))
+            if (ottl_put_entry(body, slice_of(key.p, key.len), &v))
                 more = -1;
         }
     }
@@ -191,7 +190,7 @@ static bool put_pair(struct ottl_eval *e, struct buf *map, struct slice pair, st
                          (int)(pair.len < 80 ? pair.len : 80), pair.p);
     key = trimmed(slice_of(pair.p, (size_t)(at - pair.p)));
     v.bytes = trimmed(slice_of(at + by.len, pair.len - (size_t)(at - pair.p) - by.len));
-    return put_entry(map, key, &v) == 0 || ottl_too_long(e);
+    return ottl_put_entry(map, key, &v) == 0 || ottl_too_long(e);
 }
 
 /* Pairs in turn; quotes group and go, a backslash keeps the quote that follows from doing so. */
@@ -245,7 +244,7 @@ FN(parse_key_value)
     return keep(e, &map, fine, OTTL_MAP, out);
 }
 
-static int prepare_key_value(struct compiler *k, struct node *n, struct err *err)
+int prepare_key_value(struct compiler *k, struct node *n, struct err *err)
 {
     const struct ottl_value *by = arg_constant(n, 1), *between = arg_constant(n, 2);
     struct slice a = by ? by->s : slice_str("="), b = between ? between->s : slice_str(" ");
@@ -280,7 +279,7 @@ static bool put_groups(struct ottl_eval *e, const struct regex *re, struct slice
         const char *name = regex_group_name(re, i);
         struct any v = {.type = ANY_STR, .bytes = found[i - 1].p ? found[i - 1] : slice_str("")};
 
-        if (name && put_entry(map, slice_str(name), &v))
+        if (name && ottl_put_entry(map, slice_str(name), &v))
             return ottl_too_long(e);
     }
     return true;

@@ -110,7 +110,7 @@ FN(from_unix)
     rest = ns.type == OTTL_INT ? ns.i : 0;
     *out = (struct ottl_value){
         .type = OTTL_TIME,
-        .at = {(int64_t)((uint64_t)s.i + (uint64_t)(rest / (int64_t)NS_PER_SEC)), 0}};
+        .at = {.s = (int64_t)((uint64_t)s.i + (uint64_t)(rest / (int64_t)NS_PER_SEC))}};
     rest %= (int64_t)NS_PER_SEC;
     if (rest < 0) {
         rest += (int64_t)NS_PER_SEC;

@@ -45,18 +45,62 @@ struct civil civil_of(const struct ottl_value *time)
 
 /* ---- text ---- */
 
+/* ".5", or nothing. */
+static void fraction_text(uint32_t ns, char dst[static 16])
+{
+    size_t n;
+
+    dst[0] = 0;
+    if (ns == 0)
+        return;
+    n = (size_t)snprintf(dst, 16, ".%09u", ns);
+    while (dst[n - 1] == '0')
+        dst[--n] = 0;
+}
+
+int put_offset(struct buf *out, int32_t offset_s, const char *between, bool seconds)
+{
+    int32_t s = offset_s < 0 ? -offset_s : offset_s;
+
+    if (buf_printf(out, "%c%02d%s%02d", offset_s < 0 ? '-' : '+', s / 3600, between, s / 60 % 60))
+        return -1;
+    return seconds ? buf_printf(out, "%s%02d", between, s % 60) : 0;
+}
+
+int put_zone(struct buf *out, const struct ottl_value *time)
+{
+    size_t n = strnlen(time->at.zone, sizeof(time->at.zone));
+
+    if (n == 1) /* GMT+n, which needs more room than there is */
+        return buf_printf(out, "GMT%+d", time->at.offset_s / 3600);
+    if (n)
+        return buf_add(out, time->at.zone, n);
+    return time->at.offset_s ? put_offset(out, time->at.offset_s, "", false)
+                             : buf_add(out, "UTC", 3);
+}
+
+int put_time_text(struct buf *out, const struct ottl_value *time)
+{
+    struct civil c = civil_of(time);
+    char fraction[16];
+
+    fraction_text(time->aux, fraction);
+    if (buf_printf(out, "%04lld-%02u-%02u %02u:%02u:%02u%s ", (long long)c.year, c.month, c.day,
+                   c.hour, c.minute, c.second, fraction))
+        return -1;
+    return put_offset(out, time->at.offset_s, "", false) || buf_add(out, " ", 1) ||
+                   put_zone(out, time)
+               ? -1
+               : 0;
+}
+
 int put_rfc3339(struct buf *out, const struct ottl_value *time)
 {
     struct civil c = civil_of(time);
     int offset = time->at.offset_s / 60;
-    char fraction[16] = "";
+    char fraction[16];
 
-    if (time->aux) {
-        size_t n = (size_t)snprintf(fraction, sizeof(fraction), ".%09u", time->aux);
-
-        while (fraction[n - 1] == '0')
-            fraction[--n] = 0;
-    }
+    fraction_text(time->aux, fraction);
     if (buf_printf(out, "%04lld-%02u-%02uT%02u:%02u:%02u%s", (long long)c.year, c.month, c.day,
                    c.hour, c.minute, c.second, fraction))
         return -1;
@@ -163,4 +207,35 @@ bool parse_duration(struct slice s, int64_t *ns)
         return false;
     *ns = (int64_t)(negative ? 0 - sum : sum);
     return true;
+}
+
+/* Less than a second: in the largest unit that leaves a digit before the point. */
+static int put_short(struct buf *out, const char *sign, uint64_t ns)
+{
+    const char *name = ns < 1000 ? "ns" : ns < 1000000 ? "\xc2\xb5s" : "ms";
+    uint64_t per = ns < 1000 ? 1 : ns < 1000000 ? 1000 : 1000000;
+    char text[16];
+
+    fraction_text((uint32_t)(ns % per * (1000000000 / per)), text);
+    return buf_printf(out, "%s%llu%s%s", sign, (unsigned long long)(ns / per), text, name);
+}
+
+int put_duration(struct buf *out, int64_t ns)
+{
+    uint64_t all = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns, s = all / 1000000000;
+    const char *sign = ns < 0 ? "-" : "";
+    char text[16];
+
+    if (all == 0)
+        return buf_add(out, "0s", 2);
+    if (s == 0)
+        return put_short(out, sign, all);
+    fraction_text((uint32_t)(all % 1000000000), text);
+    if (buf_printf(out, "%s", sign))
+        return -1;
+    if (s >= 3600 && buf_printf(out, "%lluh", (unsigned long long)(s / 3600)))
+        return -1;
+    if (s >= 60 && buf_printf(out, "%llum", (unsigned long long)(s / 60 % 60)))
+        return -1;
+    return buf_printf(out, "%llu%ss", (unsigned long long)(s % 60), text);
 }

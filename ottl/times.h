@@ -17,7 +17,14 @@ int64_t days_of(int64_t year, unsigned month, unsigned day); /* since the epoch 
 
 /* RFC 3339 with as many digits of the second as are needed. 0; -1: out is full. */
 int put_rfc3339(struct buf *out, const struct ottl_value *time) MUST_USE;
+/* As Go prints times: "2006-01-02 15:04:05.5 -0700 MST". */
+int put_time_text(struct buf *out, const struct ottl_value *time) MUST_USE;
+/* "+0100", or with seconds "+010000"; between: ":" or "". */
+int put_offset(struct buf *out, int32_t offset_s, const char *between, bool seconds) MUST_USE;
+/* The zone's name, or its offset when it has none. */
+int put_zone(struct buf *out, const struct ottl_value *time) MUST_USE;
 /* Go's durations: "1h2m3.5s". */
 bool parse_duration(struct slice s, int64_t *ns);
+int put_duration(struct buf *out, int64_t ns) MUST_USE;
 
 #endif

@@ -19,7 +19,7 @@ struct ottl_value ottl_time_ns(uint64_t unix_ns)
         rest += NS_PER_S;
         s--;
     }
-    return (struct ottl_value){.type = OTTL_TIME, .aux = (uint32_t)rest, .at = {s, 0}};
+    return (struct ottl_value){.type = OTTL_TIME, .aux = (uint32_t)rest, .at = {.s = s}};
 }
 
 struct ottl_value ottl_of_any(struct slice any_value_body)

@@ -36,6 +36,7 @@ struct ottl_items {
 struct ottl_instant {
     int64_t s;        /* since the epoch */
     int32_t offset_s; /* of its zone, for what is printed of it */
+    char zone[4];     /* its name, for the same; empty: UTC or none; a single G: GMT and the hours */
 };
 
 struct ottl_value {

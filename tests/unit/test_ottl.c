@@ -80,6 +80,7 @@ static char verdict_of(const struct payload *p, const char *text, enum ottl_cont
 /* "T", "F" or "E", a blank, the condition. */
 static const char *const verdicts[] = {
 #include "tests/unit/ottl_verdicts.inc"
+#include "tests/unit/ottl_functions.inc"
 };
 
 START_TEST(verdict)
@@ -188,6 +189,26 @@ static const struct {
     {OTTL_SPAN, "ParseKeyValue(name, \" \") == 1",
      "1:1: ParseKeyValue: pair delimiter \" \" cannot be equal to delimiter"},
     {OTTL_SPAN, "Time(name, \"%Y\") == 1", "1:1: function \"Time\" is not supported yet"},
+    {OTTL_SPAN, "Base64Encode(7) == 1", "1:14: expected string but got int64"},
+    {OTTL_SPAN, "Base64Decode(nil) == 1", "1:14: expected string but got nil"},
+    {OTTL_SPAN, "Decode(name, \"foo\") == 1", "1:1: Decode: unsupported encoding 'foo'"},
+    {OTTL_SPAN, "Decode(name, \"shift_jis\") == 1",
+     "1:1: Decode: unsupported encoding 'shift_jis'"},
+    {OTTL_SPAN, "XXH3(nil) == 1", "1:6: expected string but got nil"},
+    {OTTL_SPAN, "Sort([1], \"DESC\") == 1",
+     "1:1: Sort: invalid arguments: DESC. Order should be either \"asc\" or \"desc\""},
+    {OTTL_SPAN, "SliceToMap(nil) == 1", "1:12: expected pcommon.Slice but got nil"},
+    {OTTL_SPAN, "SliceToMap([1], [name]) == 1", "1:18: expected string"},
+    {OTTL_SPAN, "SliceToMap([1], name) == 1", "1:17: expected a list in brackets"},
+    {OTTL_SPAN, "ToKeyValueString(nil) == 1", "1:18: expected pcommon.Map but got nil"},
+    {OTTL_SPAN, "ToKeyValueString({}, \"\") == 1",
+     "1:1: ToKeyValueString: delimiter cannot be set to an empty string"},
+    {OTTL_SPAN, "ToKeyValueString({}, \" \") == 1",
+     "1:1: ToKeyValueString: pair delimiter \" \" cannot be equal to delimiter"},
+    {OTTL_SPAN, "ToKeyValueString({}, name) == 1", "1:22: expected a constant string"},
+    {OTTL_SPAN, "Format(name, []) == 1", "1:8: expected a constant string"},
+    {OTTL_SPAN, "Format(\"%s\", \"a\") == 1", "1:14: expected a list in brackets"},
+    {OTTL_SPAN, "URL(nil) == 1", "1:5: expected string but got nil"},
     {OTTL_SPAN, "kind == SPAN_KIND_SERVRE",
      "1:9: enum symbol, SPAN_KIND_SERVRE, not found, did you mean \"SPAN_KIND_SERVER\"?"},
     {OTTL_SPAN, "Foo == 1", "1:5: unexpected token \"==\" (expected \"(\")"},
