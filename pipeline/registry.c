@@ -34,6 +34,7 @@ const struct component_type *const registry[] = {
     &forward_connector_type,
 
     &health_check_extension_type,
+    &file_storage_extension_type,
     &zpages_extension_type,
     &pprof_extension_type,
 };

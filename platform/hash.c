@@ -29,9 +29,9 @@ uint64_t hash_u128(const uint8_t id[static 16])
     return XXH3_64bits_withSeed(id, 16, process_seed);
 }
 
-uint64_t hash_salted(const void *p, size_t len, uint64_t salt)
+uint64_t hash_stable(const void *p, size_t len)
 {
-    return XXH3_64bits_withSeed(p, len, salt);
+    return XXH3_64bits(p, len);
 }
 
 uint64_t random_next(uint64_t *state)

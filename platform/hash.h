@@ -11,7 +11,7 @@ void hash_seed(uint64_t seed_or_zero);
 uint64_t hash_bytes(const void *p, size_t len);
 uint64_t hash_u128(const uint8_t id[static 16]);
 /* The same in every process: for what is written to files. */
-uint64_t hash_salted(const void *p, size_t len, uint64_t salt);
+uint64_t hash_stable(const void *p, size_t len);
 
 /* xorshift for jitter; not for secrets. State per caller, never 0. */
 uint64_t random_next(uint64_t *state);

@@ -46,7 +46,7 @@ struct progress {
 struct record_head {
     uint32_t len;
     uint32_t tag; /* type in the low 8 bits; 24 bits of hash over len, type, place and salt */
-    uint64_t check; /* XXH3 of the bytes, seeded with salt and place */
+    uint64_t check; /* XXH3 of the bytes, mixed with salt and place */
 };
 
 struct segment {

@@ -72,9 +72,12 @@ uint32_t record_tag(const struct segment *s, uint64_t offset, uint32_t len, uint
     return (uint32_t)(h >> 40) << 8 | type;
 }
 
+/* The salt comes last: with a seed XXH3 makes itself a secret at each call. */
 uint64_t record_check(const struct segment *s, uint64_t offset, const void *p, uint32_t len)
 {
-    return hash_salted(p, len, place_salt(s, offset));
+    uint64_t h = hash_stable(p, len) ^ place_salt(s, offset);
+
+    return (h ^ h >> 32) * 0x9fb21c651e98df25ull;
 }
 
 static void ident_write(const struct journal *j, struct segment *s)
@@ -87,7 +90,7 @@ static void ident_write(const struct journal *j, struct segment *s)
                        .salt = s->salt};
 
     memcpy(id.magic, magic, sizeof(magic));
-    id.check = hash_salted(&id, offsetof(struct ident, check), 0);
+    id.check = hash_stable(&id, offsetof(struct ident, check));
     memcpy(s->head, &id, sizeof(id));
     memcpy(s->head + IDENT_COPY_AT, &id, sizeof(id));
 }
@@ -95,7 +98,7 @@ static void ident_write(const struct journal *j, struct segment *s)
 static bool ident_good(const struct ident *id)
 {
     return memcmp(id->magic, magic, sizeof(magic)) == 0 &&
-           id->check == hash_salted(id, offsetof(struct ident, check), 0) && id->size != 0 &&
+           id->check == hash_stable(id, offsetof(struct ident, check)) && id->size != 0 &&
            id->size % SEGMENT_UNIT == 0 && id->size < 1ull << 35;
 }
 

@@ -28,6 +28,7 @@ static const struct {
     {EXPORTER, "otlp_grpc", "{endpoint: '127.0.0.1:1', tls: {insecure: true}}"},
     {EXPORTER, "otlp_http", "{endpoint: 'http://127.0.0.1:1'}"},
     {EXPORTER, "file", "{path: /dev/null}"},
+    {EXTENSION, "file_storage", "{directory: /tmp}"},
     {EXTENSION, "health_check", "{endpoint: '127.0.0.1:0'}"},
 };
 
