@@ -52,5 +52,8 @@ struct statement {
 
 /* A condition. NULL with err, which begins with the place. */
 struct ast *parse_condition(struct arena *a, struct slice text, struct err *err) MUST_USE;
+/* A statement: its editor's call; *where is NULL without a condition. NULL as above. */
+struct ast *parse_statement(struct arena *a, struct slice text, struct ast **where,
+                            struct err *err) MUST_USE;
 
 #endif

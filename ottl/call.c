@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ottl/draft.h"
 #include "ottl/path.h"
 #include "platform/nearest.h"
 
@@ -25,13 +26,20 @@ static const char *const not_yet[] = {
 #include "ottl/not_yet.inc"
 };
 
-static const struct func *find(struct slice name)
+static const struct func *const editor_tables[] = {map_editors, list_editors, replace_editors};
+
+static const struct func *find_in(const struct func *const *all, size_t n, struct slice name)
 {
-    for (size_t t = 0; t < ARRAY_LEN(tables); t++)
-        for (const struct func *f = tables[t]; f->name; f++)
+    for (size_t t = 0; t < n; t++)
+        for (const struct func *f = all[t]; f->name; f++)
             if (slice_eq(slice_str(f->name), name))
                 return f;
     return NULL;
+}
+
+static const struct func *find(struct slice name)
+{
+    return find_in(tables, ARRAY_LEN(tables), name);
 }
 
 static const char *function_name(const void *ctx, size_t i)
@@ -44,15 +52,27 @@ static const char *function_name(const void *ctx, size_t i)
     return NULL;
 }
 
-bool call_needs_span(struct slice function)
+static const char *editor_name(const void *ctx, size_t i)
 {
-    return slice_eq(function, slice_str("IsRootSpan"));
+    (void)ctx;
+    for (size_t t = 0; t < ARRAY_LEN(editor_tables); t++)
+        for (const struct func *f = editor_tables[t]; f->name; f++)
+            if (i-- == 0)
+                return f->name;
+    return NULL;
 }
 
-static const struct func *undefined(struct compiler *k, const struct ast *a)
+bool call_needs_span(struct slice function)
+{
+    return slice_eq(function, slice_str("IsRootSpan")) ||
+           slice_eq(function, slice_str("set_semconv_span_name"));
+}
+
+static const struct func *undefined(struct compiler *k, const struct ast *a,
+                                    const char *(*names)(const void *ctx, size_t i))
 {
     char *name = arena_dup_n(k->program->arena, (const char *)a->text.p, a->text.len);
-    const char *near = nearest_name(name, function_name, NULL);
+    const char *near = nearest_name(name, names, NULL);
 
     for (size_t i = 0; i < ARRAY_LEN(not_yet); i++)
         if (strcmp(not_yet[i], name) == 0) {
@@ -64,12 +84,13 @@ static const struct func *undefined(struct compiler *k, const struct ast *a)
     return NULL;
 }
 
-static const struct func *function(struct compiler *k, const struct ast *a)
+static const struct func *function(struct compiler *k, const struct ast *a, bool editor)
 {
-    const struct func *f = find(a->text);
+    const struct func *f =
+        editor ? find_in(editor_tables, ARRAY_LEN(editor_tables), a->text) : find(a->text);
 
     if (!f)
-        return undefined(k, a);
+        return undefined(k, a, editor ? editor_name : function_name);
     if (call_needs_span(a->text) && k->context != OTTL_SPAN) {
         err_at(k->err, k->text, a->at,
                "undefined function \"%s\" in the %s context: it works on spans", f->name,
@@ -105,6 +126,7 @@ static bool constant_fits(enum arg_kind kind, const struct ottl_value *v)
     case ARG_DURATION:
     case ARG_VALUES:
     case ARG_TEXTS:
+    case ARG_STRS:
         return false;
     case ARG_DOUBLE_LIKE:
         return v->type != OTTL_BYTES && (v->type != OTTL_STR || parse_double(v->s, &d));
@@ -137,6 +159,7 @@ static const char *kind_name(enum arg_kind kind)
         return "pcommon.Slice";
     case ARG_VALUES:
     case ARG_TEXTS:
+    case ARG_STRS:
         return "a list in brackets";
     case ARG_TIME:
         return "time.Time";
@@ -159,10 +182,13 @@ static bool is_list_literal(const struct ast *a)
 
 static int check_list(struct compiler *k, const struct ast *a, enum arg_kind kind)
 {
-    for (const struct ast *item = a->kids; item && kind == ARG_TEXTS; item = item->next)
-        if (item->kind != AST_STRING)
+    bool strings = kind == ARG_TEXTS || kind == ARG_STRS;
+
+    for (const struct ast *item = a->kids; item && strings; item = item->next)
+        if (item->kind != AST_STRING &&
+            (kind == ARG_TEXTS || (item->kind != AST_PATH && item->kind != AST_CALL)))
             return err_at(k->err, k->text, item->at, "expected string");
-    if (kind == ARG_VALUES || kind == ARG_TEXTS || kind == ARG_ANY || kind == ARG_LIST ||
+    if (kind == ARG_VALUES || strings || kind == ARG_ANY || kind == ARG_LIST ||
         kind == ARG_STR_LIKE)
         return 0;
     return err_at(k->err, k->text, a->at, "expected %s but got a list", kind_name(kind));
@@ -173,7 +199,7 @@ static int check_argument(struct compiler *k, const struct ast *a, const struct 
 {
     if (is_list_literal(a))
         return check_list(k, a, kind);
-    if (kind == ARG_VALUES || kind == ARG_TEXTS)
+    if (kind == ARG_VALUES || kind == ARG_TEXTS || kind == ARG_STRS)
         return err_at(k->err, k->text, a->at, "expected %s", kind_name(kind));
     if (n->literal && !constant_fits(kind, &n->value))
         return err_at(k->err, k->text, a->at, "expected %s but got %s", kind_name(kind),
@@ -214,6 +240,73 @@ static int parameter(struct compiler *k, const struct ast *a, const struct func 
                   (int)a->name.len, a->name.p);
 }
 
+static bool eval_replacement(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
+{
+    (void)n;
+    *out = e->edits->replacement;
+    return true;
+}
+
+/* Does it make something of one string? */
+static bool takes_one_string(const struct func *f)
+{
+    enum arg_kind kind = f->params[0].kind;
+
+    for (unsigned i = 1; i < FUNC_MOST_PARAMS && f->params[i].name; i++)
+        if (!f->params[i].optional)
+            return false;
+    return f->params[0].name &&
+           (kind == ARG_STR || kind == ARG_STR_LIKE || kind == ARG_ANY || kind == ARG_BYTES_LIKE);
+}
+
+/* A function named as an argument: a call whose argument is there when it is applied. */
+static struct node *named_function(struct compiler *k, const struct ast *a)
+{
+    const struct func *f;
+    struct node *n;
+    struct err why;
+
+    if (a->kind != AST_FUNCTION && a->kind != AST_ENUM) {
+        err_at(k->err, k->text, a->at, "expected the name of a function");
+        return NULL;
+    }
+    f = function(k, a, false);
+    if (!f)
+        return NULL;
+    if (!takes_one_string(f)) {
+        err_at(k->err, k->text, a->at, "%s cannot be used here: it does not take one string",
+               f->name);
+        return NULL;
+    }
+    n = expr_new(k, a, f->eval);
+    n->func = f;
+    n->context = k->context;
+    n->n_args = FUNC_MOST_PARAMS;
+    n->args = arena_alloc(k->program->arena, FUNC_MOST_PARAMS * sizeof(*n->args));
+    n->args[0] = expr_new(k, a, eval_replacement);
+    if (f->prepare && f->prepare(k, n, &why)) {
+        err_at(k->err, k->text, a->at, "%s: %s", f->name, why.text);
+        return NULL;
+    }
+    return n;
+}
+
+static struct node *compile_argument(struct compiler *k, const struct ast *a, enum arg_kind kind)
+{
+    struct node *n;
+
+    if (kind == ARG_FUNCTION)
+        return named_function(k, a);
+    if (kind == ARG_TARGET && a->kind != AST_PATH) {
+        err_at(k->err, k->text, a->at, "must be a path");
+        return NULL;
+    }
+    n = compile_value(k, a);
+    if (n && kind == ARG_TARGET && !n->cache)
+        k->writes |= 1u << n->context;
+    return n;
+}
+
 static int bind_one(struct compiler *k, struct node *n, const struct ast *a, unsigned position,
                     bool *named)
 {
@@ -225,7 +318,7 @@ static int bind_one(struct compiler *k, struct node *n, const struct ast *a, uns
         return -1;
     if (n->args[i])
         return err_at(k->err, k->text, a->at, "\"%s\" is given twice", f->params[i].name);
-    value = compile_value(k, a);
+    value = compile_argument(k, a, f->params[i].kind);
     if (!value || check_argument(k, a, value, f->params[i].kind))
         return -1;
     n->args[i] = value;
@@ -278,10 +371,9 @@ static bool eval_indexed(struct ottl_eval *e, const struct node *n, struct ottl_
     return n->args[0]->eval(e, n->args[0], out) && index_result(e, n, out);
 }
 
-struct node *compile_call(struct compiler *k, const struct ast *a)
+static struct node *bound(struct compiler *k, const struct ast *a, const struct func *f)
 {
-    const struct func *f = function(k, a);
-    struct node *n = f ? expr_new(k, a, f->eval) : NULL, *outer;
+    struct node *n = f ? expr_new(k, a, f->eval) : NULL;
     struct err why;
 
     if (!n)
@@ -294,7 +386,19 @@ struct node *compile_call(struct compiler *k, const struct ast *a)
         err_at(k->err, k->text, a->at, "%s: %s", f->name, why.text);
         return NULL;
     }
-    if (!a->keys)
+    return n;
+}
+
+struct node *compile_editor(struct compiler *k, const struct ast *a)
+{
+    return bound(k, a, function(k, a, true));
+}
+
+struct node *compile_call(struct compiler *k, const struct ast *a)
+{
+    struct node *n = bound(k, a, function(k, a, false)), *outer;
+
+    if (!n || !a->keys)
         return n;
     outer = expr_new(k, a, eval_indexed);
     outer->args = arena_alloc(k->program->arena, sizeof(*outer->args));
@@ -326,6 +430,9 @@ static bool convert(struct ottl_eval *e, enum arg_kind kind, struct ottl_value *
     case ARG_ANY:
     case ARG_VALUES:
     case ARG_TEXTS:
+    case ARG_STRS:
+    case ARG_TARGET:
+    case ARG_FUNCTION:
         return true;
     case ARG_STR:
     case ARG_REGEX:
@@ -394,4 +501,39 @@ const struct regex *arg_regex(struct ottl_eval *e, const struct node *n, unsigne
         ottl_fail(e, "the regex pattern supplied to %s '%.80s' is not a valid pattern: %.100s",
                   n->func->name, pattern, why.text);
     return *own;
+}
+
+bool arg_strings(struct ottl_eval *e, const struct node *n, unsigned i, struct slice **v,
+                 size_t *count)
+{
+    const struct node *list = n->args[i];
+    struct ottl_value item;
+
+    *count = list ? list->n_args : 0;
+    *v = ottl_room(e, *count * sizeof(**v));
+    if (!*v)
+        return false;
+    for (size_t k = 0; k < *count; k++) {
+        if (!node_eval(e, list->args[k], &item))
+            return false;
+        if (item.type != OTTL_STR)
+            return wrong_type(e, ARG_STR, &item);
+        (*v)[k] = item.s;
+    }
+    return true;
+}
+
+bool arg_apply(struct ottl_eval *e, const struct node *n, unsigned i, struct slice s,
+               struct slice *out)
+{
+    const struct node *f = n->args[i];
+    struct ottl_value v;
+
+    e->edits->replacement = ottl_str(s);
+    if (!f->eval(e, f, &v))
+        return false;
+    if (v.type != OTTL_STR)
+        return ottl_fail(e, "the replacement value must be a string");
+    *out = v.s;
+    return true;
 }

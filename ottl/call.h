@@ -28,6 +28,10 @@ enum arg_kind {
     ARG_FLAG,   /* a bool that must */
     ARG_VALUES, /* a list that must; any values */
     ARG_TEXTS,  /* a list of strings that must */
+    ARG_STRS,   /* a list in brackets of strings */
+    /* of editors only */
+    ARG_TARGET,   /* a path, which is written */
+    ARG_FUNCTION, /* the name of a function that makes a string of one */
 };
 
 #define FUNC_MOST_PARAMS 6
@@ -65,6 +69,9 @@ extern const struct func type_functions[], text_functions[], hash_functions[], t
     case_functions[], parse_functions[], encode_functions[], list_functions[], url_functions[],
     format_functions[];
 
+/* Tables of editors; their eval() has no result. */
+extern const struct func map_editors[], list_editors[], replace_editors[];
+
 bool call_needs_span(struct slice function);
 
 /* Argument i as its parameter wants it; OTTL_ABSENT when it was not given. */
@@ -73,6 +80,12 @@ bool arg(struct ottl_eval *e, const struct node *n, unsigned i, struct ottl_valu
  * NULL. */
 const struct regex *arg_regex(struct ottl_eval *e, const struct node *n, unsigned i,
                               struct regex **own) MUST_USE;
+/* Strings of an ARG_STRS or ARG_TEXTS, in scratch. */
+bool arg_strings(struct ottl_eval *e, const struct node *n, unsigned i, struct slice **v,
+                 size_t *count) MUST_USE;
+/* What the ARG_FUNCTION makes of s. */
+bool arg_apply(struct ottl_eval *e, const struct node *n, unsigned i, struct slice s,
+               struct slice *out) MUST_USE;
 /* A constant argument; NULL: not given, or not constant. */
 const struct ottl_value *arg_constant(const struct node *n, unsigned i);
 

@@ -200,8 +200,6 @@ int program_key(struct ottl_program *p, enum ottl_context c, struct slice key)
 
 /* ---- conditions ---- */
 
-static struct cond *compile_condition(struct compiler *k, const struct ast *a);
-
 static struct cond *cond_new(struct compiler *k, enum cond_kind kind)
 {
     struct cond *c = arena_alloc(k->program->arena, sizeof(*c));
@@ -233,7 +231,7 @@ static struct cond *comparison(struct compiler *k, const struct ast *a)
     return c->right ? c : NULL;
 }
 
-static struct cond *compile_condition(struct compiler *k, const struct ast *a)
+struct cond *compile_condition(struct compiler *k, const struct ast *a)
 {
     struct cond *c;
 
@@ -282,31 +280,48 @@ static void look(const struct ast *a, struct wanted *w)
         look(key, w);
 }
 
-int ottl_infer(const char *const *texts, size_t n, enum ottl_context *context, struct err *err)
+static int look_at_text(struct arena *arena, const char *text, bool statement, struct wanted *w,
+                        struct err *err)
+{
+    struct ast *where = NULL;
+    const struct ast *a = statement ? parse_statement(arena, slice_str(text), &where, err)
+                                    : parse_condition(arena, slice_str(text), err);
+
+    if (!a)
+        return -1;
+    look(a, w);
+    if (where)
+        look(where, w);
+    return 0;
+}
+
+int ottl_infer_statements(const char *const *statements, size_t n, const char *const *conditions,
+                          size_t n_conditions, enum ottl_context *context, struct err *err)
 {
     struct arena *arena = arena_new();
     struct wanted w = {0};
     int rc = 0;
 
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        const struct ast *a = parse_condition(arena, slice_str(texts[i]), err);
-
-        if (a)
-            look(a, &w);
-        else
-            rc = -1;
-    }
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = look_at_text(arena, statements[i], true, &w, err);
+    for (size_t i = 0; i < n_conditions && rc == 0; i++)
+        rc = look_at_text(arena, conditions[i], false, &w, err);
     arena_free(&arena);
     if (rc)
         return -1;
     if (!w.any)
         return err_set(err, "unable to infer context: write paths with their context: span.name, "
                             "resource.attributes[\"k\"]");
-    if (w.alias)
+    if (w.alias && w.context == OTTL_SCOPE)
         return err_set(err,
                        "the context \"instrumentation_scope\" cannot be inferred: write \"scope\"");
     *context = w.context;
     return 0;
+}
+
+int ottl_infer(const char *const *texts, size_t n, enum ottl_context *context, struct err *err)
+{
+    return ottl_infer_statements(NULL, 0, texts, n, context, err);
 }
 
 int ottl_context_of(const char *name)
@@ -341,6 +356,7 @@ void ottl_program_free(struct ottl_program **program)
         free(p->key_lists[c].v);
     }
     free(p->conditions);
+    free(p->statements);
     arena_free(&p->arena);
     free(p);
     *program = NULL;
@@ -350,7 +366,7 @@ int ottl_program_add(struct ottl_program *p, const char *text, enum ottl_context
                      bool every_prefix, struct err *err)
 {
     char *copy = arena_dup_n(p->arena, text, strlen(text));
-    struct compiler k = {p, slice_str(copy), context, every_prefix, err};
+    struct compiler k = {p, slice_str(copy), context, every_prefix, err, 0};
     const struct ast *a = parse_condition(p->arena, k.text, err);
     const struct cond *root = a ? compile_condition(&k, a) : NULL;
 

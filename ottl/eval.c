@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "model/utf8.h"
+#include "ottl/call.h"
+
 #define SCRATCH_KEPT_BYTES 4096
 #define NS_PER_S           1000000000
 
@@ -37,6 +40,7 @@ void ottl_eval_free(struct ottl_eval **eval)
         return;
     for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
         free(e->views[c].found);
+    edits_free(&e->edits);
     scratch_free(&e->scratch);
     buf_free(&e->text);
     free(e);
@@ -47,18 +51,21 @@ static void view_set(struct ottl_eval *e, enum ottl_context c, struct slice mess
 {
     e->views[c].message = message;
     e->views[c].scanned = false;
+    e->views[c].draft = NULL;
 }
 
 void ottl_set_resource(struct ottl_eval *e, struct slice resource_body, struct slice schema_url)
 {
     view_set(e, OTTL_RESOURCE, resource_body);
     e->schema_url[0] = schema_url;
+    edits_forget_schema(e, OTTL_RESOURCE);
 }
 
 void ottl_set_scope(struct ottl_eval *e, struct slice scope_body, struct slice schema_url)
 {
     view_set(e, OTTL_SCOPE, scope_body);
     e->schema_url[1] = schema_url;
+    edits_forget_schema(e, OTTL_SCOPE);
 }
 
 void ottl_set_span(struct ottl_eval *e, const struct span *s)
@@ -124,8 +131,6 @@ bool ottl_keep_text(struct ottl_eval *e, enum ottl_type type, struct ottl_value 
 
 /* ---- conditions ---- */
 
-static enum ottl_verdict verdict(struct ottl_eval *e, const struct cond *c);
-
 static enum ottl_verdict call(struct ottl_eval *e, const struct cond *c)
 {
     struct ottl_value v;
@@ -152,7 +157,7 @@ static enum ottl_verdict chain(struct ottl_eval *e, const struct cond *c,
                                enum ottl_verdict decisive)
 {
     for (size_t i = 0; i < c->n_kids; i++) {
-        enum ottl_verdict v = verdict(e, c->kids[i]);
+        enum ottl_verdict v = cond_eval(e, c->kids[i]);
 
         if (v == decisive || v == OTTL_ERROR)
             return v;
@@ -160,7 +165,7 @@ static enum ottl_verdict chain(struct ottl_eval *e, const struct cond *c,
     return decisive == OTTL_TRUE ? OTTL_FALSE : OTTL_TRUE;
 }
 
-static enum ottl_verdict verdict(struct ottl_eval *e, const struct cond *c)
+enum ottl_verdict cond_eval(struct ottl_eval *e, const struct cond *c)
 {
     enum ottl_verdict v;
 
@@ -174,7 +179,7 @@ static enum ottl_verdict verdict(struct ottl_eval *e, const struct cond *c)
     case COND_OR:
         return chain(e, c, OTTL_TRUE);
     case COND_NOT:
-        v = verdict(e, c->kids[0]);
+        v = cond_eval(e, c->kids[0]);
         return v == OTTL_ERROR ? v : v == OTTL_TRUE ? OTTL_FALSE : OTTL_TRUE;
     case COND_CONST:
         break;
@@ -186,7 +191,7 @@ enum ottl_verdict ottl_condition(struct ottl_eval *e, unsigned condition)
 {
     CHECK(condition < e->program->n);
     scratch_reset(&e->scratch);
-    return verdict(e, e->program->conditions[condition].root);
+    return cond_eval(e, e->program->conditions[condition].root);
 }
 
 /* ---- sums ---- */
@@ -358,6 +363,55 @@ static int put_any_value(struct buf *out, const struct ottl_value *v)
     return rc;
 }
 
+/* What functions cut may be no UTF-8 any more; what goes into spans must be. */
+static bool clean(struct ottl_eval *e, struct slice *s)
+{
+    uint8_t *p;
+    size_t len;
+
+    if (LIKELY(utf8_valid(s->p, s->len)))
+        return true;
+    len = utf8_repair(NULL, s->p, s->len);
+    p = ottl_room(e, len);
+    if (!p)
+        return false;
+    utf8_repair(p, s->p, s->len);
+    *s = slice_of(p, len);
+    return true;
+}
+
+static bool fit_item(struct ottl_eval *e, const struct ottl_value *item, struct ottl_value *v,
+                     const struct ottl_value **unfit)
+{
+    struct any a;
+
+    *v = *item;
+    if (v->type == OTTL_STR)
+        return clean(e, &v->s);
+    if (v->type == OTTL_ITEMS)
+        return eval_fit_items(e, v, unfit);
+    if (v->type == OTTL_MAP)
+        return map_plain(e, v);
+    if (!ottl_to_any(v, &a)) {
+        *unfit = item;
+        *v = ottl_nil();
+    }
+    return true;
+}
+
+bool eval_fit_items(struct ottl_eval *e, struct ottl_value *list, const struct ottl_value **unfit)
+{
+    struct ottl_value *v = ottl_room(e, list->items.n * sizeof(*v));
+
+    if (!v)
+        return false;
+    for (size_t i = 0; i < list->items.n; i++)
+        if (!fit_item(e, &list->items.v[i], &v[i], unfit))
+            return false;
+    list->items.v = v;
+    return true;
+}
+
 bool eval_to_any(struct ottl_eval *e, const struct ottl_value *v, struct any *out)
 {
     struct ottl_value list;
@@ -378,6 +432,19 @@ bool eval_to_any(struct ottl_eval *e, const struct ottl_value *v, struct any *ou
     }
 }
 
+/* Lists of attributes and what Split makes are no values of a map in braces, as in the Collector.
+ */
+static bool fit_entry(struct ottl_eval *e, struct ottl_value *v)
+{
+    const struct ottl_value item = *v, *unfit = NULL;
+
+    if (v->type == OTTL_LIST || (v->type == OTTL_ITEMS && v->aux))
+        return ottl_fail(e, "<Invalid value type %s>", ottl_type_name(v));
+    if (!fit_item(e, &item, v, &unfit))
+        return false;
+    return !unfit || ottl_fail(e, "<Invalid value type %s>", ottl_type_name(unfit));
+}
+
 bool eval_map(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
     struct buf b = {.max = OTTL_SCRATCH_BYTES};
@@ -387,7 +454,8 @@ bool eval_map(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
         struct ottl_value v;
         struct any a;
 
-        fine = node_eval(e, n->args[i], &v) && eval_to_any(e, &v, &a);
+        fine = node_eval(e, n->args[i], &v);
+        fine = fine && fit_entry(e, &v) && eval_to_any(e, &v, &a);
         if (fine && attr_put(&b, OTTL_MAP_FIELD, n->names[i], &a))
             fine = ottl_too_long(e);
     }

@@ -16,6 +16,10 @@ static inline bool node_eval(struct ottl_eval *e, const struct node *n, struct o
     return n->eval(e, n, out);
 }
 
+/* Makes a list of OTTL_ITEMS fit for an attribute: nothing stands in place of what none can hold
+ * (*unfit: the latest such, or NULL), texts are UTF-8. False: too long. */
+bool eval_fit_items(struct ottl_eval *e, struct ottl_value *list,
+                    const struct ottl_value **unfit) MUST_USE;
 /* A value as an attribute's: copies lists of other values into scratch. */
 bool eval_to_any(struct ottl_eval *e, const struct ottl_value *v, struct any *out);
 

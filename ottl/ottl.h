@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * OTTL: conditions over spans, as the Collector's filter, tail_sampling and transform use them.
+ * OTTL: conditions over spans, and statements that change them, as the Collector's filter,
+ * tail_sampling and transform use them.
  *
- *   program   conditions compiled together; immutable once sealed, shared by all workers
- *   eval      one worker's look at one resource, scope, span, event at a time, and its scratch
+ *   program   conditions and statements compiled together; immutable once sealed, shared by all
+ * workers eval      one worker's look at one resource, scope, span, event at a time, and its
+ * scratch
  *
  *   struct ottl_program *p = ottl_program_new();
  *   int i = ottl_program_add(p, "attributes[\"http.route\"] == \"/health\"", OTTL_SPAN, false,
@@ -18,6 +20,7 @@
 #ifndef TAILRACE_OTTL_OTTL_H
 #define TAILRACE_OTTL_OTTL_H
 
+#include "model/attr.h"
 #include "model/payload.h"
 #include "platform/err.h"
 
@@ -47,13 +50,27 @@ void ottl_program_seal(struct ottl_program *p);
 unsigned ottl_program_conditions(const struct ottl_program *p);
 const char *ottl_condition_text(const struct ottl_program *p, unsigned condition);
 
+/* The same for statements: "set(name, \"x\") where kind == 2". They have numbers of their own. */
+int ottl_program_add_statement(struct ottl_program *p, const char *text, enum ottl_context context,
+                               bool every_prefix, struct err *err) MUST_USE;
+const char *ottl_statement_text(const struct ottl_program *p, unsigned statement);
+/* Can it change something of the context's? */
+bool ottl_statement_writes(const struct ottl_program *p, unsigned statement,
+                           enum ottl_context context);
+
 /* Would it be added? For check(). */
+int ottl_check_statement(const char *text, enum ottl_context context, bool every_prefix,
+                         struct err *err) MUST_USE;
 int ottl_check(const char *text, enum ottl_context context, bool every_prefix,
                struct err *err) MUST_USE;
 
 /* The context that fits all of the conditions: the one that sees everything they name. */
 int ottl_infer(const char *const *texts, size_t n, enum ottl_context *context,
                struct err *err) MUST_USE;
+
+int ottl_infer_statements(const char *const *statements, size_t n, const char *const *conditions,
+                          size_t n_conditions, enum ottl_context *context,
+                          struct err *err) MUST_USE;
 
 /* "span", "spanevent", ... in any case; -1: none. */
 int ottl_context_of(const char *name);
@@ -72,5 +89,43 @@ void ottl_set_event(struct ottl_eval *e, struct slice event_body);
 enum ottl_verdict ottl_condition(struct ottl_eval *e, unsigned condition);
 /* Why the latest one was OTTL_ERROR. */
 const char *ottl_error(const struct ottl_eval *e);
+
+/*
+ * Editing. Statements change what is set; what they write is seen by those that follow and kept
+ * until something else is set, for the caller to write where it belongs:
+ *
+ *   struct ottl_eval *e = ottl_editor_new(p, budget);
+ *   ottl_set_span(e, span);
+ *   ottl_begin(e);
+ *   if (ottl_execute(e, 0) == OTTL_TRUE && ottl_changed(e, OTTL_SPAN))
+ *       ottl_new_body(e, OTTL_SPAN, room(ottl_new_size(e, OTTL_SPAN)));
+ */
+struct ottl_eval *ottl_editor_new(const struct ottl_program *p, struct budget *b) MUST_USE;
+/* The cache is empty again. */
+void ottl_begin(struct ottl_eval *e);
+/* OTTL_TRUE: done; OTTL_FALSE: its condition does not hold. After an error there may be a change.
+ */
+enum ottl_verdict ottl_execute(struct ottl_eval *e, unsigned statement);
+/* The budget refused room at some time: what has been changed since is not to be used. */
+bool ottl_no_room(const struct ottl_eval *e);
+void ottl_forget_no_room(struct ottl_eval *e);
+
+bool ottl_changed(const struct ottl_eval *e, enum ottl_context c);
+/* Of what is changed: the message as it is now. */
+size_t ottl_new_size(const struct ottl_eval *e, enum ottl_context c);
+uint8_t *ottl_new_body(const struct ottl_eval *e, enum ottl_context c, uint8_t *dst);
+bool ottl_new_facts(const struct ottl_eval *e); /* of a span: more than attributes and events */
+/* Of a resource or scope; its bytes live as long as the change. False: the old one. */
+bool ottl_new_schema(const struct ottl_eval *e, enum ottl_context c, struct slice *url);
+
+/* The events of the span that is set, as they are now, one after the other. */
+struct ottl_event_iter {
+    struct field_iter fields;
+    size_t n;
+};
+struct ottl_event_iter ottl_event_iter(const struct ottl_eval *e);
+bool ottl_next_event(struct ottl_eval *e, struct ottl_event_iter *it);
+/* Puts the event, if it is changed, back into its span. False: no room. */
+bool ottl_keep_event(struct ottl_eval *e, const struct ottl_event_iter *it) MUST_USE;
 
 #endif

@@ -10,6 +10,7 @@
  *   factor     = [ "+" | "-" ] ( call | number | path | "(" sum ")" )
  *   path       = field { "." field }          field = lower { key }     call = Name "(" args ")" {
  * key }
+ *   statement  = lower "(" args ")" [ "where" condition ]
  *
  * Limits: OTTL_MOST_DEPTH. Threads: any; runs at start only.
  */
@@ -244,23 +245,29 @@ static struct ast *argument(struct parser *p)
     return arg;
 }
 
-static struct ast *call(struct parser *p)
+/* Behind the "(". */
+static struct ast *arguments(struct parser *p, struct ast *n)
 {
-    struct ast *n = new (p, AST_CALL), *arg;
+    struct ast *arg;
 
-    p->t += name_tokens(p, &n->text);
-    p->t++;
     if (take(p, T_CLOSE))
-        return keys(p, n) ? NULL : n;
+        return n;
     do {
         arg = argument(p);
         if (!arg)
             return NULL;
         add(n, arg);
     } while (take(p, T_COMMA));
-    if (!take(p, T_CLOSE))
-        return unexpected(p, "\",\" or \")\"");
-    return keys(p, n) ? NULL : n;
+    return take(p, T_CLOSE) ? n : unexpected(p, "\",\" or \")\"");
+}
+
+static struct ast *call(struct parser *p)
+{
+    struct ast *n = new (p, AST_CALL);
+
+    p->t += name_tokens(p, &n->text);
+    p->t++;
+    return arguments(p, n) && keys(p, n) == 0 ? n : NULL;
 }
 
 /* ---- sums ---- */
@@ -560,17 +567,72 @@ static struct ast *condition(struct parser *p)
     return n;
 }
 
+/* ---- the whole text ---- */
+
+static bool tokens(struct parser *p, struct arena *a, struct slice text, struct err *err)
+{
+    size_t n;
+
+    *p = (struct parser){.arena = a, .text = text, .err = err};
+    p->all = p->t = lex(a, text, &n, err);
+    return p->t != NULL;
+}
+
 struct ast *parse_condition(struct arena *a, struct slice text, struct err *err)
 {
-    struct parser p = {.arena = a, .text = text, .err = err};
+    struct parser p;
     struct ast *n;
-    size_t n_tokens;
 
-    p.all = p.t = lex(a, text, &n_tokens, err);
-    if (!p.t)
+    if (!tokens(&p, a, text, err))
         return NULL;
     n = condition(&p);
     if (n && p.t->type != T_END)
         return unexpected(&p, "the end, \"and\" or \"or\"");
     return n;
+}
+
+/* name "(" arguments ")" */
+static struct ast *editor(struct parser *p)
+{
+    struct ast *n = new (p, AST_CALL);
+    struct slice name;
+
+    if (name_tokens(p, &name)) {
+        err_at(p->err, p->text, p->t->at,
+               "editor names must start with a lowercase letter but got '%.*s'",
+               (int)(name.len < 60 ? name.len : 60), name.p);
+        return NULL;
+    }
+    if (p->t->type != T_LOWER)
+        return unexpected(p, "an editor: set, delete_key, ...");
+    n->text = token_text(p, p->t++);
+    if (!take(p, T_OPEN))
+        return unexpected(p, "\"(\"");
+    return arguments(p, n);
+}
+
+struct ast *parse_statement(struct arena *a, struct slice text, struct ast **where, struct err *err)
+{
+    struct parser p;
+    struct ast *n;
+
+    *where = NULL;
+    if (!tokens(&p, a, text, err))
+        return NULL;
+    n = editor(&p);
+    if (!n)
+        return NULL;
+    if (p.t->type == T_LOWER && slice_eq(token_text(&p, p.t), slice_str("where"))) {
+        p.t++;
+        *where = condition(&p);
+        if (!*where)
+            return NULL;
+        if (p.t->type != T_END)
+            return unexpected(&p, "the end, \"and\" or \"or\"");
+    }
+    if (p.t->type == T_OPEN_KEY) {
+        err_at(err, text, p.t->at, "only paths and converters may be indexed, not editors");
+        return NULL;
+    }
+    return p.t->type == T_END ? n : unexpected(&p, "\"where\" or the end");
 }

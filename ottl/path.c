@@ -9,7 +9,8 @@
 #include "ottl/path.h"
 
 #include "model/wire.h"
-#include "ottl/program.h"
+#include "ottl/draft.h"
+#include "ottl/eval.h"
 #include "platform/nearest.h"
 
 static const uint32_t attributes_of[OTTL_CONTEXTS] = {RESOURCE_ATTRIBUTES, SCOPE_ATTRIBUTES,
@@ -32,6 +33,14 @@ static bool found(struct ottl_eval *e, enum ottl_context c, const struct attr *a
     return true;
 }
 
+static void scan_draft(struct ottl_eval *e, enum ottl_context c, size_t missing)
+{
+    const struct attr_map *m = &e->views[c].draft->map;
+
+    for (size_t i = 0; i < m->n && missing; i++)
+        missing -= found(e, c, &(struct attr){.key = m->v[i].key, .value = m->v[i].value});
+}
+
 void view_scan(struct ottl_eval *e, enum ottl_context c)
 {
     struct view *v = &e->views[c];
@@ -41,6 +50,10 @@ void view_scan(struct ottl_eval *e, enum ottl_context c)
 
     v->scanned = true;
     memset(v->found, 0, missing * sizeof(*v->found));
+    if (v->draft && v->draft->map.changed) {
+        scan_draft(e, c, missing);
+        return;
+    }
     while (missing && attr_next(&it, &a))
         missing -= found(e, c, &a);
 }
@@ -92,7 +105,7 @@ static inline const uint8_t *next_field(const uint8_t *p, const uint8_t *end, ui
 }
 
 /* The span's plain fields; of each the last one. */
-static const struct span_fields *span_fields(struct ottl_eval *e)
+struct span_fields *span_fields(struct ottl_eval *e)
 {
     struct slice message = e->views[OTTL_SPAN].message;
     const uint8_t *p = message.p, *end = message.len ? p + message.len : p;
@@ -113,6 +126,15 @@ static const struct span_fields *span_fields(struct ottl_eval *e)
 
 /* ---- readers ---- */
 
+/* What a statement has written to the field; NULL: nothing. */
+static const struct draft_field *written(const struct ottl_eval *e, enum ottl_context c,
+                                         uint32_t field)
+{
+    const struct draft *d = e->views[c].draft;
+
+    return d && d->replaced >> field & 1 ? &d->fields[field] : NULL;
+}
+
 /* The last one wins, as everywhere. */
 static uint64_t number_in(struct slice message, uint32_t number)
 {
@@ -124,6 +146,13 @@ static uint64_t number_in(struct slice message, uint32_t number)
         if (f.number == number && f.wire != WIRE_LEN)
             v = f.value;
     return v;
+}
+
+static uint64_t number_of(const struct ottl_eval *e, enum ottl_context c, uint32_t field)
+{
+    const struct draft_field *w = written(e, c, field);
+
+    return w ? w->number : number_in(e->views[c].message, field);
 }
 
 static bool get_attribute(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
@@ -142,25 +171,33 @@ static bool get_attribute(struct ottl_eval *e, const struct node *n, struct ottl
 
 static bool get_attributes(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
-    *out = ottl_map(e->views[n->context].message, attributes_of[n->context]);
+    const struct view *v = &e->views[n->context];
+
+    *out = ottl_map(v->message, attributes_of[n->context]);
+    if (v->draft && v->draft->map.changed && !draft_map_value(e, &v->draft->map, out))
+        return false;
     return n->n_keys == 0 || index_path(e, n, 0, out);
 }
 
 static bool get_cache(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
     *out = ottl_map((struct slice){0}, OTTL_MAP_FIELD);
+    if (e->edits && e->edits->cache.n && !draft_map_value(e, &e->edits->cache, out))
+        return false;
     return n->n_keys == 0 || index_path(e, n, 0, out);
 }
 
 static bool get_string(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
-    *out = ottl_str(field_bytes(e->views[n->context].message, n->field));
+    const struct draft_field *w = written(e, n->context, n->field);
+
+    *out = ottl_str(w ? w->bytes : field_bytes(e->views[n->context].message, n->field));
     return true;
 }
 
 static bool get_uint32(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
-    *out = ottl_int((uint32_t)number_in(e->views[n->context].message, n->field));
+    *out = ottl_int((uint32_t)number_of(e, n->context, n->field));
     return true;
 }
 
@@ -234,8 +271,7 @@ static bool get_parent_string(struct ottl_eval *e, const struct node *n, struct 
 /* The index knows the usual kinds and codes; others it marks with 255. */
 static int64_t kind_of(const struct ottl_eval *e)
 {
-    return e->span->kind != 255 ? e->span->kind
-                                : (int32_t)number_in(e->views[OTTL_SPAN].message, SPAN_KIND);
+    return e->span->kind != 255 ? e->span->kind : (int32_t)number_of(e, OTTL_SPAN, SPAN_KIND);
 }
 
 static bool get_kind(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
@@ -245,24 +281,24 @@ static bool get_kind(struct ottl_eval *e, const struct node *n, struct ottl_valu
     return true;
 }
 
+const char *const kind_names[SPAN_KINDS] = {"Unspecified", "Internal", "Server",
+                                            "Client",      "Producer", "Consumer"};
+const char *const kind_deprecated_names[SPAN_KINDS] = {
+    "SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER",
+    "SPAN_KIND_CLIENT",      "SPAN_KIND_PRODUCER", "SPAN_KIND_CONSUMER"};
+
 static bool get_kind_string(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
-    static const char *const names[] = {"Unspecified", "Internal", "Server",
-                                        "Client",      "Producer", "Consumer"};
-
     (void)n;
-    *out = ottl_str(slice_str(e->span->kind < ARRAY_LEN(names) ? names[e->span->kind] : ""));
+    *out = ottl_str(slice_str(e->span->kind < SPAN_KINDS ? kind_names[e->span->kind] : ""));
     return true;
 }
 
 static bool get_kind_deprecated(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
-    static const char *const names[] = {"SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL",
-                                        "SPAN_KIND_SERVER",      "SPAN_KIND_CLIENT",
-                                        "SPAN_KIND_PRODUCER",    "SPAN_KIND_CONSUMER"};
-
     (void)n;
-    *out = ottl_str(slice_str(e->span->kind < ARRAY_LEN(names) ? names[e->span->kind] : ""));
+    *out =
+        ottl_str(slice_str(e->span->kind < SPAN_KINDS ? kind_deprecated_names[e->span->kind] : ""));
     return true;
 }
 
@@ -301,12 +337,16 @@ static bool get_status(struct ottl_eval *e, const struct node *n, struct ottl_va
     return true;
 }
 
+int32_t status_code(struct ottl_eval *e)
+{
+    return e->span->status != 255 ? e->span->status
+                                  : (int32_t)number_in(span_fields(e)->status, STATUS_CODE);
+}
+
 static bool get_status_code(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
     (void)n;
-    *out =
-        ottl_int(e->span->status != 255 ? e->span->status
-                                        : (int32_t)number_in(span_fields(e)->status, STATUS_CODE));
+    *out = ottl_int(status_code(e));
     return true;
 }
 
@@ -341,14 +381,14 @@ static bool get_flags(struct ottl_eval *e, const struct node *n, struct ottl_val
 static bool get_event_ns(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
     (void)n;
-    *out = ottl_int((int64_t)number_in(e->views[OTTL_SPANEVENT].message, EVENT_TIME));
+    *out = ottl_int((int64_t)number_of(e, OTTL_SPANEVENT, EVENT_TIME));
     return true;
 }
 
 static bool get_event_time(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
     (void)n;
-    *out = ottl_time_ns(number_in(e->views[OTTL_SPANEVENT].message, EVENT_TIME));
+    *out = ottl_time_ns(number_of(e, OTTL_SPANEVENT, EVENT_TIME));
     return true;
 }
 
@@ -387,54 +427,57 @@ static const struct path_row {
     enum ottl_context context;
     const char *name, *sub; /* sub NULL: none */
     node_fn *get;
+    set_fn *set;
     uint32_t field;
     enum path_keys keys;
 } rows[] = {
-    {OTTL_RESOURCE, "attributes", NULL, get_attributes, 0, ANY_KEYS},
-    {OTTL_RESOURCE, "dropped_attributes_count", NULL, get_uint32, RESOURCE_DROPPED_ATTRIBUTES,
+    {OTTL_RESOURCE, "attributes", NULL, get_attributes, set_attributes, 0, ANY_KEYS},
+    {OTTL_RESOURCE, "dropped_attributes_count", NULL, get_uint32, set_uint32,
+     RESOURCE_DROPPED_ATTRIBUTES, NO_KEYS},
+    {OTTL_RESOURCE, "schema_url", NULL, get_schema_url, set_schema_url, 0, NO_KEYS},
+    {OTTL_RESOURCE, "cache", NULL, get_cache, set_attributes, 0, ANY_KEYS},
+    {OTTL_SCOPE, "name", NULL, get_string, set_string, SCOPE_NAME, NO_KEYS},
+    {OTTL_SCOPE, "version", NULL, get_string, set_string, SCOPE_VERSION, NO_KEYS},
+    {OTTL_SCOPE, "attributes", NULL, get_attributes, set_attributes, 0, ANY_KEYS},
+    {OTTL_SCOPE, "dropped_attributes_count", NULL, get_uint32, set_uint32, SCOPE_DROPPED_ATTRIBUTES,
      NO_KEYS},
-    {OTTL_RESOURCE, "schema_url", NULL, get_schema_url, 0, NO_KEYS},
-    {OTTL_RESOURCE, "cache", NULL, get_cache, 0, ANY_KEYS},
-    {OTTL_SCOPE, "name", NULL, get_string, SCOPE_NAME, NO_KEYS},
-    {OTTL_SCOPE, "version", NULL, get_string, SCOPE_VERSION, NO_KEYS},
-    {OTTL_SCOPE, "attributes", NULL, get_attributes, 0, ANY_KEYS},
-    {OTTL_SCOPE, "dropped_attributes_count", NULL, get_uint32, SCOPE_DROPPED_ATTRIBUTES, NO_KEYS},
-    {OTTL_SCOPE, "schema_url", NULL, get_schema_url, 0, NO_KEYS},
-    {OTTL_SCOPE, "cache", NULL, get_cache, 0, ANY_KEYS},
-    {OTTL_SPAN, "attributes", NULL, get_attributes, 0, ANY_KEYS},
-    {OTTL_SPAN, "name", NULL, get_name, 0, NO_KEYS},
-    {OTTL_SPAN, "kind", NULL, get_kind, 0, NO_KEYS},
-    {OTTL_SPAN, "kind", "string", get_kind_string, 0, NO_KEYS},
-    {OTTL_SPAN, "kind", "deprecated_string", get_kind_deprecated, 0, NO_KEYS},
-    {OTTL_SPAN, "status", NULL, get_status, 0, NO_KEYS},
-    {OTTL_SPAN, "status", "code", get_status_code, 0, NO_KEYS},
-    {OTTL_SPAN, "status", "message", get_status_message, 0, NO_KEYS},
-    {OTTL_SPAN, "trace_id", NULL, get_trace_id, 0, NO_KEYS},
-    {OTTL_SPAN, "trace_id", "string", get_trace_id_string, 0, NO_KEYS},
-    {OTTL_SPAN, "span_id", NULL, get_span_id, 0, NO_KEYS},
-    {OTTL_SPAN, "span_id", "string", get_span_id_string, 0, NO_KEYS},
-    {OTTL_SPAN, "parent_span_id", NULL, get_parent, 0, NO_KEYS},
-    {OTTL_SPAN, "parent_span_id", "string", get_parent_string, 0, NO_KEYS},
-    {OTTL_SPAN, "trace_state", NULL, get_trace_state, 0, ONE_KEY},
-    {OTTL_SPAN, "start_time_unix_nano", NULL, get_start_ns, 0, NO_KEYS},
-    {OTTL_SPAN, "end_time_unix_nano", NULL, get_end_ns, 0, NO_KEYS},
-    {OTTL_SPAN, "start_time", NULL, get_start, 0, NO_KEYS},
-    {OTTL_SPAN, "end_time", NULL, get_end, 0, NO_KEYS},
-    {OTTL_SPAN, "dropped_attributes_count", NULL, get_uint32, SPAN_DROPPED_ATTRIBUTES, NO_KEYS},
-    {OTTL_SPAN, "events", NULL, get_events, 0, NO_KEYS},
-    {OTTL_SPAN, "dropped_events_count", NULL, get_uint32, SPAN_DROPPED_EVENTS, NO_KEYS},
-    {OTTL_SPAN, "links", NULL, get_links, 0, NO_KEYS},
-    {OTTL_SPAN, "dropped_links_count", NULL, get_uint32, SPAN_DROPPED_LINKS, NO_KEYS},
-    {OTTL_SPAN, "flags", NULL, get_flags, 0, NO_KEYS},
-    {OTTL_SPAN, "cache", NULL, get_cache, 0, ANY_KEYS},
-    {OTTL_SPANEVENT, "attributes", NULL, get_attributes, 0, ANY_KEYS},
-    {OTTL_SPANEVENT, "name", NULL, get_string, EVENT_NAME, NO_KEYS},
-    {OTTL_SPANEVENT, "time_unix_nano", NULL, get_event_ns, 0, NO_KEYS},
-    {OTTL_SPANEVENT, "time", NULL, get_event_time, 0, NO_KEYS},
-    {OTTL_SPANEVENT, "dropped_attributes_count", NULL, get_uint32, EVENT_DROPPED_ATTRIBUTES,
+    {OTTL_SCOPE, "schema_url", NULL, get_schema_url, set_schema_url, 0, NO_KEYS},
+    {OTTL_SCOPE, "cache", NULL, get_cache, set_attributes, 0, ANY_KEYS},
+    {OTTL_SPAN, "attributes", NULL, get_attributes, set_attributes, 0, ANY_KEYS},
+    {OTTL_SPAN, "name", NULL, get_name, set_name, 0, NO_KEYS},
+    {OTTL_SPAN, "kind", NULL, get_kind, set_kind, 0, NO_KEYS},
+    {OTTL_SPAN, "kind", "string", get_kind_string, set_kind_string, 0, NO_KEYS},
+    {OTTL_SPAN, "kind", "deprecated_string", get_kind_deprecated, set_kind_deprecated, 0, NO_KEYS},
+    {OTTL_SPAN, "status", NULL, get_status, set_status, 0, NO_KEYS},
+    {OTTL_SPAN, "status", "code", get_status_code, set_status_code, 0, NO_KEYS},
+    {OTTL_SPAN, "status", "message", get_status_message, set_status_message, 0, NO_KEYS},
+    {OTTL_SPAN, "trace_id", NULL, get_trace_id, set_trace_id, 0, NO_KEYS},
+    {OTTL_SPAN, "trace_id", "string", get_trace_id_string, set_trace_id_string, 0, NO_KEYS},
+    {OTTL_SPAN, "span_id", NULL, get_span_id, set_span_id, 0, NO_KEYS},
+    {OTTL_SPAN, "span_id", "string", get_span_id_string, set_span_id_string, 0, NO_KEYS},
+    {OTTL_SPAN, "parent_span_id", NULL, get_parent, set_parent, 0, NO_KEYS},
+    {OTTL_SPAN, "parent_span_id", "string", get_parent_string, set_parent_string, 0, NO_KEYS},
+    {OTTL_SPAN, "trace_state", NULL, get_trace_state, set_trace_state, 0, ONE_KEY},
+    {OTTL_SPAN, "start_time_unix_nano", NULL, get_start_ns, set_start_ns, 0, NO_KEYS},
+    {OTTL_SPAN, "end_time_unix_nano", NULL, get_end_ns, set_end_ns, 0, NO_KEYS},
+    {OTTL_SPAN, "start_time", NULL, get_start, set_start, 0, NO_KEYS},
+    {OTTL_SPAN, "end_time", NULL, get_end, set_end, 0, NO_KEYS},
+    {OTTL_SPAN, "dropped_attributes_count", NULL, get_uint32, set_uint32, SPAN_DROPPED_ATTRIBUTES,
      NO_KEYS},
-    {OTTL_SPANEVENT, "event_index", NULL, get_event_index, 0, NO_KEYS},
-    {OTTL_SPANEVENT, "cache", NULL, get_cache, 0, ANY_KEYS},
+    {OTTL_SPAN, "events", NULL, get_events, set_events, 0, NO_KEYS},
+    {OTTL_SPAN, "dropped_events_count", NULL, get_uint32, set_uint32, SPAN_DROPPED_EVENTS, NO_KEYS},
+    {OTTL_SPAN, "links", NULL, get_links, set_links, 0, NO_KEYS},
+    {OTTL_SPAN, "dropped_links_count", NULL, get_uint32, set_uint32, SPAN_DROPPED_LINKS, NO_KEYS},
+    {OTTL_SPAN, "flags", NULL, get_flags, set_flags, 0, NO_KEYS},
+    {OTTL_SPAN, "cache", NULL, get_cache, set_attributes, 0, ANY_KEYS},
+    {OTTL_SPANEVENT, "attributes", NULL, get_attributes, set_attributes, 0, ANY_KEYS},
+    {OTTL_SPANEVENT, "name", NULL, get_string, set_string, EVENT_NAME, NO_KEYS},
+    {OTTL_SPANEVENT, "time_unix_nano", NULL, get_event_ns, set_event_ns, 0, NO_KEYS},
+    {OTTL_SPANEVENT, "time", NULL, get_event_time, set_event_time, 0, NO_KEYS},
+    {OTTL_SPANEVENT, "dropped_attributes_count", NULL, get_uint32, set_uint32,
+     EVENT_DROPPED_ATTRIBUTES, NO_KEYS},
+    {OTTL_SPANEVENT, "event_index", NULL, get_event_index, set_event_index, 0, NO_KEYS},
+    {OTTL_SPANEVENT, "cache", NULL, get_cache, set_attributes, 0, ANY_KEYS},
 };
 
 /* ---- prefixes ---- */
@@ -583,7 +626,15 @@ struct node *compile_path(struct compiler *k, const struct ast *a)
         return NULL;
     }
     n = expr_new(k, a, row->get);
+    if (row->get == get_cache && c != k->context) {
+        err_at(k->err, k->text, a->at,
+               "access to cache must be performed using the same context: write \"%s.cache\"",
+               context_name(k->context));
+        return NULL;
+    }
     n->context = c;
+    n->set = row->set;
+    n->cache = row->get == get_cache;
     n->field = row->field;
     n->key = -1;
     return set_keys(k, n, row, sub ? sub->keys : name->keys) ? NULL : n;

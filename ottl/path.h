@@ -5,12 +5,31 @@
 
 #include "ottl/ast.h"
 #include "ottl/ottl.h"
+#include "ottl/program.h"
 
 const char *context_name(enum ottl_context c);
 /* Does the path begin with a context's name? */
 bool path_prefix(const struct ast *path, enum ottl_context *context);
 
+#define SPAN_KINDS 6
+extern const char *const kind_names[SPAN_KINDS], *const kind_deprecated_names[SPAN_KINDS];
+
+/* path.c */
+struct span_fields *span_fields(struct ottl_eval *e); /* the span's plain fields */
+int32_t status_code(struct ottl_eval *e);
+
+/* path_set.c */
+set_fn set_string, set_uint32, set_schema_url, set_name, set_kind, set_kind_string,
+    set_kind_deprecated, set_flags, set_events, set_links, set_event_index, set_trace_id,
+    set_span_id, set_parent, set_trace_id_string, set_span_id_string, set_parent_string,
+    set_start_ns, set_end_ns, set_start, set_end, set_event_ns, set_event_time, set_status,
+    set_status_code, set_status_message, set_trace_state, set_attributes;
+
 /* A member of a W3C tracestate: nil when the whole cannot be read, "" when it is not there. */
 struct ottl_value trace_state_get(struct slice trace_state, struct slice key);
+/* Appends the trace state with the member put in front of it. 0; -1: out is full; -2: it, or the
+ * whole, cannot be read. */
+int trace_state_put(struct slice trace_state, struct slice key, struct slice value,
+                    struct buf *out) MUST_USE;
 
 #endif

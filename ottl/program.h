@@ -11,8 +11,11 @@
 
 struct node;
 struct func;
+struct draft;
 /* False: it failed, and ottl_fail() has said why. */
 typedef bool node_fn(struct ottl_eval *e, const struct node *n, struct ottl_value *out);
+/* Writes the value to the path. */
+typedef bool set_fn(struct ottl_eval *e, const struct node *path, const struct ottl_value *v);
 
 struct node {
     node_fn *eval;
@@ -27,6 +30,8 @@ struct node {
     struct slice *names;     /* maps: keys of the items */
     const struct func *func;
     enum ottl_context context; /* paths */
+    set_fn *set;               /* paths */
+    bool cache;                /* paths: this is the cache */
     int key; /* attributes: number of the first key in the context's set; -1: not known at start */
     uint32_t field;   /* paths to plain fields */
     struct regex *re; /* from an argument that is a constant */
@@ -49,6 +54,14 @@ struct ottl_condition {
     enum ottl_context context;
 };
 
+struct ottl_statement {
+    const struct node *editor;
+    const struct cond *where; /* NULL: always */
+    char *text;
+    enum ottl_context context;
+    unsigned writes; /* bit c: something of context c */
+};
+
 struct key_list {
     const char **v;
     size_t n, cap;
@@ -58,6 +71,8 @@ struct ottl_program {
     struct arena *arena;
     struct ottl_condition *conditions;
     unsigned n, cap;
+    struct ottl_statement *statements;
+    unsigned n_statements, cap_statements;
     struct key_list key_lists[OTTL_CONTEXTS];
     struct keyset *keys[OTTL_CONTEXTS]; /* NULL until sealed */
     struct regex **regexes;
@@ -69,6 +84,7 @@ struct view {
     struct slice message;
     bool scanned;
     struct slice *found; /* by number of the key: AnyValue body; p NULL: absent */
+    struct draft *draft; /* what statements have written; NULL: nothing */
 };
 
 struct span_fields {
@@ -76,8 +92,10 @@ struct span_fields {
     struct slice name, trace_state, parent, status;
 };
 
+struct edits;
 struct ottl_eval {
     const struct ottl_program *program;
+    struct edits *edits; /* NULL: only conditions are evaluated */
     struct view views[OTTL_CONTEXTS];
     struct slice schema_url[2]; /* of resource and scope */
     const struct span *span;
@@ -97,6 +115,12 @@ bool ottl_keep_text(struct ottl_eval *e, enum ottl_type type, struct ottl_value 
 struct buf *ottl_text(struct ottl_eval *e);
 bool ottl_too_long(struct ottl_eval *e); /* sets the error; returns false */
 
+/* draft.c */
+void edits_free(struct edits **d); /* fine on NULL */
+void edits_forget_schema(struct ottl_eval *e, enum ottl_context c);
+/* eval.c */
+enum ottl_verdict cond_eval(struct ottl_eval *e, const struct cond *c);
+
 /* path.c */
 void view_scan(struct ottl_eval *e, enum ottl_context c);
 
@@ -108,12 +132,15 @@ struct compiler {
     enum ottl_context context;
     bool every_prefix;
     struct err *err;
+    unsigned writes; /* contexts that the statement writes to */
 };
 
 struct node *expr_new(struct compiler *k, const struct ast *a, node_fn *eval);
 struct node *compile_value(struct compiler *k, const struct ast *a) MUST_USE;
 struct node *compile_path(struct compiler *k, const struct ast *a) MUST_USE;
 struct node *compile_call(struct compiler *k, const struct ast *a) MUST_USE;
+struct node *compile_editor(struct compiler *k, const struct ast *a) MUST_USE;
+struct cond *compile_condition(struct compiler *k, const struct ast *a) MUST_USE;
 int compile_keys(struct compiler *k, struct node *n, const struct ast *first) MUST_USE;
 /* Owned by the program. NULL with err set. */
 struct regex *compile_regex(struct compiler *k, struct slice pattern, struct err *err) MUST_USE;

@@ -115,3 +115,36 @@ struct ottl_value trace_state_get(struct slice trace_state, struct slice key)
     }
     return ottl_str(wanted);
 }
+
+static int add_member(struct buf *out, struct slice key, struct slice value)
+{
+    return (out->len && buf_add(out, ",", 1)) || buf_add(out, key.p, key.len) ||
+                   buf_add(out, "=", 1) || buf_add(out, value.p, value.len)
+               ? -1
+               : 0;
+}
+
+int trace_state_put(struct slice trace_state, struct slice key, struct slice value, struct buf *out)
+{
+    struct slice rest = trace_state, k, v;
+    unsigned n = 1;
+
+    if (!key_valid(key) || !value_valid(value) ||
+        trace_state_get(trace_state, key).type == OTTL_NIL)
+        return -2;
+    if (add_member(out, key, value))
+        return -1;
+    while (rest.len && n < MOST_MEMBERS) {
+        struct slice m = trimmed(next_member(&rest));
+
+        if (m.len == 0)
+            continue;
+        CHECK(member(m, &k, &v));
+        if (slice_eq(k, key))
+            continue;
+        if (add_member(out, k, v))
+            return -1;
+        n++;
+    }
+    return 0;
+}

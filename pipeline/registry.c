@@ -24,6 +24,7 @@ const struct component_type *const registry[] = {
     &probabilistic_sampler_type,
     &span_type,
     &filter_type,
+    &transform_type,
 
     &otlp_grpc_exporter_type,
     &otlp_http_exporter_type,

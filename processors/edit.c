@@ -55,6 +55,12 @@ uint32_t editor_resource_of(const struct editor *ed, const struct span *s)
     return ed->to ? ed->to->scopes[s->scope].resource + ed->first_resource : ed->from->scopes[s->scope].resource;
 }
 
+uint32_t editor_scope_resource(const struct editor *ed, uint32_t scope)
+{
+    return ed->to ? ed->to->scopes[scope - ed->first_scope].resource + ed->first_resource
+                  : ed->from->scopes[scope].resource;
+}
+
 static struct payload *editable(struct editor *ed)
 {
     if (!ed->to) {
@@ -99,37 +105,71 @@ bool editor_write_span(struct editor *ed, uint32_t i, const struct attr_map *m)
     return true;
 }
 
-/* The map's message in the payload's room; room_end tells whether there was any. */
-static bool write_body(struct editor *ed, const struct attr_map *m, struct slice *body)
+/* Bytes in the payload's room, which may be none but have an address. */
+static uint8_t *body_room(struct editor *ed, size_t len)
 {
-    size_t size = attr_map_size(m);
     struct payload *p = editable(ed);
-    uint8_t *room = p ? payload_room(p, size ? size : 1) : NULL;
 
-    if (!room)
-        return false;
-    CHECK(attr_map_write(m, room) == room + size);
-    *body = slice_of(room, size);
-    return true;
+    return p ? payload_room(p, len ? len : 1) : NULL;
+}
+
+uint8_t *editor_resource_room(struct editor *ed, uint32_t resource, size_t body_len)
+{
+    uint8_t *room = body_room(ed, body_len);
+
+    if (room)
+        payload_set_resource(ed->to, resource - ed->first_resource, slice_of(room, body_len));
+    return room;
+}
+
+uint8_t *editor_scope_room(struct editor *ed, uint32_t scope, size_t body_len)
+{
+    uint8_t *room = body_room(ed, body_len);
+
+    if (room)
+        payload_set_scope(ed->to, scope - ed->first_scope, slice_of(room, body_len));
+    return room;
 }
 
 bool editor_write_resource(struct editor *ed, uint32_t resource, const struct attr_map *m)
 {
-    struct slice body;
+    size_t size = attr_map_size(m);
+    uint8_t *room = editor_resource_room(ed, resource, size);
 
-    if (!write_body(ed, m, &body))
-        return false;
-    payload_set_resource(ed->to, resource - ed->first_resource, body);
-    return true;
+    if (room)
+        CHECK(attr_map_write(m, room) == room + size);
+    return room != NULL;
 }
 
 bool editor_write_scope(struct editor *ed, uint32_t scope, const struct attr_map *m)
 {
-    struct slice body;
+    size_t size = attr_map_size(m);
+    uint8_t *room = editor_scope_room(ed, scope, size);
 
-    if (!write_body(ed, m, &body))
+    if (room)
+        CHECK(attr_map_write(m, room) == room + size);
+    return room != NULL;
+}
+
+bool editor_set_resource_schema(struct editor *ed, uint32_t resource, struct slice url)
+{
+    uint8_t *room = body_room(ed, url.len);
+
+    if (!room)
         return false;
-    payload_set_scope(ed->to, scope - ed->first_scope, body);
+    wire_put_slice(room, url);
+    payload_set_resource_schema(ed->to, resource - ed->first_resource, slice_of(room, url.len));
+    return true;
+}
+
+bool editor_set_scope_schema(struct editor *ed, uint32_t scope, struct slice url)
+{
+    uint8_t *room = body_room(ed, url.len);
+
+    if (!room)
+        return false;
+    wire_put_slice(room, url);
+    payload_set_scope_schema(ed->to, scope - ed->first_scope, slice_of(room, url.len));
     return true;
 }
 

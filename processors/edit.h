@@ -50,6 +50,7 @@ struct slice editor_scope_schema(const struct editor *ed, uint32_t scope);
 /* Numbers for these of a span that editor_span gave. */
 uint32_t editor_scope_of(const struct editor *ed, const struct span *s);
 uint32_t editor_resource_of(const struct editor *ed, const struct span *s);
+uint32_t editor_scope_resource(const struct editor *ed, uint32_t scope);
 
 /* Writes the message as the map has it now. False when the budget refused room. */
 bool editor_write_span(struct editor *ed, uint32_t i, const struct attr_map *m) MUST_USE;
@@ -57,6 +58,11 @@ bool editor_write_resource(struct editor *ed, uint32_t resource, const struct at
 bool editor_write_scope(struct editor *ed, uint32_t scope, const struct attr_map *m) MUST_USE;
 /* The span's new body, of body_len bytes, for the caller to fill. NULL: refused. */
 uint8_t *editor_span_room(struct editor *ed, uint32_t i, size_t body_len) MUST_USE;
+uint8_t *editor_resource_room(struct editor *ed, uint32_t resource, size_t body_len) MUST_USE;
+uint8_t *editor_scope_room(struct editor *ed, uint32_t scope, size_t body_len) MUST_USE;
+/* The URL is copied. False: refused. */
+bool editor_set_resource_schema(struct editor *ed, uint32_t resource, struct slice url) MUST_USE;
+bool editor_set_scope_schema(struct editor *ed, uint32_t scope, struct slice url) MUST_USE;
 /* Marks the span: batch_settle() takes it out. False: refused. */
 bool editor_drop_span(struct editor *ed, uint32_t i) MUST_USE;
 /* Replaces the span's trace state; empty: it has none. False: refused. */

@@ -14,5 +14,6 @@ extern const struct component_type resource_type;
 extern const struct component_type probabilistic_sampler_type;
 extern const struct component_type span_type;
 extern const struct component_type filter_type;
+extern const struct component_type transform_type;
 
 #endif
