@@ -85,6 +85,9 @@ static void render_pipelines(struct job *j, const struct graph_scrape *s, struct
                 buf_putf(out, "  dropped      %12llu  %s: %s\n", (unsigned long long)l->dropped[r],
                          drop_reason_name((enum drop_reason)r),
                          drop_reason_text((enum drop_reason)r));
+        if (l->fate[FATE_STORED])
+            buf_putf(out, "  stored       %12llu  left on disk for the next start\n",
+                     (unsigned long long)l->fate[FATE_STORED]);
         buf_putf(out, "  held         %12lld\n", (long long)ledger_held(l));
     }
 }

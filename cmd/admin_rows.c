@@ -2,7 +2,7 @@
 /*
  * The daemon's own numbers: process, memory, loops, and the ledger of every pipeline. They are not
  * counted as things happen but set when somebody asks, from one scrape, so that on one page
- * accepted = exported + sampled_out + filtered + dropped + held holds to the span.
+ * accepted = exported + sampled_out + filtered + dropped + stored + held holds to the span.
  * Threads: main.
  */
 #include "cmd/admin_rows.h"
@@ -21,6 +21,7 @@ enum row {
     EXPORTED,
     SAMPLED_OUT,
     FILTERED,
+    STORED,
     DROPPED,
     HELD,
     MEM_USED,
@@ -49,13 +50,15 @@ enum row {
 const struct metric_row admin_metrics[] = {
     [ACCEPTED] = ROW("tailrace_pipeline_accepted_spans", METRIC_COUNTER, "{spans}",
                      "Spans that entered the pipeline; equals exported + sampled out + filtered + "
-                     "dropped + held."),
+                     "dropped + stored + held."),
     [EXPORTED] = ROW("tailrace_pipeline_exported_spans", METRIC_COUNTER, "{spans}",
                      "Spans that every exporter of the pipeline delivered."),
     [SAMPLED_OUT] = ROW("tailrace_pipeline_sampled_out_spans", METRIC_COUNTER, "{spans}",
                         "Spans of traces that sampling decided not to keep."),
     [FILTERED] = ROW("tailrace_pipeline_filtered_spans", METRIC_COUNTER, "{spans}",
                      "Spans that a processor removed because its configuration says so."),
+    [STORED] = ROW("tailrace_pipeline_stored_spans", METRIC_COUNTER, "{spans}",
+                   "Spans left on disk by a component that stopped; who takes them up accepts them again."),
     [DROPPED] = {.name = "tailrace_pipeline_dropped_spans",
                  .type = METRIC_COUNTER,
                  .level = METRIC_BASIC,
@@ -127,6 +130,7 @@ static void make_pipeline(struct admin_rows *r, const char *id)
     p->fate[FATE_EXPORTED] = labelled(r, EXPORTED, "pipeline", id);
     p->fate[FATE_SAMPLED_OUT] = labelled(r, SAMPLED_OUT, "pipeline", id);
     p->fate[FATE_FILTERED] = labelled(r, FILTERED, "pipeline", id);
+    p->fate[FATE_STORED] = labelled(r, STORED, "pipeline", id);
 }
 
 /* service.name -> service_name, as Prometheus label names go. */

@@ -78,7 +78,7 @@ static void log_ledger(void *ctx, const struct graph_scrape *s)
                  LOG_UINT("accepted", l->accepted), LOG_UINT("exported", l->fate[FATE_EXPORTED]),
                  LOG_UINT("sampled_out", l->fate[FATE_SAMPLED_OUT]),
                  LOG_UINT("filtered", l->fate[FATE_FILTERED]),
-                 LOG_UINT("dropped", l->fate[FATE_DROPPED]), LOG_INT("held", ledger_held(l)),
+                 LOG_UINT("dropped", l->fate[FATE_DROPPED]), LOG_UINT("stored", l->fate[FATE_STORED]), LOG_INT("held", ledger_held(l)),
                  LOG_STR("dropped_by_reason", (const char *)drops.p));
     }
     buf_free(&drops);

@@ -34,7 +34,8 @@ struct host {
     const char *id;             /* as the user wrote it: "otlp/eu" */
     const char *pipeline;       /* processors: "traces/a"; else NULL */
     void *shared;               /* from shared_create, the same on all workers; NULL: none */
-    struct ledger *ledger;      /* processors: their pipeline's books on this worker */
+    struct ledger *ledger;      /* processors: their pipeline's books on this worker; exporters: once running,
+                            * those of the first pipeline that ends there, for what comes back from disk */
     const char *service_version;
     const char *service_instance_id;
     enum metric_level metric_level;

@@ -3,8 +3,9 @@
  * Ledger: double-entry books of one pipeline on one worker. A span is entered once, as accepted and
  * held; it leaves `held` once, as exactly one fate. Sums over workers at one scrape satisfy
  *
- *   accepted = exported + sampled_out + filtered + sum(dropped) + held
+ *   accepted = exported + sampled_out + filtered + sum(dropped) + stored + held
  *
+ * (stored: left on disk by a stop; the next process accepts them again)
  * because every move changes both sides, and because a scrape copies one worker's books between two
  * events of that worker. Spans that travel between workers are held: moved_out - moved_in.
  *
@@ -15,7 +16,7 @@
 
 #include <stdint.h>
 
-enum ledger_fate { FATE_EXPORTED, FATE_SAMPLED_OUT, FATE_FILTERED, FATE_DROPPED, FATES };
+enum ledger_fate { FATE_EXPORTED, FATE_SAMPLED_OUT, FATE_FILTERED, FATE_DROPPED, FATE_STORED /* on disk, for the next process */, FATES };
 
 /* Names stand in the `reason` label; ledger.c holds the table with a sentence for each. */
 enum drop_reason {

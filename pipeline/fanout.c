@@ -81,6 +81,7 @@ static void book(struct join *j)
         ledger_end(l, b->dropped[r], FATE_DROPPED, (enum drop_reason)r);
     ledger_end(l, b->fate[FATE_FILTERED], FATE_FILTERED, DROP_NONE);
     ledger_end(l, b->fate[FATE_SAMPLED_OUT], FATE_SAMPLED_OUT, DROP_NONE);
+    ledger_end(l, b->fate[FATE_STORED], FATE_STORED, DROP_NONE);
     ledger_end(l, b->fate[FATE_EXPORTED], FATE_EXPORTED, DROP_NONE);
 }
 

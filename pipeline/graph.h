@@ -75,6 +75,7 @@ struct instance {
     struct report *asker;  /* drain was called for it */
     struct list waiting;   /* worker->waiting: it was told that there is no room */
     _Atomic bool drained;  /* host_drained() came */
+    unsigned books_of;     /* exporters: the generation that host.ledger is of */
     bool closed;           /* its stage is over on all workers: nothing may come out any more */
 };
 

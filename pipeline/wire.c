@@ -214,13 +214,28 @@ static void connect_inlet(struct worker *w, struct node *n)
                                      outlet_to(w, n->feeds[i]->first, n->feeds[i])};
 }
 
+/* Books for what comes back from disk: those of the first pipeline that ends here. */
+static void connect_exporters(struct worker *w, const struct line *line)
+{
+    for (size_t i = 0; i < line->n_exporters; i++) {
+        struct instance *e = line->exporters[i]->on[w->index];
+
+        if (e->books_of != w->g->generation) {
+            e->books_of = w->g->generation;
+            e->host.ledger = &line->on[w->index]->ledger;
+        }
+    }
+}
+
 static void connect_worker(struct worker *w)
 {
     struct graph *g = w->g;
 
     for (size_t i = 0; i < g->n_lines; i++)
-        if (g->lines[i]->generation == g->generation)
+        if (g->lines[i]->generation == g->generation) {
             connect_outlet(w, g->lines[i]);
+            connect_exporters(w, g->lines[i]);
+        }
     for (size_t i = 0; i < g->n_nodes; i++) {
         struct node *n = g->nodes[i];
 

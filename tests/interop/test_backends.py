@@ -166,7 +166,7 @@ class Backends(unittest.TestCase):
     def test_ledger_balances(self):
         page = self.page()
         fates = sum(peers.metric(page, f"tailrace_pipeline_{f}_spans", pipeline="traces")
-                    for f in ("exported", "sampled_out", "filtered", "dropped", "held"))
+                    for f in ("exported", "sampled_out", "filtered", "dropped", "stored", "held"))
         self.assertEqual(peers.metric(page, "tailrace_pipeline_accepted_spans", pipeline="traces"), fates)
 
     def test_promtool(self):

@@ -150,13 +150,13 @@ class Daemon:
         """The pipeline's books of one page; raises unless they balance."""
         page = self.metrics()
         books = {name: page["tailrace_pipeline_%s_spans{pipeline=\"%s\"}" % (name, pipeline)]
-                 for name in ("accepted", "exported", "sampled_out", "filtered", "held")}
+                 for name in ("accepted", "exported", "sampled_out", "filtered", "stored", "held")}
         books["dropped"] = {}
         for series, value in page.items():
             m = re.match(r'tailrace_pipeline_dropped_spans\{pipeline="([^"]*)",reason="([^"]*)"\}$', series)
             if m and m.group(1) == pipeline:
                 books["dropped"][m.group(2)] = value
-        total = sum(books[k] for k in ("exported", "sampled_out", "filtered", "held")) + sum(books["dropped"].values())
+        total = sum(books[k] for k in ("exported", "sampled_out", "filtered", "stored", "held")) + sum(books["dropped"].values())
         assert books["accepted"] == total, books
         return books
 
