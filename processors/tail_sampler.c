@@ -98,16 +98,16 @@ enum tail_work tail_sampler_work(struct tail_sampler *s, uint64_t max_ns)
     bool sent;
 
     do { /* without room to send it goes on deciding: what is not kept makes room */
-        for (int i = 0; i < LOOK_AT_CLOCK && s->wheel.due; i++)
-            tail_decide(s, s->wheel.due);
+        for (int i = 0; i < LOOK_AT_CLOCK && s->wheel.due.ring; i++)
+            tail_decide(s, s->wheel.due.ring);
         tail_bury(s);
-        sent = tail_send(s, !s->wheel.due, FLUSHES);
-    } while ((s->wheel.due || (!sent && !s->blocked)) && clock_mono_ns() - from_ns < max_ns);
+        sent = tail_send(s, !s->wheel.due.ring, FLUSHES);
+    } while ((s->wheel.due.ring || (!sent && !s->blocked)) && clock_mono_ns() - from_ns < max_ns);
     s->tick_ns += clock_mono_ns() - from_ns;
-    if (sent && !s->wheel.due && s->tick_open)
+    if (sent && !s->wheel.due.ring && s->tick_open)
         tick_close(s);
     tail_publish(s);
-    if (s->wheel.due || (!sent && !s->blocked))
+    if (s->wheel.due.ring || (!sent && !s->blocked))
         return TAIL_MORE;
     return sent ? TAIL_IDLE : TAIL_BLOCKED;
 }
@@ -151,9 +151,7 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
 /* Everything that waits becomes due, in the order of its tick. */
 static void all_due(struct tail_sampler *s)
 {
-    for (uint32_t i = 1; i <= s->wheel.n_slots; i++)
-        trace_ring_splice(&s->table, &s->wheel.due,
-                          &s->wheel.slots[(s->wheel.now + i) & (s->wheel.n_slots - 1)]);
+    tail_wheel_all_due(&s->wheel, &s->table);
     for (uint32_t i = s->undecided.oldest; i; i = tail_at(s, i)->newer)
         tail_at(s, i)->at_tick = s->wheel.now;
     for (uint32_t i = s->policies->ingest ? s->decided.oldest : 0; i; i = tail_at(s, i)->newer)

@@ -177,9 +177,10 @@ static void remember(const struct tail_sampler *s, struct tail_cache *cache, str
     tr->flags |= TRACE_FORGET;
 }
 
+/* With more decisions due than are kept, those would push it out at once: its spans need not be looked at. */
 static void note(struct tail_sampler *s, struct trace *tr, enum vote v, enum explain_why why)
 {
-    if (s->explain.cap)
+    if (s->wheel.due.n < s->explain.cap)
         tail_explain_add(&s->explain, tr, &s->log, &s->in,
                          (struct explained){.born_s = s->tick_wall_s - (s->wheel.now - tr->born_tick),
                                             .decided_s = s->tick_wall_s, .n_spans = tr->n_spans,

@@ -28,7 +28,7 @@ static uint32_t slots_for(uint32_t wait_ticks)
 
 uint64_t tail_wheel_bytes_for(int64_t wait_ns)
 {
-    return slots_for(whole_ticks(wait_ns, 1)) * sizeof(uint32_t);
+    return slots_for(whole_ticks(wait_ns, 1)) * sizeof(struct wheel_slot);
 }
 
 void tail_wheel_init(struct tail_wheel *w, int64_t wait_ns, int64_t after_root_ns)
@@ -52,9 +52,24 @@ static bool is_due(const struct tail_wheel *w, const struct trace *tr)
     return (int32_t)(tr->at_tick - w->now) <= 0;
 }
 
-static uint32_t *ring_of(struct tail_wheel *w, const struct trace *tr)
+static struct wheel_slot *slot_of(struct tail_wheel *w, const struct trace *tr)
 {
     return is_due(w, tr) ? &w->due : &w->slots[tr->at_tick & (w->n_slots - 1)];
+}
+
+static void put(struct tail_wheel *w, struct trace_table *t, uint32_t index)
+{
+    struct wheel_slot *slot = slot_of(w, trace_at(t, index));
+
+    trace_ring_add(t, &slot->ring, index);
+    slot->n++;
+}
+
+static void splice(struct trace_table *t, struct wheel_slot *to, struct wheel_slot *from)
+{
+    trace_ring_splice(t, &to->ring, &from->ring);
+    to->n += from->n;
+    from->n = 0;
 }
 
 void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index)
@@ -63,12 +78,12 @@ void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 
     tr->born_tick = w->now;
     tr->at_tick = w->now + w->wait_ticks + 1;
-    trace_ring_add(t, ring_of(w, tr), index);
+    put(w, t, index);
 }
 
 void tail_wheel_readd(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 {
-    trace_ring_add(t, ring_of(w, trace_at(t, index)), index);
+    put(w, t, index);
 }
 
 void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index)
@@ -78,9 +93,9 @@ void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index
 
     if (!w->after_root || (int32_t)(at_tick - tr->at_tick) >= 0)
         return;
-    trace_ring_del(t, ring_of(w, tr), index);
+    tail_wheel_del(w, t, index);
     tr->at_tick = at_tick;
-    trace_ring_add(t, ring_of(w, tr), index);
+    put(w, t, index);
 }
 
 void tail_wheel_take(struct tail_wheel *w, struct trace_table *t, uint32_t index)
@@ -90,34 +105,43 @@ void tail_wheel_take(struct tail_wheel *w, struct trace_table *t, uint32_t index
 
     if ((int32_t)(tr->at_tick - latest) > 0)
         tr->at_tick = latest;
-    trace_ring_add(t, ring_of(w, tr), index);
+    put(w, t, index);
 }
 
 void tail_wheel_del(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 {
-    trace_ring_del(t, ring_of(w, trace_at(t, index)), index);
+    struct wheel_slot *slot = slot_of(w, trace_at(t, index));
+
+    trace_ring_del(t, &slot->ring, index);
+    slot->n--;
 }
 
 /* A slot of a wheel shorter than the wait also holds traces of later rounds: those stay. */
-static void take_due(struct tail_wheel *w, struct trace_table *t, uint32_t *slot)
+static void take_due(struct tail_wheel *w, struct trace_table *t, struct wheel_slot *slot)
 {
-    uint32_t all = *slot;
+    uint32_t all = slot->ring;
 
-    *slot = 0;
+    *slot = (struct wheel_slot){0};
     while (all) {
         uint32_t index = all;
 
         trace_ring_del(t, &all, index);
-        trace_ring_add(t, ring_of(w, trace_at(t, index)), index);
+        put(w, t, index);
     }
 }
 
 void tail_wheel_tick(struct tail_wheel *w, struct trace_table *t)
 {
-    uint32_t *slot = &w->slots[++w->now & (w->n_slots - 1)];
+    struct wheel_slot *slot = &w->slots[++w->now & (w->n_slots - 1)];
 
     if (w->wait_ticks + 1 < w->n_slots)
-        trace_ring_splice(t, &w->due, slot);
+        splice(t, &w->due, slot);
     else
         take_due(w, t, slot);
+}
+
+void tail_wheel_all_due(struct tail_wheel *w, struct trace_table *t)
+{
+    for (uint32_t i = 1; i <= w->n_slots; i++)
+        splice(t, &w->due, &w->slots[(w->now + i) & (w->n_slots - 1)]);
 }

@@ -12,10 +12,15 @@
 
 #include "processors/trace_table.h"
 
+struct wheel_slot {
+    uint32_t ring; /* of traces */
+    uint32_t n;
+};
+
 struct tail_wheel {
-    uint32_t *slots;  /* rings of traces */
+    struct wheel_slot *slots;
     uint32_t n_slots; /* a power of two */
-    uint32_t due;     /* ring of those whose tick has come */
+    struct wheel_slot due; /* those whose tick has come */
     uint32_t wait_ticks, root_ticks;
     bool after_root;
     uint32_t now; /* ticks so far */
@@ -37,6 +42,8 @@ void tail_wheel_del(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 
 /* One tick: what is due moves to the due ring. */
 void tail_wheel_tick(struct tail_wheel *w, struct trace_table *t);
+/* Everything becomes due, in the order of its tick; the caller says so in the traces (at_tick). */
+void tail_wheel_all_due(struct tail_wheel *w, struct trace_table *t);
 
 /* Bytes of a wheel for this wait. */
 uint64_t tail_wheel_bytes_for(int64_t wait_ns);

@@ -143,7 +143,7 @@ static uint32_t tick_of_decision(int64_t wait_ms, int64_t after_root_ms, uint32_
     trace_table_init(&t, budget, 0);
     ck_assert_int_eq(trace_table_reserve(&t), 0);
     tail_wheel_init(&w, wait_ms * 1000000, after_root_ms * 1000000);
-    while (!w.due) {
+    while (!w.due.ring) {
         if (w.now == begin && !index) {
             index = trace_table_add(&t, id, hash_u128(id));
             tail_wheel_add(&w, &t, index);
@@ -154,9 +154,9 @@ static uint32_t tick_of_decision(int64_t wait_ms, int64_t after_root_ms, uint32_
         ck_assert_uint_lt(w.now, 100000);
     }
     uint32_t now = w.now;
-    ck_assert_uint_eq(w.due, index);
+    ck_assert_uint_eq(w.due.ring, index);
     tail_wheel_del(&w, &t, index);
-    ck_assert_uint_eq(w.due, 0);
+    ck_assert_uint_eq(w.due.ring, 0);
     tail_wheel_fini(&w);
     trace_table_fini(&t);
     return now;
@@ -215,13 +215,14 @@ START_TEST(wheel_against_a_model)
             }
         }
         tail_wheel_tick(&w, &t);
-        while (w.due) {
-            uint32_t i = w.due;
+        while (w.due.ring) {
+            uint32_t i = w.due.ring;
 
             ck_assert_uint_eq(due_at[i], w.now);
             tail_wheel_del(&w, &t, i);
             seen++;
         }
+        ck_assert_uint_eq(w.due.n, 0);
     }
     ck_assert_uint_eq(seen, n);
     ck_assert_uint_gt(seen, N / 2);
