@@ -34,6 +34,43 @@ TAIL = """  tail_sampling:
       - {name: slow, type: latency, latency: {threshold_ms: 5000}}
       - {name: tenth, type: probabilistic, probabilistic: {sampling_percentage: 10}}
 """
+# What a production gateway has: drops, attributes of spans and resources, limits, a composite.
+TWELVE = """  tail_sampling:
+    decision_wait: 2s
+    num_traces: 2000000
+    expected_new_traces_per_sec: 20000
+    policies:
+      - {name: health, type: drop, drop: {drop_sub_policy: [{name: paths, type: string_attribute, string_attribute: {key: url.path, values: ["^/(healthz|readyz)$"], enabled_regex_matching: true}}]}}
+      - {name: errors, type: status_code, status_code: {status_codes: [ERROR]}}
+      - {name: slow, type: latency, latency: {threshold_ms: 5000}}
+      - {name: server_errors, type: numeric_attribute, numeric_attribute: {key: http.response.status_code, min_value: 500, max_value: 599}}
+      - {name: customers, type: string_attribute, string_attribute: {key: enduser.id, values: [u-0001, u-0002, u-00ff]}}
+      - {name: forced, type: boolean_attribute, boolean_attribute: {key: sampling.force, value: true}}
+      - {name: large, type: span_count, span_count: {min_spans: 1000}}
+      - {name: canary, type: trace_state, trace_state: {key: canary, values: ["1"]}}
+      - {name: slow_checkout, type: and, and: {and_sub_policy: [
+          {name: route, type: string_attribute, string_attribute: {key: http.route, values: [/checkout]}},
+          {name: slow, type: latency, latency: {threshold_ms: 1000}}]}}
+      - {name: not_production, type: not, not: {not_sub_policy: {name: production, type: string_attribute, string_attribute: {key: deployment.environment.name, values: [production]}}}}
+      - {name: shares, type: composite, composite: {max_total_spans_per_second: 1000,
+          composite_sub_policy: [{name: databases, type: string_attribute, string_attribute: {key: db.system.name, values: [postgresql]}}, {name: rest, type: always_sample}],
+          rate_allocation: [{policy: databases, percent: 50}, {policy: rest, percent: 25}]}}
+      - {name: some, type: probabilistic, probabilistic: {sampling_percentage: 5}}
+"""
+OTTL = """  tail_sampling:
+    decision_wait: 2s
+    num_traces: 2000000
+    expected_new_traces_per_sec: 20000
+    policies:
+      - name: conditions
+        type: ottl_condition
+        ottl_condition:
+          error_mode: ignore
+          span:
+            - attributes["http.response.status_code"] >= 500 and attributes["http.route"] == "/checkout"
+            - IsMatch(attributes["enduser.id"], "^u-00[0-9a-f]0$")
+            - end_time_unix_nano - start_time_unix_nano > 5000000000
+"""
 CHAIN = TAIL + """  memory_limiter: {check_interval: 1s, limit_mib: 6000}
   redaction:
     allow_all_keys: true
@@ -104,6 +141,10 @@ ROWS = [
     ("10-span requests", "", ["batch"], "none", ["--requests", "60000", "--spans", "10", "--trace-spans", "5", "--inflight", "32"],
      ["tailrace", "otelcol", "df_engine"], True),
     ("tail sampling", TAIL, ["tail_sampling", "batch"], "none",
+     ["--requests", "3000", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
+    ("tail sampling, 12 policies", TWELVE, ["tail_sampling", "batch"], "none",
+     ["--requests", "3000", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
+    ("tail sampling, ottl_condition", OTTL, ["tail_sampling", "batch"], "none",
      ["--requests", "3000", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
     ("limiter, redaction, attributes, tail sampling", CHAIN,
      ["memory_limiter", "redaction", "attributes", "tail_sampling", "batch"], "none",
@@ -212,30 +253,33 @@ def rss_kib(pid, key="VmRSS:"):
         return int(re.search(key + r"\s+(\d+)", f.read()).group(1))
 
 
+def held_once(name, trace_spans):
+    """Idle memory (KiB), and bytes of growth per wire byte while traces of so many spans are held undecided."""
+    row = ("held", TAIL.replace("decision_wait: 2s", "decision_wait: 60s"), ["tail_sampling", "batch"], "none", [], [], False)
+    ports = free_ports(3)
+    with tempfile.TemporaryDirectory() as folder:
+        sut = start(name, ports, row, folder)
+        try:
+            wait_port(ports[0], sut)
+            time.sleep(1)
+            before = rss_kib(sut.pid)
+            out = subprocess.run(["taskset", "-c", str(LOAD_CPU), LOAD, "--target", f"127.0.0.1:{ports[0]}", "--pid", str(sut.pid),
+                                  "--requests", "1200", "--trace-spans", str(trace_spans), "--fresh-ids", "--idle-ms", "500"],
+                                 capture_output=True, text=True).stdout
+            wire = float(re.search(r"raw_bytes=(\d+)", out).group(1))
+            return before, (rss_kib(sut.pid) - before) * 1024 / wire
+        finally:
+            sut.kill()
+            sut.wait()
+
+
 def idle_and_held():
-    """Idle memory after the start, and growth per wire byte while traces are held undecided."""
-    held = TAIL.replace("decision_wait: 2s", "decision_wait: 60s")
-    row = ("held", held, ["tail_sampling", "batch"], "none", [], [], False)
     for name in [n for n in ("tailrace", "otelcol") if program(n)]:
-        idle, ratio = [], []
-        for _ in range(RUNS):
-            ports = free_ports(3)
-            with tempfile.TemporaryDirectory() as folder:
-                sut = start(name, ports, row, folder)
-                try:
-                    wait_port(ports[0], sut)
-                    time.sleep(1)
-                    before = rss_kib(sut.pid)
-                    idle.append(before)
-                    out = subprocess.run(["taskset", "-c", str(LOAD_CPU), LOAD, "--target", f"127.0.0.1:{ports[0]}", "--pid", str(sut.pid),
-                                          "--requests", "1200", "--fresh-ids", "--idle-ms", "500"], capture_output=True, text=True).stdout
-                    wire = float(re.search(r"raw_bytes=(\d+)", out).group(1))
-                    ratio.append((rss_kib(sut.pid) - before) * 1024 / wire)
-                finally:
-                    sut.kill()
-                    sut.wait()
-        print(f"{'idle RSS':48} {name:10} {statistics.median(idle) / 1024:8.1f} MiB", flush=True)
-        print(f"{'held while undecided':48} {name:10} {statistics.median(ratio):8.2f} bytes of RSS per wire byte", flush=True)
+        got = {spans: [held_once(name, spans) for _ in range(RUNS)] for spans in (16, 1)}
+        print(f"{'idle RSS':48} {name:10} {statistics.median(idle for g in got.values() for idle, _ in g) / 1024:8.1f} MiB", flush=True)
+        for spans, g in got.items():
+            label = f"held undecided, {spans} span{'s' if spans > 1 else ''} a trace"
+            print(f"{label:48} {name:10} {statistics.median(ratio for _, ratio in g):8.2f} bytes of RSS per wire byte", flush=True)
 
 
 def main():
