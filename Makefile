@@ -12,6 +12,7 @@
 #   make fuzz        each fuzz target for FUZZ_SECONDS (default 20), corpus in tests/fuzz/corpus
 #   make bench       tailrace beside its peers, when PEERS=DIR holds otelcol (and df_engine, rotel)
 #   make interop     real SDKs and backends; PEERS=DIR holds otelcol, jaeger, tempo, telemetrygen
+#   make interop-sampling  of that, tail_sampling beside the Collector: every policy, random traces
 #   make install     to $(DESTDIR)$(PREFIX)
 #   make dist        build/tailrace-VERSION.tar.gz of the committed tree
 #   make clean       removes build/
@@ -82,7 +83,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 .DEFAULT_GOAL := all
-.PHONY: all deps run check check-fast check-tsan lint format docs fuzz bench interop install dist clean help \
+.PHONY: all deps run check check-fast check-tsan lint format docs fuzz bench interop interop-sampling install dist clean help \
         _bin _tests _fuzz_build _bench _lint
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -143,6 +144,9 @@ bench: all
 
 interop: all
 	$(Q)tests/interop/run.sh $(BUILD) $(T)
+
+interop-sampling: all
+	$(Q)tests/interop/run.sh $(BUILD) sampling_diff
 
 install: all
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/tailrace
