@@ -71,9 +71,20 @@ struct listener;
 struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix, bool reuse_port,
                               char bound[static 64], void (*on_accept)(void *ctx, struct conn *c),
                               void *ctx, struct err *err) MUST_USE;
-/* Is the TCP address free? -1 with the same err when somebody listens there. SO_REUSEPORT alone
- * would not notice another daemon: the first of several workers asks before it listens. */
-int listener_probe(const char *endpoint, struct err *err) MUST_USE;
+/* Who listens. A listener of the same name but another instance is a predecessor: its socket at the same address is
+ * taken over, with the connections that wait there, so a successor can listen before it has stopped. */
+struct listen_owner {
+    const void *instance; /* one for all workers */
+    const char *name;     /* "otlp/eu grpc"; NULL: has no predecessor */
+};
+struct listener *listener_new_for(const struct listen_owner *owner, struct loop *l, const char *endpoint, bool is_unix,
+                                  bool reuse_port, char bound[static 64], void (*on_accept)(void *ctx, struct conn *c),
+                                  void *ctx, struct err *err) MUST_USE;
+/* Is the TCP address free? -1 with the same err when somebody else listens there. SO_REUSEPORT alone
+ * would not notice another daemon: the first of several workers asks before it listens. owner NULL: nobody's. */
+int listener_probe(const char *endpoint, const struct listen_owner *owner, struct err *err) MUST_USE;
+/* Before the end: accepts who waits, unless another listener here will. */
+void listener_accept_waiting(struct listener *l);
 /* Stops accepting; closes. NULLs. */
 void listener_free(struct listener **l);
 /* Accepting off and on (out of file descriptors, too many connections). */

@@ -370,15 +370,16 @@ static int listen_on(struct otlp_server *s, const char *endpoint, const char *tr
                      struct err *err)
 {
     struct host *h = s->host;
-    bool uds = is_unix(transport), many = h->n_workers > 1 && !uds;
-    bool first = !sp->bound;
-    char own[64];
+    bool uds = is_unix(transport), first = !sp->bound;
+    char own[64], name[160];
 
+    snprintf(name, sizeof name, "%s %s", s->port->transport, h->id);
+    const struct listen_owner owner = {.instance = sp, .name = name};
     if (!first && uds)
         return 0;
-    if (first && many && listener_probe(endpoint, err) != 0)
+    if (first && !uds && listener_probe(endpoint, &owner, err) != 0)
         return -1;
-    if (otlp_server_listen(s, first ? endpoint : sp->endpoint, uds, many, own, err) != 0)
+    if (otlp_server_listen(s, &owner, first ? endpoint : sp->endpoint, uds, own, err) != 0)
         return -1;
     if (!first)
         return 0;

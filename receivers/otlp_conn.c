@@ -443,6 +443,15 @@ static uint64_t header_limit(const struct otlp_server *s)
     return s->limits.header_ns ? s->limits.header_ns : SETUP_NS;
 }
 
+/* HTTP/1 has no goodbye that a client must wait for. While the process stays, what is silent gets a moment more:
+ * a request that was on its way would meet a closed connection. */
+static bool idle_in_drain(const struct otlp_conn *c, uint64_t now)
+{
+    const struct otlp_server *s = c->server;
+
+    return s->draining && (!s->stays || (older(now, c->heard_ns, DRAIN_IDLE_NS) && older(now, c->idle_ns, DRAIN_IDLE_NS)));
+}
+
 static void tick_h1(struct otlp_conn *c, uint64_t now)
 {
     const struct otlp_conn_limits *lim = &c->server->limits;
@@ -456,7 +465,7 @@ static void tick_h1(struct otlp_conn *c, uint64_t now)
         conn_close(c->conn, "header did not arrive in time");
         return;
     }
-    if (st == HTTP1_IDLE && (c->server->draining || (older(now, c->heard_ns, lim->idle_ns) &&
+    if (st == HTTP1_IDLE && (idle_in_drain(c, now) || (older(now, c->heard_ns, lim->idle_ns) &&
                                                      older(now, c->idle_ns, lim->idle_ns))))
         start_close(c);
 }
@@ -466,6 +475,12 @@ static uint64_t write_limit(const struct otlp_server *s)
     if (s->draining)
         return CLOSE_LINGER_NS;
     return s->limits.write_ns ? s->limits.write_ns : WRITE_STALL_NS;
+}
+
+/* Accepted at the last moment: its request may be on its way. */
+static bool fresh_in_drain(const struct otlp_conn *c, uint64_t now)
+{
+    return c->server->draining && (!c->server->stays || older(now, c->opened_ns, DRAIN_IDLE_NS));
 }
 
 static void tick_conn(struct otlp_conn *c, uint64_t now)
@@ -482,7 +497,7 @@ static void tick_conn(struct otlp_conn *c, uint64_t now)
         return;
     }
     if (!c->h2 && !c->h1) {
-        if (c->server->draining || (c->n_sniffed && older(now, c->opened_ns, SETUP_NS)) ||
+        if (fresh_in_drain(c, now) || (c->n_sniffed && older(now, c->opened_ns, SETUP_NS)) ||
             older(now, c->opened_ns, lim->idle_ns))
             conn_close(c->conn, "nothing arrived in time");
         return;
@@ -558,11 +573,10 @@ void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struc
     list_init(&s->timed);
 }
 
-int otlp_server_listen(struct otlp_server *s, const char *endpoint, bool is_unix, bool reuse_port,
+int otlp_server_listen(struct otlp_server *s, const struct listen_owner *owner, const char *endpoint, bool is_unix,
                        char bound[static 64], struct err *err)
 {
-    s->listener =
-        listener_new(s->host->loop, endpoint, is_unix, reuse_port, bound, on_accept, s, err);
+    s->listener = listener_new_for(owner, s->host->loop, endpoint, is_unix, !is_unix, bound, on_accept, s, err);
     if (!s->listener)
         return -1;
     s->tick = timer_new(s->host->loop, __func__, on_tick, s);
@@ -576,8 +590,9 @@ static void drain_conn(struct otlp_conn *c)
         return;
     if (c->h2)
         goaway(c, c->n_requests == 0, H2_NO_ERROR, NULL);
-    else if (!c->h1 || http1_state(c->h1) == HTTP1_IDLE)
+    else if (c->h1 && http1_state(c->h1) == HTTP1_IDLE && idle_in_drain(c, now_of(c->server)))
         start_close(c);
+    /* one that has only just come is closed by the next tick, if nothing comes through it until then */
 }
 
 void otlp_server_drain(struct otlp_server *s, void (*on_empty)(void *ctx), void *ctx)
@@ -585,7 +600,11 @@ void otlp_server_drain(struct otlp_server *s, void (*on_empty)(void *ctx), void 
     s->on_empty = on_empty;
     s->on_empty_ctx = ctx;
     if (!s->draining) {
+        if (s->listener)
+            listener_accept_waiting(s->listener);
+        uint64_t since_ns;
         s->draining = true;
+        s->stays = host_ready(s->host, &since_ns);
         s->drain_ns = now_of(s);
         listener_free(&s->listener);
         for (struct list *at = s->conns.next; at != &s->conns; at = at->next)

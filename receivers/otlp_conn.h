@@ -55,7 +55,7 @@ struct otlp_server {
     void (*on_tick)(struct otlp_server *s, uint64_t now_ns); /* may be NULL */
     void (*on_empty)(void *ctx); /* draining, and the last connection is gone */
     void *on_empty_ctx;
-    bool draining;
+    bool draining, stays; /* stays: only this receiver goes, not the process */
     uint64_t drain_ns;
     uint64_t random;
 };
@@ -90,8 +90,8 @@ struct otlp_conn {
 void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struct host *host,
                       struct ingest *in, const void *settings,
                       const struct otlp_conn_limits *limits);
-/* bound: where it listens. */
-int otlp_server_listen(struct otlp_server *s, const char *endpoint, bool is_unix, bool reuse_port,
+/* owner: the receiver, all workers of it. bound: where it listens. */
+int otlp_server_listen(struct otlp_server *s, const struct listen_owner *owner, const char *endpoint, bool is_unix,
                        char bound[static 64], struct err *err) MUST_USE;
 /* No new connections, no new requests; on_empty when the last connection has gone, perhaps at once.
  */

@@ -79,9 +79,9 @@ def connect(test, d):
 class Load(threading.Thread):
     """Sends requests over one connection until told to stop; every answer must be 200."""
 
-    def __init__(self, port, k, n_spans=10):
+    def __init__(self, port, k, n_spans=10, keep=True):
         super().__init__()
-        self.client, self.n_spans = Client(port), n_spans
+        self.client, self.n_spans, self.keep = Client(port), n_spans, keep
         self.first = 1 + (k << 40)
         self.acknowledged, self.failures, self.stopping = [], [], False
 
@@ -89,6 +89,8 @@ class Load(threading.Thread):
         while not self.stopping:
             try:
                 status = self.client.send(self.first, self.n_spans)
+                if not self.keep:
+                    self.client.close()  # the next request opens it again
             except (OSError, http.client.HTTPException) as e:
                 status = repr(e)
             if status != 200:
@@ -324,6 +326,38 @@ class Ends(unittest.TestCase):
                 self.assertEqual(client.send(1, 2), 200)
                 wait_for(lambda: backend.count() == 2, "the spans")
                 self.assertEqual(d.stop(), 0, d.log())
+
+    def test_a_receiver_changes_on_its_own_port(self):
+        """Clients that keep their connection and clients that come anew for each request see no refusal."""
+        for workers in ("1", "2"):
+            with Backend() as backend, Reloading(plan(backend), ["--workers", workers]) as d:
+                d.wait_ready()
+                port = d.http_port()
+
+                def config(i):
+                    host = "0.0.0.0" if i % 3 == 2 else "127.0.0.1"
+                    return plan(backend).replace("'127.0.0.1:0'", "'%s:%d', max_request_body_size: %d" % (host, port, 1000000 + i))
+                load = [Load(port, 1), Load(port, 2), Load(port, 3, keep=False), Load(port, 4, keep=False)]
+                for one in load:
+                    one.start()
+                for i in range(10):
+                    d.reload(config(i))
+                for one in load:
+                    one.stop()
+                self.assertEqual([one.failures for one in load], [[]] * len(load))
+                self.assertEqual(d.stop(), 0, d.log())
+                got = {trace for one in load for trace in one.acknowledged}
+                self.assertEqual(got, {trace for trace, _ in backend.ids})
+                self.assertFalse(d.find("Span ledger")["dropped"])
+
+    def test_two_receivers_on_one_port_are_still_an_error(self):
+        with Backend() as backend, Reloading(plan(backend), ["--workers", "2"]) as d:
+            d.wait_ready()
+            more = plan(backend).replace("receivers: {", "receivers: {otlp/b: {protocols: {http: {endpoint: '127.0.0.1:%d'}}}, "
+                                         % d.http_port()).replace("receivers: [otlp]", "receivers: [otlp, otlp/b]")
+            self.assertIn("address already in use", d.reload(more, FAILED)["error"])
+            self.assertEqual(send(d.http_port(), 1, 1), 200)
+            self.assertEqual(d.stop(), 0, d.log())
 
     def test_the_file_exporter_keeps_its_settings(self):
         with Backend() as backend:

@@ -37,12 +37,13 @@ struct listener {
 static struct listener *ports[2];
 static size_t n_ports;
 
-struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix, bool reuse_port,
-                              char bound[static 64], void (*on_accept)(void *ctx, struct conn *c),
-                              void *ctx, struct err *err)
+struct listener *listener_new_for(const struct listen_owner *owner, struct loop *l, const char *endpoint, bool is_unix,
+                                  bool reuse_port, char bound[static 64], void (*on_accept)(void *ctx, struct conn *c),
+                                  void *ctx, struct err *err)
 {
     struct listener *li = mem_alloc(sizeof(*li));
 
+    (void)owner;
     (void)l;
     (void)endpoint;
     (void)is_unix;
@@ -58,9 +59,14 @@ void listener_free(struct listener **l)
     free(*l);
     *l = NULL;
 }
-int listener_probe(const char *endpoint, struct err *err)
+void listener_accept_waiting(struct listener *l)
+{
+    (void)l;
+}
+int listener_probe(const char *endpoint, const struct listen_owner *owner, struct err *err)
 {
     (void)endpoint;
+    (void)owner;
     (void)err;
     return 0;
 }

@@ -284,10 +284,10 @@ START_TEST(addresses_in_use)
     ck_assert_ptr_null(listener_new(loop, bound, false, false, second, on_accept, NULL, &err));
     snprintf(want, sizeof want, "listen tcp %s: bind: address already in use", bound);
     ck_assert_str_eq(err.text, want);
-    ck_assert_int_eq(listener_probe(bound, &err), -1);
+    ck_assert_int_eq(listener_probe(bound, NULL, &err), -1);
     ck_assert_str_eq(err.text, want);
     listener_free(&listener);
-    ck_assert_int_eq(listener_probe(bound, &err), 0);
+    ck_assert_int_eq(listener_probe(bound, NULL, &err), 0);
 }
 END_TEST
 
@@ -299,7 +299,7 @@ START_TEST(reuse_port_shares_and_the_probe_sees_it)
     struct listener *other = listener_new(loop, first, false, true, second, on_accept, NULL, &err);
     ck_assert(listener && other);
     ck_assert_str_eq(first, second);
-    ck_assert_int_eq(listener_probe(first, &err), -1);
+    ck_assert_int_eq(listener_probe(first, NULL, &err), -1);
     listener_free(&other);
 }
 END_TEST
