@@ -152,6 +152,7 @@ install: all
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/tailrace
 	install -D -m 0644 deploy/quickstart.yaml $(DESTDIR)$(PREFIX)/share/tailrace/quickstart.yaml
 	install -D -m 0644 deploy/systemd/tailrace.service $(DESTDIR)$(PREFIX)/lib/systemd/system/tailrace.service
+	install -D -m 0644 deploy/systemd/tailrace.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/tailrace.socket
 
 dist:
 	$(Q)mkdir -p $(BUILD)

@@ -8,6 +8,7 @@
  *   supervise signal the process and then its group
  *
  *   SIGHUP, POST /-/reload, a changed file -> reloader (cmd/reload.c)
+ *   SIGUSR2 -> a successor on the same sockets (cmd/upgrade.c)
  *
  * The main thread owns the control loop: signals, admin pages, extensions, the conduct of the
  * drain. Data never passes through it. Whatever cannot be started ends the process before anything
@@ -23,6 +24,8 @@
 
 #include "cmd/admin.h"
 #include "cmd/reload.h"
+#include "cmd/upgrade.h"
+#include "net/listen_socket.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
 
@@ -38,6 +41,8 @@ struct daemon {
     struct metric_set *metrics;
     struct graph *graph;
     struct admin *admin;
+    struct inheritance inherited;
+    struct upgrade *upgrade;
     struct reloader *reloader; /* from when everything runs */
     struct timer *last_books; /* the end of waiting for them after a drain that was not clean */
     uint64_t stopping_since_ns;
@@ -132,6 +137,7 @@ static void on_stop_signal(void *ctx, int signum)
         _exit(1);
     }
     d->stopping = true;
+    supervisor_tell("STOPPING=1");
     d->stopping_since_ns = loop_now_ns(d->loop);
     log_info(&d->log, "Received signal from OS", LOG_STR("signal", signal_name(signum)));
     log_info(&d->log, "Starting shutdown...");
@@ -144,8 +150,15 @@ static void on_stop_signal(void *ctx, int signum)
 
 static int reload(struct daemon *d, const char *trigger, struct buf *text)
 {
-    if (d->reloader)
-        return reloader_reload(d->reloader, trigger, text);
+    if (d->reloader) {
+        char state[64];
+
+        snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_mono_ns() / 1000));
+        supervisor_tell(state);
+        int status = reloader_reload(d->reloader, trigger, text);
+        supervisor_tell("READY=1");
+        return status;
+    }
     log_warn(&d->log, "There is no configuration to reload, or the daemon is still starting",
              LOG_STR("trigger", trigger));
     return 409;
@@ -188,6 +201,58 @@ static void start_reloader(struct daemon *d)
     admin_on_reload(d->admin, on_reload_request, d);
 }
 
+/* ---- upgrade ---- */
+
+static void on_upgrade_signal(void *ctx, int signum)
+{
+    struct daemon *d = ctx;
+    struct err err = {""};
+
+    (void)signum;
+    if (d->stopping || !d->upgrade)
+        err_set(&err, d->stopping ? "shutting down" : "still starting");
+    else if (upgrade_start(d->upgrade, &err) == 0)
+        return;
+    log_error(&d->log, "No successor can be started", LOG_STR("error", err.text));
+}
+
+static void on_idle_socket(void *ctx, const char *address)
+{
+    struct daemon *d = ctx;
+
+    log_warn(&d->log, "A socket was handed to this process that nothing listens on", LOG_STR("address", address));
+}
+
+static bool has_storage(const struct plan *p)
+{
+    for (size_t i = 0; i < p->n_extensions; i++)
+        if (p->extensions[i]->type->storage)
+            return true;
+    return false;
+}
+
+/* Before anything is opened. */
+static void take_inheritance(struct daemon *d)
+{
+    inheritance_take(&d->inherited);
+    if (d->inherited.n_sockets)
+        log_info(&d->log, "Took over listening sockets", LOG_UINT("sockets", d->inherited.n_sockets),
+                 LOG_INT("predecessor", d->inherited.predecessor));
+    if (d->inherited.predecessor && has_storage(d->plan))
+        inheritance_wait(&d->inherited);
+}
+
+/* Everything runs. */
+static void tell_ready(struct daemon *d)
+{
+    char state[64];
+
+    listen_sockets_close_idle(on_idle_socket, d);
+    inheritance_dismiss(&d->inherited);
+    snprintf(state, sizeof state, "READY=1\nMAINPID=%d", (int)getpid());
+    supervisor_tell(state);
+}
+
 /* ---- start ---- */
 
 static int open_log(struct daemon *d, struct err *err)
@@ -209,6 +274,7 @@ static int build(struct daemon *d, struct err *err)
     loop_on_signal(d->loop, SIGINT, on_stop_signal, d);
     loop_on_signal(d->loop, SIGTERM, on_stop_signal, d);
     loop_on_signal(d->loop, SIGHUP, on_hangup, d);
+    loop_on_signal(d->loop, SIGUSR2, on_upgrade_signal, d);
     o = (struct graph_options){
         .n_workers = d->o.workers,
         .main_loop = d->loop,
@@ -228,6 +294,7 @@ static int start(struct daemon *d, struct err *err)
         return -1;
     log_info(&d->log, "Starting tailrace...", LOG_STR("Version", TAILRACE_VERSION),
              LOG_UINT("NumCPU", cpu_count()), LOG_UINT("Workers", d->o.workers));
+    take_inheritance(d);
     if (build(d, err) < 0)
         return -1;
     d->admin = admin_new(d->graph, d->plan, d->loop, d->metrics, d->budget, d->log, err);
@@ -236,6 +303,8 @@ static int start(struct daemon *d, struct err *err)
     if (graph_start(d->graph, err) < 0 || graph_run(d->graph, err) < 0)
         return -1;
     start_reloader(d);
+    if (d->o.argv)
+        d->upgrade = upgrade_new(d->loop, &d->log, d->o.argv);
     return 0;
 }
 
@@ -247,6 +316,7 @@ static unsigned dismantle(struct daemon *d)
 
     timer_free(&d->last_books);
     reloader_free(&d->reloader);
+    upgrade_free(&d->upgrade);
     admin_free(&d->admin);
     if (d->graph)
         leaked += graph_free(&d->graph);
@@ -262,6 +332,7 @@ static unsigned dismantle(struct daemon *d)
 static int run(struct daemon *d)
 {
     log_info(&d->log, "Everything is ready. Begin running and processing data.");
+    tell_ready(d);
     loop_run(d->loop);
     if (!d->clean)
         _exit(1); /* a component is still at it: nothing can be taken from under it */
@@ -282,7 +353,8 @@ int daemon_run(const struct plan *plan, const struct daemon_options *o)
     if (!d.o.shutdown_timeout_ms)
         d.o.shutdown_timeout_ms = DAEMON_SHUTDOWN_TIMEOUT_MS;
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* until the loop watches it */
+    signal(SIGHUP, SIG_IGN); /* until the loop watches them */
+    signal(SIGUSR2, SIG_IGN);
     hash_seed(0);
     if (start(&d, &err) == 0) {
         rc = run(&d);

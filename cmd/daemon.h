@@ -13,6 +13,7 @@ struct daemon_options {
     const struct config_args *config; /* where the plan came from and comes from again; NULL: no reload */
     bool watch;                       /* reload when its files change */
     unsigned workers;             /* 0: what the cgroup quota and affinity allow */
+    char *const *argv; /* the process's, for a successor; NULL: there will be none */
     uint64_t shutdown_timeout_ms; /* 0: DAEMON_SHUTDOWN_TIMEOUT_MS */
 };
 

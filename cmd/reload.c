@@ -84,6 +84,20 @@ static void put_plan(struct buf *out, const struct plan *plan)
     }
 }
 
+/* logs.level is the one key that can change. */
+static void leave_out_level(struct value *telemetry)
+{
+    for (size_t i = 0; telemetry->type == VALUE_MAP && i < telemetry->n; i++) {
+        struct value logs = telemetry->items[i];
+
+        if (strcmp(telemetry->names[i], "logs") != 0 || logs.type != VALUE_MAP)
+            continue;
+        for (size_t k = 0; k < logs.n; k++)
+            if (strcmp(logs.names[k], "level") == 0)
+                ((struct value *)(uintptr_t)logs.items)[k] = (struct value){.type = VALUE_NULL}; /* the arena's, ours */
+    }
+}
+
 static void put_telemetry(struct buf *out, const struct plan *plan)
 {
     struct arena *a = arena_new();
@@ -91,6 +105,7 @@ static void put_telemetry(struct buf *out, const struct plan *plan)
 
     if (plan->telemetry)
         v = settings_value(a, telemetry_keys, plan->telemetry, false);
+    leave_out_level(&v);
     value_put_exact(out, &v);
     arena_free(&a);
 }
@@ -247,16 +262,19 @@ static int compare_and_apply(struct reloader *r, struct plan **plan, const char 
                              struct buf *text)
 {
     struct buf exact = {0}, telemetry = {0};
+    enum log_level level = (*plan)->log.level;
     int status;
 
     put_plan(&exact, *plan);
     put_telemetry(&telemetry, *plan);
     if (!buf_eq(&telemetry, &r->telemetry))
-        status = failed(r, trigger, 409, "service.telemetry cannot be changed while running", text);
+        status = failed(r, trigger, 409, "of service.telemetry only logs.level can be changed while running", text);
     else if (buf_eq(&exact, &r->running))
         status = succeeded(r, trigger, "Configuration is unchanged", text);
     else
         status = apply(r, plan, trigger, &exact, text);
+    if (status == 200)
+        log_sink_set_level(r->o.log.sink, level);
     buf_free(&exact);
     buf_free(&telemetry);
     return status;

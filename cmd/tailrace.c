@@ -99,11 +99,11 @@ static struct plan *load_plan(const struct args *a)
     return plan;
 }
 
-static int run(const struct args *a)
+static int run(const struct args *a, char *const *argv)
 {
     struct plan *plan = load_plan(a);
     struct daemon_options o = {.config = &a->config, .watch = a->watch, .workers = a->workers,
-                               .shutdown_timeout_ms = a->shutdown_timeout_ms};
+                               .argv = argv, .shutdown_timeout_ms = a->shutdown_timeout_ms};
     if (!plan)
         return 1;
     int rc = daemon_run(plan, &o);
@@ -189,7 +189,7 @@ static int text_command(enum command command)
 static int dispatch(const struct args *a, int argc, char **argv)
 {
     switch (a->command) {
-    case CMD_RUN: return run(a);
+    case CMD_RUN: return run(a, argv);
     case CMD_VALIDATE: return validate(a);
     case CMD_PRINT_CONFIG: return print_config(a);
     case CMD_REDACT_CHECK: return check_redaction(a);

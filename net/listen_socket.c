@@ -47,6 +47,7 @@ static struct {
     pthread_mutex_t lock;
     struct entry *v;
     size_t n;
+    bool handed_on; /* another process has them as well */
 } table = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- addresses ---- */
@@ -404,17 +405,13 @@ static void remove_entry(struct entry *e)
         if (table.v[i].heir == e->fd)
             table.v[i].heir = -1; /* what it wanted to take over is there to be taken over again */
     *e = table.v[--table.n];
-    if (table.n == 0) {
-        free(table.v);
-        table.v = NULL;
-    }
 }
 
 bool listen_socket_is_shared(int fd)
 {
     pthread_mutex_lock(&table.lock);
     const struct entry *e = entry_of(fd);
-    bool shared = e && has_sibling(e);
+    bool shared = table.handed_on || (e && has_sibling(e));
     pthread_mutex_unlock(&table.lock);
     return shared;
 }
@@ -423,7 +420,7 @@ void listen_socket_close(int fd, bool *shared)
 {
     pthread_mutex_lock(&table.lock);
     struct entry *e = entry_of(fd);
-    *shared = e && (has_sibling(e) || e->inherited);
+    *shared = table.handed_on || (e && (has_sibling(e) || e->inherited));
     if (e)
         remove_entry(e);
     close(fd);
@@ -508,4 +505,19 @@ size_t listen_sockets_dup(int *fds, size_t max)
     }
     pthread_mutex_unlock(&table.lock);
     return n;
+}
+
+void listen_sockets_have_successor(bool yes)
+{
+    pthread_mutex_lock(&table.lock);
+    table.handed_on = yes;
+    pthread_mutex_unlock(&table.lock);
+}
+
+bool listen_sockets_handed_on(void)
+{
+    pthread_mutex_lock(&table.lock);
+    bool yes = table.handed_on;
+    pthread_mutex_unlock(&table.lock);
+    return yes;
 }

@@ -25,5 +25,8 @@ void listen_sockets_close_idle(void (*told)(void *ctx, const char *address), voi
 /* Duplicates of all that are listened on, one of each socket of this process, without close-on-exec, for a successor.
  * Returns how many, at most max. */
 size_t listen_sockets_dup(int *fds, size_t max);
+/* Another process listens on them too from now on (or does not any more): their files stay, and what waits is its. */
+void listen_sockets_have_successor(bool yes);
+bool listen_sockets_handed_on(void);
 
 #endif

@@ -49,7 +49,7 @@ struct slot {
 };
 
 struct log_sink {
-    enum log_level level;
+    _Atomic int level; /* enum log_level */
     bool json, disable_caller, sampling, bare;
     uint64_t tick_ns;
     uint32_t initial, thereafter;
@@ -155,7 +155,7 @@ struct log_sink *log_sink_new(const struct log_settings *s, struct err *err)
 {
     struct log_sink *k = (struct log_sink *)mem_alloc(sizeof(*k));
 
-    k->level = s->level;
+    k->level = (int)s->level;
     k->json = s->json;
     k->disable_caller = s->disable_caller;
     k->sampling = s->sampling;
@@ -198,6 +198,11 @@ void log_sink_free(struct log_sink **s)
     *s = NULL;
 }
 
+void log_sink_set_level(struct log_sink *s, enum log_level level)
+{
+    atomic_store_explicit(&s->level, (int)level, memory_order_relaxed);
+}
+
 uint64_t log_lines_lost(const struct log_sink *s)
 {
     return atomic_load_explicit(&s->lost, memory_order_relaxed);
@@ -205,7 +210,7 @@ uint64_t log_lines_lost(const struct log_sink *s)
 
 bool log_wants(const struct log *l, enum log_level level)
 {
-    return l->sink && level >= l->sink->level;
+    return l->sink && (int)level >= atomic_load_explicit(&l->sink->level, memory_order_relaxed);
 }
 
 /* Under the lock. */

@@ -20,6 +20,7 @@
 
 #include "net/h2_mem.h"
 #include "net/tls.h"
+#include "net/listen_socket.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
 
@@ -604,7 +605,7 @@ void otlp_server_drain(struct otlp_server *s, void (*on_empty)(void *ctx), void 
             listener_accept_waiting(s->listener);
         uint64_t since_ns;
         s->draining = true;
-        s->stays = host_ready(s->host, &since_ns);
+        s->stays = host_ready(s->host, &since_ns) || listen_sockets_handed_on();
         s->drain_ns = now_of(s);
         listener_free(&s->listener);
         for (struct list *at = s->conns.next; at != &s->conns; at = at->next)

@@ -55,7 +55,7 @@ struct otlp_server {
     void (*on_tick)(struct otlp_server *s, uint64_t now_ns); /* may be NULL */
     void (*on_empty)(void *ctx); /* draining, and the last connection is gone */
     void *on_empty_ctx;
-    bool draining, stays; /* stays: only this receiver goes, not the process */
+    bool draining, stays; /* stays: the port goes on, here or in another process */
     uint64_t drain_ns;
     uint64_t random;
 };

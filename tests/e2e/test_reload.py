@@ -4,10 +4,9 @@ import http.client
 import os
 import signal
 import socket
-import threading
 import unittest
 
-from otlp_http import Backend, Client, send
+from otlp_http import Backend, Client, Load, send
 from tailrace import Daemon, wait_for
 
 SUCCESS = "otelcol_config_last_reload_success"
@@ -74,35 +73,6 @@ def connect(test, d):
     client = Client(d.http_port())
     test.addCleanup(client.close)
     return client
-
-
-class Load(threading.Thread):
-    """Sends requests over one connection until told to stop; every answer must be 200."""
-
-    def __init__(self, port, k, n_spans=10, keep=True):
-        super().__init__()
-        self.client, self.n_spans, self.keep = Client(port), n_spans, keep
-        self.first = 1 + (k << 40)
-        self.acknowledged, self.failures, self.stopping = [], [], False
-
-    def run(self):
-        while not self.stopping:
-            try:
-                status = self.client.send(self.first, self.n_spans)
-                if not self.keep:
-                    self.client.close()  # the next request opens it again
-            except (OSError, http.client.HTTPException) as e:
-                status = repr(e)
-            if status != 200:
-                self.failures.append(status)
-                return
-            self.acknowledged.extend("%032x" % (0xabc << 100 | self.first + i) for i in range(self.n_spans))
-            self.first += self.n_spans
-
-    def stop(self):
-        self.stopping = True
-        self.join()
-        self.client.close()
 
 
 class Changes(unittest.TestCase):
@@ -419,8 +389,18 @@ class NothingChanges(unittest.TestCase):
     def test_telemetry(self):
         with Backend() as backend, Reloading(plan(backend)) as d:
             d.wait_ready()
-            self.refuse(d, plan(backend, more="").replace("service: {", "service: {telemetry: {logs: {level: debug}}, "),
-                        "service.telemetry cannot be changed while running")
+            self.refuse(d, plan(backend, more="").replace("service: {", "service: {telemetry: {metrics: {level: detailed}}, "),
+                        "of service.telemetry only logs.level can be changed while running")
+            self.assertEqual(d.stop(), 0, d.log())
+
+    def test_the_log_level_can_change(self):
+        with Backend() as backend, Reloading(plan(backend)) as d:
+            d.wait_ready()
+            self.assertIsNone(d.find("Workers stood still for the reload"))
+            debug = plan(backend).replace("service: {", "service: {telemetry: {logs: {level: debug}}, ")
+            d.reload(debug, SAME)
+            d.reload(debug.replace("processors: {}", "processors: {batch: }").replace("processors: []", "processors: [batch]"))
+            self.assertTrue(d.find("Workers stood still for the reload"), d.log())
             self.assertEqual(d.stop(), 0, d.log())
 
 

@@ -46,6 +46,35 @@ def send(port, first_trace, n_spans, **kw):
         client.close()
 
 
+class Load(threading.Thread):
+    """Sends requests over one connection until told to stop; every answer must be 200."""
+
+    def __init__(self, port, k, n_spans=10, keep=True):
+        super().__init__()
+        self.client, self.n_spans, self.keep = Client(port), n_spans, keep
+        self.first = 1 + (k << 40)
+        self.acknowledged, self.failures, self.stopping = [], [], False
+
+    def run(self):
+        while not self.stopping:
+            try:
+                status = self.client.send(self.first, self.n_spans)
+                if not self.keep:
+                    self.client.close()  # the next request opens it again
+            except (OSError, http.client.HTTPException) as e:
+                status = repr(e)
+            if status != 200:
+                self.failures.append(status)
+                return
+            self.acknowledged.extend("%032x" % (0xabc << 100 | self.first + i) for i in range(self.n_spans))
+            self.first += self.n_spans
+
+    def stop(self):
+        self.stopping = True
+        self.join()
+        self.client.close()
+
+
 def fields(message):
     """(number, value) of each field of a protobuf message; value bytes or int."""
     at = 0

@@ -47,7 +47,7 @@ def wait_for(condition, what, deadline_s=None):
 
 
 class Daemon:
-    def __init__(self, config, args=(), env=None, telemetry=TELEMETRY, audit=True):
+    def __init__(self, config, args=(), env=None, telemetry=TELEMETRY, audit=True, prefix=(), pass_fds=()):
         self.dir = tempfile.TemporaryDirectory()
         self.path = os.path.join(self.dir.name, "collector.yaml")
         with open(self.path, "w", encoding="utf-8") as f:
@@ -60,8 +60,8 @@ class Daemon:
             full_env["TAILRACE_AUDIT"] = "1"
         self.lines, self.raw = [], []
         self.lock = threading.Lock()
-        self.process = subprocess.Popen(command + list(args), stderr=subprocess.PIPE,
-                                        stdout=subprocess.DEVNULL, env=full_env)
+        self.process = subprocess.Popen(list(prefix) + command + list(args), stderr=subprocess.PIPE,
+                                        stdout=subprocess.DEVNULL, env=full_env, pass_fds=pass_fds)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
