@@ -7,7 +7,8 @@
  *
  * Deferred work runs at both ends, so nothing deferred is left when the loop blocks. Work that
  * defers itself again and again gets a few rounds per turn and then goes round through poll, so
- * that it starves nobody.
+ * that it starves nobody. A timer that starts itself with no delay does the same: libuv alone would
+ * call it again and again before it polls.
  *
  * The clock is read lazily, once per turn. A turn is watched from poll's return (libuv notes that
  * instant) to the end of prepare; callbacks the loop calls itself are timed with the coarse clock.
@@ -47,6 +48,7 @@ struct timer {
     uv_timer_t uv; /* data: this */
     struct loop *loop;
     struct list node; /* in loop->timers until closed */
+    struct list soon; /* in loop->soon: starts at the end of this turn */
     const char *site;
     void (*fn)(void *ctx);
     void *ctx;
@@ -67,6 +69,8 @@ struct loop {
     unsigned n_deferred;
 
     struct list timers;
+    struct list soon;
+    bool in_timer;
     struct signal_watch *signals;
 
     uint64_t now_ns;        /* 0: not read in this turn */
@@ -167,11 +171,14 @@ static void watch_turn(struct loop *l)
     l->worst_site = "i/o";
 }
 
+static void start_soon(struct loop *l);
+
 static void on_prepare(uv_prepare_t *p)
 {
     struct loop *l = (struct loop *)p->data;
 
     run_deferred(l);
+    start_soon(l);
     if (l->deferred)
         uv_async_send(&l->wake); /* poll must not block */
     watch_turn(l);
@@ -187,6 +194,7 @@ struct loop *loop_new(const char *name)
     l->deferred_tail = &l->deferred;
     l->worst_site = "i/o";
     list_init(&l->timers);
+    list_init(&l->soon);
     CHECK(pthread_mutex_init(&l->posts_lock, NULL) == 0);
     CHECK(uv_loop_init(&l->uv) == 0);
     CHECK(uv_async_init(&l->uv, &l->wake, on_wake) == 0);
@@ -288,7 +296,9 @@ static void on_timer(uv_timer_t *uv)
     const char *site = t->site;
     uint64_t began = loop_call_begin();
 
+    l->in_timer = true;
     t->fn(t->ctx); /* may free t */
+    l->in_timer = false;
     loop_call_end(l, site, began);
 }
 
@@ -302,25 +312,42 @@ struct timer *timer_new(struct loop *l, const char *site, void (*fn)(void *ctx),
     t->ctx = ctx;
     CHECK(uv_timer_init(&l->uv, &t->uv) == 0);
     t->uv.data = t;
+    list_init(&t->soon);
     list_add_tail(&l->timers, &t->node);
     return t;
+}
+
+static void start_soon(struct loop *l)
+{
+    while (!list_empty(&l->soon)) {
+        struct timer *t = CONTAINER_OF(list_pop(&l->soon), struct timer, soon);
+
+        CHECK(uv_timer_start(&t->uv, on_timer, 0, 0) == 0);
+    }
 }
 
 void timer_start(struct timer *t, uint64_t delay_ms, uint64_t repeat_ms)
 {
     if (!t->loop->running)
         uv_update_time(&t->loop->uv); /* or time spent setting up would count as waited */
+    list_del(&t->soon);
+    if (t->loop->in_timer && delay_ms == 0 && repeat_ms == 0) {
+        uv_timer_stop(&t->uv);
+        list_add_tail(&t->loop->soon, &t->soon);
+        return;
+    }
     CHECK(uv_timer_start(&t->uv, on_timer, delay_ms, repeat_ms) == 0);
 }
 
 void timer_stop(struct timer *t)
 {
+    list_del(&t->soon);
     uv_timer_stop(&t->uv);
 }
 
 bool timer_active(const struct timer *t)
 {
-    return uv_is_active((const uv_handle_t *)&t->uv);
+    return uv_is_active((const uv_handle_t *)&t->uv) || !list_empty(&t->soon);
 }
 
 static void on_timer_closed(uv_handle_t *h)
@@ -335,7 +362,7 @@ void timer_free(struct timer **t)
 {
     if (!*t)
         return;
-    uv_timer_stop(&(*t)->uv);
+    timer_stop(*t);
     uv_close((uv_handle_t *)&(*t)->uv, on_timer_closed);
     *t = NULL;
 }

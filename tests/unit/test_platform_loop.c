@@ -173,6 +173,33 @@ START_TEST(work_that_defers_itself_does_not_starve_timers)
 }
 END_TEST
 
+static void at_once_again(void *ctx)
+{
+    struct fixture *f = (struct fixture *)ctx;
+
+    ck_assert_uint_lt(f->fired, 1000);
+    if (f->fired++ == 0)
+        loop_post(f->loop, stop, f);
+    timer_start(f->timer, 0, 0);
+    ck_assert(timer_active(f->timer));
+    timer_stop(f->timer);
+    ck_assert(!timer_active(f->timer));
+    timer_start(f->timer, 0, 0);
+}
+
+START_TEST(a_timer_that_starts_itself_at_once_does_not_starve_posts)
+{
+    struct fixture f = {.loop = loop_new("t")};
+
+    f.timer = timer_new(f.loop, __func__, at_once_again, &f);
+    timer_start(f.timer, 0, 0);
+    loop_run(f.loop);
+    ck_assert_uint_ge(f.fired, 1);
+    timer_free(&f.timer);
+    ck_assert_uint_eq(loop_free(&f.loop), 0);
+}
+END_TEST
+
 enum { POSTERS = 4, POSTS = 2000 };
 
 struct poster {
@@ -404,6 +431,7 @@ int main(void)
     tcase_add_test(t, deferred_runs_before_the_loop_waits);
     tcase_add_test(t, undefer_takes_out_any_of_them);
     tcase_add_test(t, work_that_defers_itself_does_not_starve_timers);
+    tcase_add_test(t, a_timer_that_starts_itself_at_once_does_not_starve_posts);
     tcase_add_test(t, posts_of_many_threads_keep_their_order);
     tcase_add_test(t, posts_left_over_run_before_the_loop_goes);
     tcase_add_test(t, forgotten_timer_is_reported);
