@@ -20,6 +20,7 @@ struct component;
 /* Would spans that nobody waits for any more be taken now? */
 enum room {
     ROOM_YES,
+    ROOM_TIGHT,   /* still, but a queue is filling up */
     ROOM_NO,      /* a queue would drop them as queue_full */
     ROOM_NO_WAIT, /* the same, and its settings ask senders to wait (block_on_overflow) */
 };
@@ -74,6 +75,7 @@ void host_accept(struct host *h, struct payload **p, struct request_info *info, 
  * worker makes is found by asking again). Where the spans have another way to go, there is always
  * room: a full queue then drops, and the others go on.
  * Receivers ask at the door, with 0 and 0: would a request be refused?
+ * The enum is ordered: from ROOM_NO on nothing is taken.
  */
 enum room host_room(struct host *h, uint64_t n_spans, uint64_t n_bytes);
 /* Exporters: type->room() said no before, and now there is some. */

@@ -359,6 +359,14 @@ static void admit(struct send_queue *q, struct batch *b)
         reject(q, b, DROP_QUEUE_FULL, ANSWER_RETRY, "sending queue is full");
 }
 
+/* Over three quarters, and not because that much is being sent. */
+static bool is_filling_up(const struct send_queue *q, int64_t size)
+{
+    int64_t capacity = q->cfg.queue->queue_size;
+
+    return size > capacity - capacity / 4 && !list_empty(&q->ready);
+}
+
 /* What can never fit is not full: it is refused for its size when it comes. */
 enum room send_queue_room(struct send_queue *q, uint64_t n_spans, uint64_t n_bytes)
 {
@@ -372,7 +380,7 @@ enum room send_queue_room(struct send_queue *q, uint64_t n_spans, uint64_t n_byt
     capacity = (uint64_t)q->cfg.queue->queue_size;
     size = atomic_load_explicit(&q->shared->size, memory_order_relaxed);
     if (units > capacity || (list_empty(&q->blocked) && size <= (int64_t)(capacity - units)))
-        return ROOM_YES;
+        return is_filling_up(q, size) ? ROOM_TIGHT : ROOM_YES;
     q->said_full = true;
     return q->cfg.queue->block_on_overflow ? ROOM_NO_WAIT : ROOM_NO;
 }

@@ -38,16 +38,22 @@ static enum room outlet_room(const struct outlet *o, enum asks who, uint64_t n_s
 /* At the door every pipeline has a veto: those that do not push back never use it. */
 static enum room inlet_room(const struct inlet *in, enum asks who, uint64_t n_spans, uint64_t n_bytes)
 {
-    size_t full = 0;
+    enum room least = ROOM_NO, most = ROOM_YES;
 
     for (size_t i = 0; i < in->n; i++) {
         enum room r = outlet_room(in->heads[i].first, who, n_spans, n_bytes);
 
-        if (r == ROOM_NO_WAIT || (r == ROOM_NO && who == ASK_DOOR))
-            return r;
-        full += r == ROOM_NO;
+        most = r > most ? r : most;
+        least = r < least ? r : least;
     }
-    return full == in->n ? ROOM_NO : ROOM_YES;
+    return who == ASK_DOOR || most == ROOM_NO_WAIT ? most : least;
+}
+
+static enum room exporter_room(const struct component *c, enum asks who, uint64_t n_spans, uint64_t n_bytes)
+{
+    enum room r = c->type->room ? c->type->room(c, n_spans, n_bytes) : ROOM_YES;
+
+    return who == ASK_DOOR && r > ROOM_TIGHT ? ROOM_TIGHT : r;
 }
 
 static enum room component_room(const struct component *c, enum asks who, uint64_t n_spans, uint64_t n_bytes)
@@ -55,8 +61,8 @@ static enum room component_room(const struct component *c, enum asks who, uint64
     const struct component_type *t = c->type;
     const struct instance *i = instance_of(c->host);
 
-    if (t->kind == EXPORTER && (who == ASK_DOOR || !t->room))
-        return ROOM_YES;
+    if (t->kind == EXPORTER)
+        return exporter_room(c, who, n_spans, n_bytes);
     if (t->room)
         return t->room(c, n_spans, n_bytes);
     return i->next ? outlet_room(i->next, who, n_spans, n_bytes) : inlet_room(&i->inlet, who, n_spans, n_bytes);
@@ -67,9 +73,11 @@ static bool may_be_full(const struct component_type *t)
     return t->room || t->kind == CONNECTOR;
 }
 
+/* As little as the emptiest of several says, unless a full one asks to be waited for. */
 static enum room outlet_room(const struct outlet *o, enum asks who, uint64_t n_spans, uint64_t n_bytes)
 {
-    size_t asked = 0, full = 0;
+    enum room least = ROOM_NO;
+    bool asked = false;
 
     if (LIKELY(o->n == 1))
         return component_room(o->to[0], who, n_spans, n_bytes);
@@ -81,10 +89,10 @@ static enum room outlet_room(const struct outlet *o, enum asks who, uint64_t n_s
         r = component_room(o->to[i], who, n_spans, n_bytes);
         if (r == ROOM_NO_WAIT)
             return r;
-        asked++;
-        full += r == ROOM_NO;
+        least = r < least ? r : least;
+        asked = true;
     }
-    return asked && full == asked ? ROOM_NO : ROOM_YES;
+    return asked ? least : ROOM_YES;
 }
 
 static enum room at_the_door(const struct instance *i)
@@ -105,7 +113,7 @@ static enum room room_of(struct host *h, uint64_t n_spans, uint64_t n_bytes)
     r = outlet_room(i->next, ASK_HELD, n_spans, n_bytes);
     if (r == ROOM_NO && !i->node->line->pushes_back)
         r = ROOM_YES;
-    if (r != ROOM_YES && list_empty(&i->waiting) && i->node->pc->type->resume)
+    if (r >= ROOM_NO && list_empty(&i->waiting) && i->node->pc->type->resume)
         list_add_tail(&i->worker->waiting, &i->waiting);
     return r;
 }

@@ -160,7 +160,7 @@ static enum room next_room(const struct batcher *m, const struct shard *sh)
 
 static bool may_send(struct batcher *m, struct shard *sh)
 {
-    sh->stuck = next_room(m, sh) != ROOM_YES;
+    sh->stuck = next_room(m, sh) >= ROOM_NO;
     if (UNLIKELY(sh->stuck) && !timer_active(m->poll))
         timer_start(m->poll, POLL_MS, 0);
     return !sh->stuck;
@@ -359,7 +359,10 @@ static enum room batch_room(const struct component *c, uint64_t n_spans, uint64_
     CHECK(c->type == &batch_type);
     m = CONTAINER_OF(c, const struct batcher, c);
     only = m->s->metadata_keys.n ? NULL : shards_only(m->shards);
-    return only && only->stuck && is_full(m, only) ? next_room(m, only) : ROOM_YES;
+    if (only && only->stuck && is_full(m, only))
+        return next_room(m, only);
+    /* what it holds itself it takes in any case */
+    return host_room(c->host, 0, 0) == ROOM_YES && !(only && only->stuck) ? ROOM_YES : ROOM_TIGHT;
 }
 
 const struct component_type batch_type = {

@@ -57,7 +57,7 @@ static bool none_under_way(const struct tail_sampler *s)
 /* What is sent may be copied once before it shrinks. */
 bool tail_may_emit(const struct tail_sampler *s)
 {
-    if (host_room(s->host, 0, 0) != ROOM_YES) /* kept traces wait in the log */
+    if (host_room(s->host, 0, 0) >= ROOM_NO) /* kept traces wait in the log */
         return false;
     return below_ceiling(s, 2 * tail_emit_cost(&s->emit)) || none_under_way(s);
 }

@@ -5,6 +5,7 @@
  *   otlp.c         this file: keys, checks, life
  *   otlp_conn.c    connections of both ports
  *   otlp_grpc.c    calls            otlp_http.c, otlp_exchange.c, otlp_cors.c   exchanges
+ *   otlp_fair.c    what one connection may take of what all need
  *   otlp_ingest.c  from a body to the pipelines and back to an answer
  *   otlp_pool.c    body buffers
  *
@@ -134,6 +135,8 @@ static const struct key protocol_keys[] = {
 static const struct key otlp_keys[] = {
     KEY_SECTION(struct otlp_settings, protocols, protocol_keys,
                 "What to listen for; at least one of grpc and http."),
+    KEY_OPTIONAL(struct otlp_settings, fair_share, SECTION_ON, fair_keys,
+                 "Beyond the Collector: while memory or queues are short, connections that send far more than the others are refused first."),
     KEY_END};
 
 uint64_t otlp_grpc_max_bytes(const struct otlp_grpc_settings *s)
@@ -280,6 +283,7 @@ struct shared_port {
 struct otlp_shared {
     pthread_mutex_t lock; /* workers start at the same time */
     struct host *host;
+    struct fair_all fair;
     struct shared_port grpc, http;
 };
 
@@ -325,6 +329,16 @@ static void otlp_shared_destroy(void **shared)
     free(s);
 }
 
+static void share_out(struct otlp *o, struct otlp_server *s, struct ingest *in)
+{
+    struct otlp_shared *all = o->base.host->shared;
+
+    if (!o->set->fair_share_enabled)
+        return;
+    fair_init(&s->fair, o->base.host, &all->fair, &o->set->fair_share, ingest_run_turn);
+    in->fair = &s->fair;
+}
+
 static struct component *otlp_create(struct host *h, const void *settings, struct err *err)
 {
     struct otlp *o = mem_alloc(sizeof *o);
@@ -339,11 +353,13 @@ static struct component *otlp_create(struct host *h, const void *settings, struc
         ingest_init(&o->grpc_in, h, o->pool, o->decompressor, "grpc",
                     otlp_grpc_max_bytes(&p->grpc));
         otlp_grpc_init(&o->grpc, h, &o->grpc_in, &p->grpc);
+        share_out(o, &o->grpc, &o->grpc_in);
     }
     if (p->http_enabled) {
         ingest_init(&o->http_in, h, o->pool, o->decompressor, "http",
                     otlp_http_max_bytes(&p->http));
         otlp_http_init(&o->http, h, &o->http_in, &p->http);
+        share_out(o, &o->http, &o->http_in);
     }
     return &o->base;
 }

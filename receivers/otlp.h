@@ -6,6 +6,7 @@
 
 #include "component/component.h"
 #include "component/tls_keys.h"
+#include "receivers/otlp_fair.h"
 
 struct otlp_keepalive_server {
     int64_t max_connection_idle_ns, max_connection_age_ns,
@@ -65,6 +66,8 @@ struct otlp_protocols {
 
 struct otlp_settings {
     struct otlp_protocols protocols;
+    bool fair_share_enabled;
+    struct fair_settings fair_share;
 };
 
 /* Limits that the Collector does not have; the reference page lists them. */

@@ -4,6 +4,7 @@
  *
  *   accepted -> (protocol known) -> serving -> closing -> closed
  *
+ * Reading:  a connection that has had its share of a turn (otlp_fair.h) is not read until the next.
  * Writing:  the answers to everything one read brought leave in one write; an answer that comes
  * later is gathered with others of the same turn. While the socket is full nothing is read: a
  *           client that does not take its answers does not get to ask more.
@@ -122,6 +123,7 @@ static void on_closed(void *ctx, const char *reason)
         http1_free(&c->h1);
     }
     CHECK(c->n_requests == 0);
+    fair_leave(&s->fair, &c->share);
     list_del(&c->link);
     s->n_conns--;
     series_sub(s->in->connections, 1);
@@ -179,7 +181,7 @@ static void flush(struct otlp_conn *c)
         return;
     if (!c->writing && wants_close(c))
         start_close(c);
-    else if (c->writing || (c->h1 && !http1_wants_read(c->h1)))
+    else if (c->writing || c->share.is_resting || (c->h1 && !http1_wants_read(c->h1)))
         conn_read_stop(c->conn);
     else if (!c->eof)
         conn_read_start(c->conn);
@@ -190,6 +192,14 @@ static void flush_now(void *ctx)
     struct otlp_conn *c = ctx;
 
     if (c->conn)
+        flush(c);
+}
+
+static void on_rested(struct fair_share *share)
+{
+    struct otlp_conn *c = CONTAINER_OF(share, struct otlp_conn, share);
+
+    if (c->conn && !c->closing)
         flush(c);
 }
 
@@ -323,6 +333,7 @@ static void on_read(void *ctx, const uint8_t *p, size_t n)
         list_add_tail(&c->server->conns, &c->link);
     }
     c->busy = true;
+    fair_spend(&c->server->fair, &c->share, n);
     if (!c->h2 && !c->h1) {
         if (!know_protocol(c, p, n, &rest)) {
             c->busy = false;
@@ -396,6 +407,7 @@ static void on_accept(void *ctx, struct conn *conn)
     c->opened_ns = c->heard_ns = c->idle_ns = now_of(s);
     c->age_ns = age_limit(s);
     c->flush = (struct deferred){.fn = flush_now, .ctx = c};
+    fair_join(&c->share, on_rested);
     list_add_tail(&s->conns, &c->link);
     s->n_conns++;
     series_add(s->in->connections, 1);
@@ -539,11 +551,14 @@ static void on_tick(void *ctx)
         ingest_evict_slow(s->in, BODY_IDLE_NS, BODY_FLOOR, &ingest_slow_result);
     if (s->on_tick)
         s->on_tick(s, now);
+    fair_tick_begin(&s->fair);
     while (at != &s->conns) {
         struct otlp_conn *c = CONTAINER_OF(at, struct otlp_conn, link);
         at = at->next;
+        fair_tick_share(&s->fair, &c->share);
         tick_conn(c, now);
     }
+    fair_tick_end(&s->fair);
     body_pool_trim(s->in->pool);
 }
 
@@ -628,5 +643,6 @@ void otlp_server_close(struct otlp_server *s)
     CHECK(s->n_conns == 0);
     listener_free(&s->listener);
     timer_free(&s->tick);
+    fair_close(&s->fair);
     h2_mem_free(&s->h2_mem);
 }

@@ -46,6 +46,7 @@ struct otlp_server {
     struct tls_context *tls; /* of all workers; NULL: plaintext */
     uint64_t tls_told_ns;    /* a failed handshake was logged */
     struct series *tls_reloads, *tls_failures;
+    struct fair fair;
     struct listener *listener;
     struct timer *tick;
     struct h2_mem *h2_mem; /* of all its connections */
@@ -81,6 +82,7 @@ struct otlp_conn {
     uint64_t ping_sent_ns, client_ping_ns;
     unsigned ping_strikes;
 
+    struct fair_share share;
     unsigned n_requests; /* whose memory lives */
     unsigned n_charged;  /* requests paid for */
     size_t charged_bytes;
@@ -106,6 +108,11 @@ void otlp_conn_flush_later(struct otlp_conn *c); /* something was answered */
 /* Counts a request's memory; false: no room. */
 bool otlp_conn_add_request(struct otlp_conn *c) MUST_USE;
 void otlp_conn_remove_request(struct otlp_conn *c);
+/* For its requests: NULL when nothing is shared out. */
+static inline struct fair_share *otlp_conn_share(struct otlp_conn *c)
+{
+    return c->server->in->fair ? &c->share : NULL;
+}
 void otlp_conn_on_ping(void *ctx); /* for h2_server_ops; ctx: struct otlp_conn */
 
 #endif

@@ -40,6 +40,7 @@ struct exchange *exchange_new(struct otlp_conn *c, bool on_h1)
     x->counted = true;
     x->ing.done = on_done;
     x->ing.evict = on_evict;
+    x->ing.share = otlp_conn_share(c);
     ingest_request_init(&x->ing, c->server->in);
     return x;
 }
@@ -187,15 +188,10 @@ void exchange_refuse(struct exchange *x, enum refusal why, int status, int code,
     answer_result(x, &res);
 }
 
-static void refuse_for(struct exchange *x, enum refusal why, const struct ingest_result *res)
+static void refuse_body(struct exchange *x, enum refusal why, const struct ingest_result *res)
 {
     ingest_count_refused(x->ing.in, why, x->ing.len ? x->ing.len : x->content_length);
     answer_result(x, res);
-}
-
-static void refuse_memory(struct exchange *x)
-{
-    refuse_for(x, REFUSED_MEMORY, &ingest_memory_result);
 }
 
 static void on_done(struct ingest_request *r, const struct ingest_result *res)
@@ -368,10 +364,8 @@ bool exchange_check(struct exchange *x)
             "415 unsupported media type, supported: [application/json, application/x-protobuf]");
     else if (x->content_length > x->ing.in->max_bytes)
         exchange_refuse(x, REFUSED_TOO_LARGE, 413, GRPC_INVALID_ARGUMENT, "request body too large");
-    else if (!ingest_open(x->ing.in))
-        refuse_for(x, REFUSED_QUEUE, &ingest_queue_result);
     else if (!body_open(&x->ing, (size_t)x->content_length, x->has_length))
-        refuse_memory(x);
+        refuse_body(x, x->ing.refused, ingest_refusal(&x->ing));
     else
         return true;
     return false;
@@ -390,7 +384,7 @@ void exchange_body(struct exchange *x, const uint8_t *p, size_t n)
         exchange_refuse(x, REFUSED_TOO_LARGE, 413, GRPC_INVALID_ARGUMENT, "request body too large");
         break;
     case BODY_NO_MEMORY:
-        refuse_memory(x);
+        refuse_body(x, REFUSED_MEMORY, &ingest_memory_result);
         break;
     }
 }

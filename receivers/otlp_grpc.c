@@ -111,6 +111,7 @@ static struct h2_stream *on_stream(void *ctx)
     k->conn = c;
     k->ing.done = on_done;
     k->ing.evict = on_evict;
+    k->ing.share = otlp_conn_share(c);
     list_init(&k->timed);
     ingest_request_init(&k->ing, c->server->in);
     return &k->stream;
@@ -404,10 +405,8 @@ static void begin_message(struct grpc_call *k)
         snprintf(text, sizeof text, "grpc: received message larger than max (%u vs. %llu)",
                  k->message_bytes, (unsigned long long)max);
         fail(k, REFUSED_TOO_LARGE, GRPC_RESOURCE_EXHAUSTED, text);
-    } else if (!ingest_open(k->ing.in)) {
-        refuse(k, REFUSED_QUEUE, &ingest_queue_result);
     } else if (!body_open(&k->ing, k->message_bytes, true)) {
-        refuse(k, REFUSED_MEMORY, &ingest_memory_result);
+        refuse(k, k->ing.refused, ingest_refusal(&k->ing));
     } else {
         k->ing.codec = flag ? k->codec : CODEC_NONE;
         k->state = k->message_bytes ? CALL_BODY : CALL_WHOLE;

@@ -23,15 +23,12 @@
 #define PRESSURE_FLOOR   (64u << 10)       /* bytes a second */
 #define FIRST_BYTES      (16u << 10)       /* of a body whose length is not known */
 #define JSON_SCRATCH     8192u             /* names and numbers while decoding */
+#define REQUEST_WORK     2048u             /* of a request of no size, in bytes of work */
 
 const struct ingest_result ingest_memory_result = {.code = GRPC_UNAVAILABLE,
                                                    .text = OTLP_TEXT_MEMORY,
                                                    .has_retry = true,
                                                    .retry_after_ms = OTLP_RETRY_MS};
-const struct ingest_result ingest_queue_result = {.code = GRPC_UNAVAILABLE,
-                                                  .text = OTLP_TEXT_QUEUE,
-                                                  .has_retry = true,
-                                                  .retry_after_ms = OTLP_RETRY_MS};
 const struct ingest_result ingest_stopping_result = {.code = GRPC_UNAVAILABLE,
                                                      .text = "the receiver is shutting down",
                                                      .has_retry = true,
@@ -94,6 +91,7 @@ static const char *const refusal_names[REFUSALS] = {
     [REFUSED_PROTOCOL] = "protocol",
     [REFUSED_TLS] = "tls",
     [REFUSED_QUEUE] = "queue_full",
+    [REFUSED_SHARE] = "fair_share",
 };
 
 static struct series *series_of(struct ingest *in, size_t row, const char *transport,
@@ -169,9 +167,52 @@ void ingest_close(struct ingest *in)
 
 /* ---- bodies ---- */
 
-bool ingest_open(struct ingest *in)
+const struct ingest_result *ingest_refusal(const struct ingest_request *r)
 {
-    return LIKELY(host_room(in->host, 0, 0) == ROOM_YES);
+    static const struct ingest_result queue = {.code = GRPC_UNAVAILABLE,
+                                               .text = OTLP_TEXT_QUEUE,
+                                               .has_retry = true,
+                                               .retry_after_ms = OTLP_RETRY_MS};
+    static const struct ingest_result share = {.code = GRPC_RESOURCE_EXHAUSTED,
+                                               .text = OTLP_TEXT_SHARE,
+                                               .has_retry = true,
+                                               .retry_after_ms = OTLP_RETRY_MS};
+
+    return r->refused == REFUSED_QUEUE   ? &queue
+           : r->refused == REFUSED_SHARE ? &share
+                                         : &ingest_memory_result;
+}
+
+static void note_refused(struct ingest *in)
+{
+    if (in->fair)
+        fair_refused(in->fair);
+}
+
+/* Before anything is charged: do the queues behind take it, and is it this connection's turn? */
+static bool at_the_door(struct ingest_request *r, size_t n)
+{
+    struct ingest *in = r->in;
+    enum room room = host_room(in->host, 0, 0);
+
+    if (UNLIKELY(room >= ROOM_NO)) {
+        note_refused(in);
+        r->refused = REFUSED_QUEUE;
+        return false;
+    }
+    if (r->share && !fair_admit(in->fair, r->share, n, room)) {
+        r->refused = REFUSED_SHARE;
+        return false;
+    }
+    return true;
+}
+
+static void share_bytes(struct ingest_request *r, size_t n)
+{
+    if (!r->share)
+        return;
+    r->share->in_flight_bytes += n - r->share_bytes;
+    r->share_bytes = n;
 }
 
 static bool is_slow(const struct ingest_request *r, uint64_t now, uint64_t idle_ns,
@@ -206,12 +247,17 @@ static bool admit(struct ingest *in, size_t n)
 {
     if (LIKELY(budget_admit(in->host->budget, MEM_BODY, n)))
         return true;
-    if (in->evicting || list_empty(&in->reading))
+    if (in->evicting || list_empty(&in->reading)) {
+        note_refused(in);
         return false;
+    }
     in->evicting = true;
     ingest_evict_slow(in, PRESSURE_IDLE_NS, PRESSURE_FLOOR, &ingest_memory_result);
     in->evicting = false;
-    return budget_admit(in->host->budget, MEM_BODY, n);
+    if (budget_admit(in->host->budget, MEM_BODY, n))
+        return true;
+    note_refused(in);
+    return false;
 }
 
 static bool take_buffer(struct ingest *in, size_t n, uint8_t **bytes, size_t *cap)
@@ -230,14 +276,23 @@ void ingest_request_init(struct ingest_request *r, struct ingest *in)
     r->in = in;
     r->started_ns = r->progress_ns = loop_now_ns(in->host->loop);
     list_init(&r->reading);
+    list_init(&r->turn);
     list_add_tail(&in->reading, &r->reading);
 }
 
 bool body_open(struct ingest_request *r, size_t n, bool known)
 {
+    size_t first = known ? n : FIRST_BYTES;
+
+    if (!at_the_door(r, first))
+        return false;
     r->in->growing = r; /* must not be evicted for its own sake */
-    bool got = take_buffer(r->in, known ? n : FIRST_BYTES, &r->body, &r->cap);
+    bool got = take_buffer(r->in, first, &r->body, &r->cap);
     r->in->growing = NULL;
+    if (got)
+        share_bytes(r, r->cap);
+    else
+        r->refused = REFUSED_MEMORY;
     return got;
 }
 
@@ -256,6 +311,7 @@ static bool body_grow(struct ingest_request *r, size_t need)
     budget_release(r->in->host->budget, MEM_BODY, r->cap);
     r->body = bytes;
     r->cap = cap;
+    share_bytes(r, cap);
     return true;
 }
 
@@ -277,7 +333,7 @@ enum body_added body_add(struct ingest_request *r, const uint8_t *p, size_t n)
     return BODY_OK;
 }
 
-void body_drop(struct ingest_request *r)
+static void body_give(struct ingest_request *r)
 {
     list_del(&r->reading);
     if (!r->body)
@@ -286,6 +342,14 @@ void body_drop(struct ingest_request *r)
     budget_release(r->in->host->budget, MEM_BODY, r->cap);
     r->body = NULL;
     r->len = r->cap = 0;
+}
+
+void body_drop(struct ingest_request *r)
+{
+    list_del(&r->turn);
+    share_bytes(r, 0);
+    r->share = NULL;
+    body_give(r);
 }
 
 /* ---- from body to payload ---- */
@@ -319,7 +383,7 @@ static void refuse_bad(struct ingest_request *r, enum refusal why, const char *t
 static struct payload *payload_of(struct ingest_request *r, uint8_t **bytes, size_t len,
                                   size_t charged)
 {
-    body_drop(r);
+    body_give(r);
     return payload_new(r->in->host->budget, bytes, len, charged);
 }
 
@@ -470,6 +534,8 @@ static void on_answer(void *ctx, const struct answer_detail *d)
         result_of_rejected(r, &res, text);
     } else {
         count_spans(r->in, 0, r->n_spans);
+        if (d->answer != ANSWER_REJECTED)
+            note_refused(r->in);
         res.has_retry = d->retry_after_ms > 0 ||
                         d->answer != ANSWER_REJECTED; /* without one, 8 would be final */
         res.retry_after_ms = d->retry_after_ms ? d->retry_after_ms : OTLP_RETRY_MS;
@@ -505,14 +571,30 @@ static void nothing_to_accept(struct ingest_request *r)
     finish(r, &res);
 }
 
-void ingest_run(struct ingest_request *r)
+/* Counts the work a body made for its connection. A bomb is as much work as it may become. */
+static void spend(const struct ingest *in, struct fair_share *share, uint64_t bytes, bool packed,
+                  const struct payload *p)
+{
+    uint64_t unpacked = p ? p->len : packed ? in->max_bytes : bytes;
+
+    if (!share)
+        return;
+    share->recent_bytes += unpacked;
+    fair_spend(in->fair, share, REQUEST_WORK + bytes + unpacked);
+}
+
+static void run(struct ingest_request *r)
 {
     struct walk_report report = {0};
     struct err err = {0};
     uint64_t bytes = r->len;
+    struct ingest *in = r->in;
+    struct fair_share *share = r->share;
+    bool packed = r->codec != CODEC_NONE;
 
     list_del(&r->reading);
     struct payload *p = make_payload(r);
+    spend(in, share, bytes, packed, p);
     if (!p)
         return;
     enum walk_result w = otlp_walk(p, &report, &err);
@@ -536,6 +618,21 @@ void ingest_run(struct ingest_request *r)
     }
     payload_unref(&p);
     nothing_to_accept(r);
+}
+
+void ingest_run(struct ingest_request *r)
+{
+    if (LIKELY(!r->share || !r->share->is_resting)) {
+        run(r);
+        return;
+    }
+    list_del(&r->reading);
+    list_add_tail(&r->share->runs, &r->turn);
+}
+
+void ingest_run_turn(struct list *turn)
+{
+    run(CONTAINER_OF(turn, struct ingest_request, turn));
 }
 
 /* ---- the good answer ---- */

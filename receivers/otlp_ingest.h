@@ -14,10 +14,12 @@
 #include "net/compress.h"
 #include "net/grpc.h"
 #include "platform/list.h"
+#include "receivers/otlp_fair.h"
 #include "receivers/otlp_pool.h"
 
 #define OTLP_TEXT_MEMORY "data refused due to high memory usage"
 #define OTLP_TEXT_QUEUE  "sending queue is full"
+#define OTLP_TEXT_SHARE  "data refused: this connection has more than its share while memory or queues are short"
 #define OTLP_RETRY_MS    1000u
 
 #define INGEST_SPARES    64u
@@ -34,6 +36,7 @@ enum refusal {
     REFUSED_PROTOCOL,
     REFUSED_TLS,
     REFUSED_QUEUE,
+    REFUSED_SHARE,
     REFUSALS
 };
 
@@ -41,6 +44,7 @@ struct ingest {
     struct host *host;
     struct body_pool *pool; /* shared by the transports of an instance */
     struct decompressor *decompressor;
+    struct fair *fair; /* the port's; NULL: none */
     uint64_t max_bytes;  /* of a body, before and after decompression */
     struct list reading; /* bodies that are coming in, the one that waited longest first */
     bool evicting;
@@ -73,9 +77,15 @@ struct ingest_request {
     /* A slow body must go: body_drop, and `why` is the answer. */
     void (*evict)(struct ingest_request *r, const struct ingest_result *why);
 
+    /* what the connection has of what all share; NULL: gone, or none */
+    struct fair_share *share;
+    size_t share_bytes; /* counted there as in flight */
+    struct list turn;   /* complete, but the connection rests */
+
     /* the body as it comes in */
     uint8_t *body;
     size_t len, cap;
+    enum refusal refused; /* after body_open() said no */
     struct list reading;
     uint64_t started_ns, progress_ns;
 
@@ -94,10 +104,10 @@ void *ingest_take_memory(struct ingest *in, size_t size) MUST_USE;
 void ingest_give_memory(struct ingest *in, void *request);
 void ingest_close(struct ingest *in);
 
-/* A request begins (its header is there). r is zeroed; evict must be set. */
+/* A request begins (its header is there). r is zeroed; evict must be set, and share unless there is none. */
 void ingest_request_init(struct ingest_request *r, struct ingest *in);
-/* Room for a body of n bytes (known: exactly that many will come; else a first guess). False:
- * memory is short; the caller answers with ingest_memory_result. */
+/* Room for a body of n bytes (known: exactly that many will come; else a first guess). False: r->refused
+ * says why; the caller answers with ingest_refusal(). */
 bool body_open(struct ingest_request *r, size_t n, bool known) MUST_USE;
 enum body_added { BODY_OK, BODY_TOO_LARGE, BODY_NO_MEMORY };
 enum body_added body_add(struct ingest_request *r, const uint8_t *p, size_t n) MUST_USE;
@@ -109,13 +119,14 @@ void body_drop(struct ingest_request *r);
 void ingest_evict_slow(struct ingest *in, uint64_t idle_ns, uint64_t floor_bytes_per_s,
                        const struct ingest_result *why);
 
-/* The body is complete. done() follows, perhaps at once. */
+/* The body is complete. done() follows, perhaps at once; body_drop() until then forgets it. */
 void ingest_run(struct ingest_request *r);
 
-/* Before a body is taken: is there any use in it? False: the queues behind are full. */
-bool ingest_open(struct ingest *in);
 extern const struct ingest_result ingest_memory_result, ingest_stopping_result, ingest_slow_result;
-extern const struct ingest_result ingest_queue_result;
+/* The answer to a body that was not taken. */
+const struct ingest_result *ingest_refusal(const struct ingest_request *r);
+/* For fair_init: a request whose turn it is. */
+void ingest_run_turn(struct list *turn);
 /* A series of otlp_metrics' TLS row. result: "done" or "failed". */
 struct series *ingest_tls_reloads(struct ingest *in, const char *transport, const char *result);
 void ingest_count_refused(struct ingest *in, enum refusal why, uint64_t bytes);
