@@ -3,6 +3,7 @@
  * them: hashing one short value costs a seventh then. See sha256.h. */
 #include "platform/sha256.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <string.h>
 #ifdef __x86_64__
@@ -57,33 +58,48 @@ static void block_plain(uint32_t h[static 8], const uint8_t p[static 64])
 
 #ifdef __x86_64__
 /* The instructions keep the eight words as ABEF and CDGH. */
+struct sha_state {
+    __m128i abef, cdgh;
+};
+
+/* Four rounds with the words in w0, which then become those of sixteen rounds later. */
+__attribute__((target("sha,sse4.1,ssse3"))) static inline void four_rounds(struct sha_state *s, const uint32_t *k, __m128i *w0,
+                                                                           __m128i w1, __m128i w2, __m128i w3)
+{
+    __m128i wk = _mm_add_epi32(*w0, _mm_loadu_si128((const __m128i *)(const void *)k));
+
+    s->cdgh = _mm_sha256rnds2_epu32(s->cdgh, s->abef, wk);
+    s->abef = _mm_sha256rnds2_epu32(s->abef, s->cdgh, _mm_shuffle_epi32(wk, 0x0e));
+    *w0 = _mm_add_epi32(_mm_sha256msg1_epu32(*w0, w1), _mm_alignr_epi8(w3, w2, 4));
+    *w0 = _mm_sha256msg2_epu32(*w0, w3);
+}
+
+__attribute__((target("sha,sse4.1,ssse3"))) static inline __m128i words(const uint8_t *p)
+{
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+
+    return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)p), swap);
+}
+
 __attribute__((target("sha,sse4.1,ssse3"))) static void block_sha(uint32_t h[static 8],
                                                                   const uint8_t p[static 64])
 {
-    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
     __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(const void *)h), 0xb1);
     __m128i hgfe = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(const void *)(h + 4)), 0x1b);
-    __m128i abef = _mm_alignr_epi8(cdab, hgfe, 8), cdgh = _mm_blend_epi16(hgfe, cdab, 0xf0);
-    const __m128i abef_before = abef, cdgh_before = cdgh;
-    __m128i w[4];
+    struct sha_state s = {_mm_alignr_epi8(cdab, hgfe, 8), _mm_blend_epi16(hgfe, cdab, 0xf0)};
+    const struct sha_state before = s;
+    __m128i w0 = words(p), w1 = words(p + 16), w2 = words(p + 32), w3 = words(p + 48);
 
-    for (size_t i = 0; i < 4; i++)
-        w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i)), swap);
-    for (size_t i = 0; i < 16; i++) {
-        __m128i now = w[i % 4], last = w[(i + 3) % 4];
-        __m128i k =
-            _mm_add_epi32(now, _mm_loadu_si128((const __m128i *)(const void *)(round_k + 4 * i)));
-
-        cdgh = _mm_sha256rnds2_epu32(cdgh, abef, k);
-        abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(k, 0x0e));
-        now = _mm_add_epi32(_mm_sha256msg1_epu32(now, w[(i + 1) % 4]),
-                            _mm_alignr_epi8(last, w[(i + 2) % 4], 4));
-        w[i % 4] = _mm_sha256msg2_epu32(now, last);
+    for (size_t i = 0; i < 64; i += 16) { /* in registers: an array of words would cost as much as the rounds */
+        four_rounds(&s, round_k + i, &w0, w1, w2, w3);
+        four_rounds(&s, round_k + i + 4, &w1, w2, w3, w0);
+        four_rounds(&s, round_k + i + 8, &w2, w3, w0, w1);
+        four_rounds(&s, round_k + i + 12, &w3, w0, w1, w2);
     }
-    abef = _mm_shuffle_epi32(_mm_add_epi32(abef, abef_before), 0x1b); /* FEBA */
-    cdgh = _mm_shuffle_epi32(_mm_add_epi32(cdgh, cdgh_before), 0xb1); /* DCHG */
-    _mm_storeu_si128((__m128i *)(void *)h, _mm_blend_epi16(abef, cdgh, 0xf0));
-    _mm_storeu_si128((__m128i *)(void *)(h + 4), _mm_alignr_epi8(cdgh, abef, 8));
+    s.abef = _mm_shuffle_epi32(_mm_add_epi32(s.abef, before.abef), 0x1b); /* FEBA */
+    s.cdgh = _mm_shuffle_epi32(_mm_add_epi32(s.cdgh, before.cdgh), 0xb1); /* DCHG */
+    _mm_storeu_si128((__m128i *)(void *)h, _mm_blend_epi16(s.abef, s.cdgh, 0xf0));
+    _mm_storeu_si128((__m128i *)(void *)(h + 4), _mm_alignr_epi8(s.cdgh, s.abef, 8));
 }
 
 /* Asked once: the question itself is slow in virtual machines. */
@@ -131,14 +147,15 @@ static void end_with(void (*block)(uint32_t *, const uint8_t *), const uint32_t 
     if (left)
         memcpy(tail, p + (len - left), left);
     tail[left] = 0x80;
-    for (int i = 0; i < 8; i++)
-        tail[tail_len - 1 - (size_t)i] = (uint8_t)(bits >> (8 * i));
+    bits = htobe64(bits);
+    memcpy(tail + tail_len - sizeof(bits), &bits, sizeof(bits));
     block(h, tail);
     if (tail_len == 128)
         block(h, tail + 64);
-    for (int i = 0; i < 8; i++)
-        for (int k = 0; k < 4; k++)
-            digest[4 * i + k] = (uint8_t)(h[i] >> (24 - 8 * k));
+    for (size_t i = 0; i < 8; i++) {
+        h[i] = htobe32(h[i]);
+        memcpy(digest + 4 * i, &h[i], 4);
+    }
 }
 
 void sha256_end(const uint32_t h[static 8], size_t done, const void *p, size_t len, uint8_t digest[static 32])

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "platform/hex.h"
 #include "platform/regex.h"
 #include "platform/sha256.h"
 #include "processors/attributes_compile.h"
@@ -78,14 +79,10 @@ static bool resolve(const struct action *a, struct attr_map *m, const struct req
 
 static struct slice hash_of(struct attr_map *m, const void *p, size_t len)
 {
-    static const char hex[] = "0123456789abcdef";
     uint8_t digest[32], text[64];
 
     sha256(p, len, digest);
-    for (size_t i = 0; i < sizeof(digest); i++) {
-        text[2 * i] = (uint8_t)hex[digest[i] >> 4];
-        text[2 * i + 1] = (uint8_t)hex[digest[i] & 15];
-    }
+    hex_put(text, digest, sizeof(digest));
     return attr_map_str(m, slice_of(text, sizeof(text)));
 }
 

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "platform/digest.h"
+#include "platform/hex.h"
 
 static const struct {
     const char *name;
@@ -87,9 +88,6 @@ int mask_put(void *ctx, struct slice match, struct buf *out)
 
     if (n == 0)
         return buf_add(out, "****", 4);
-    for (size_t i = 0; i < n; i++) {
-        text[2 * i] = (uint8_t)"0123456789abcdef"[digest[i] >> 4];
-        text[2 * i + 1] = (uint8_t)"0123456789abcdef"[digest[i] & 15];
-    }
+    hex_put(text, digest, n);
     return buf_add(out, text, 2 * n);
 }

@@ -7,6 +7,7 @@
 
 #include "platform/check.h"
 #include "platform/digest.h"
+#include "platform/hex.h"
 #include "platform/hmac.h"
 #include "platform/mem.h"
 #include "platform/sha512.h"
@@ -134,6 +135,25 @@ START_TEST(hmac_of_the_standard)
 }
 END_TEST
 
+START_TEST(digits_of_all_bytes)
+{
+    uint8_t bytes[256], text[512];
+    char want[3];
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 37 + 11);
+    for (size_t n = 0; n <= sizeof(bytes); n += n < 9 ? 1 : 13) {
+        memset(text, '!', sizeof(text));
+        hex_put(text, bytes, n);
+        for (size_t i = 0; i < n; i++) {
+            snprintf(want, sizeof(want), "%02x", bytes[i]);
+            ck_assert_mem_eq(text + 2 * i, want, 2);
+        }
+        ck_assert(n == sizeof(bytes) || text[2 * n] == '!');
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("digest");
@@ -145,6 +165,7 @@ int main(void)
     tcase_add_loop_test(t, known_texts, 0, (int)ARRAY_LEN(rows));
     tcase_add_loop_test(t, all_short_lengths, 0, (int)ARRAY_LEN(rows));
     tcase_add_test(t, hmac_of_the_standard);
+    tcase_add_test(t, digits_of_all_bytes);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
