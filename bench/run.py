@@ -71,17 +71,68 @@ OTTL = """  tail_sampling:
             - IsMatch(attributes["enduser.id"], "^u-00[0-9a-f]0$")
             - end_time_unix_nano - start_time_unix_nano > 5000000000
 """
-CHAIN = TAIL + """  memory_limiter: {check_interval: 1s, limit_mib: 6000}
-  redaction:
-    allow_all_keys: true
-    blocked_key_patterns: ["(?i)password", "(?i)token"]
-    blocked_values: ["4[0-9]{12}(?:[0-9]{3})?", "[a-z]+@[a-z]+[.]com"]
-  attributes:
+ATTRIBUTES = """  attributes:
     actions:
       - {key: enduser.id, action: hash}
       - {key: thread.id, action: delete}
       - {key: env, value: bench, action: upsert}
 """
+CHAIN = TAIL + ATTRIBUTES + """  memory_limiter: {check_interval: 1s, limit_mib: 6000}
+  redaction:
+    allow_all_keys: true
+    blocked_key_patterns: ["(?i)password", "(?i)token"]
+    blocked_values: ["4[0-9]{12}(?:[0-9]{3})?", "[a-z]+@[a-z]+[.]com"]
+"""
+# The patterns people use for cards, numbers, tokens and keys; the load holds nothing that they find.
+PATTERNS = [
+    r'\b4\d{3}(?:[ -]?\d{4}){2}[ -]?\d(?:\d{3})?\b',
+    r'\b\d{3}-\d{2}-\d{4}\b',
+    r'\b(?:5[1-5]\d{2}|222[1-9]|22[3-9]\d|2[3-6]\d{2}|27[01]\d|2720)(?:[ -]?\d{4}){3}\b',
+    r'\b3[47]\d{2}[ -]?\d{6}[ -]?\d{5}\b',
+    r'\b6(?:011|4[4-9]\d|5\d{2})(?:[ -]?\d{4}){3}\b',
+    r"[A-Za-z0-9._%+'-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b",
+    r'\+[1-9]\d{6,14}\b',
+    r'\beyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*',
+    r'(?i)\b(?:bearer|basic|digest|negotiate)[ \t]+[A-Za-z0-9._~+/=-]{8,}',
+    r'\b(?:AKIA|ASIA|AROA|AIDA|AGPA|ANPA|ANVA|ABIA|ACCA)[A-Z0-9]{16}\b',
+    r'\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})\b',
+    r'\bxox[abeoprs]-[A-Za-z0-9-]{10,}',
+    r'\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}\b',
+    r'\bAIza[A-Za-z0-9_-]{35}',
+    r'-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----',
+    r'(?i)\b[a-z][a-z0-9+.-]{1,15}://[^/?#\s:@]*:[^/?#\s@]+@',
+    r"""(?i)\b(?:password|passwd|pwd|secret|api[_-]?key)["']?[ \t]*[=:][ \t]*["']?[^\s"'&;,]+""",
+    r'\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b',
+    r'\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b',
+    r'(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b',
+]
+
+
+def redaction(patterns):
+    listed = "".join(f"      - '{p}'\n" for p in (q.replace("'", "''").replace("$", "$$") for q in patterns))
+    return f"""  redaction:
+    allow_all_keys: true
+    blocked_key_patterns: ["(?i)password", "(?i)token"]
+    blocked_values:
+{listed}"""
+
+
+FILTER = """  filter:
+    traces: {span: ['attributes["http.route"] == "/healthz"']}
+"""
+
+
+def processor_rows():
+    def row(name, processors, names):
+        return (name, processors, names + ["batch"], "none", ["--requests", "3000"], ["tailrace", "otelcol"], True)
+
+    return [
+        row("redaction, 2 + 2 patterns, and attributes", redaction(PATTERNS[:2]) + ATTRIBUTES, ["redaction", "attributes"]),
+        row("redaction, 2 value patterns", redaction(PATTERNS[:2]), ["redaction"]),
+        row("redaction, 20 value patterns", redaction(PATTERNS), ["redaction"]),
+        row("attributes", ATTRIBUTES, ["attributes"]),
+        row("filter, 1 condition", FILTER, ["filter"]),
+    ]
 
 
 def config(ports, processors, names, compression="none"):
@@ -288,7 +339,7 @@ def main():
     if not PEERS:
         print("PEERS is not set: tailrace alone (PEERS=DIR with otelcol, df_engine, rotel compares)")
     print(f"medians of {RUNS} runs; collector on CPU {SUT_CPU}, load and sink on CPU {LOAD_CPU}")
-    for row in ROWS:
+    for row in ROWS + processor_rows():
         if PATTERN in row[0]:
             row_table(row)
     if PATTERN in "idle held":
