@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Functions on times and durations. Each is a row in the table at the end. */
 #include "ottl/call.h"
+#include "ottl/strptime.h"
 #include "ottl/times.h"
 #include "platform/clock.h"
 
@@ -203,6 +204,67 @@ FIELD(second, c.second)
 FIELD(nanosecond, t.aux)
 FIELD(weekday, c.weekday)
 
+/* ---- text ---- */
+
+struct time_reader {
+    const struct time_format *format;
+    const struct zone *zone;
+};
+
+/* The names of months and days of other languages are not here. */
+static int check_locale(struct slice locale, struct err *err)
+{
+    if (slice_eq(locale, slice_str("en")) ||
+        (locale.len > 3 && locale.len < 12 && memcmp(locale.p, "en-", 3) == 0))
+        return 0;
+    return err_set(err, "the locale '%.*s' is not supported: only English ones are",
+                   (int)(locale.len < 40 ? locale.len : 40), locale.p);
+}
+
+static int prepare_time(struct compiler *k, struct node *n, struct err *err)
+{
+    const struct ottl_value *location = arg_constant(n, 2), *locale = arg_constant(n, 3);
+    struct arena *arena = k->program->arena;
+    struct time_reader *r = arena_alloc(arena, sizeof(*r));
+
+    if (locale && check_locale(locale->s, err))
+        return -1;
+    r->format = time_format_new(arena, arg_constant(n, 1)->s, err);
+    r->zone = r->format ? zone_load(arena, location ? location->s : slice_str("Local"), err) : NULL;
+    n->data = r;
+    return r->zone ? 0 : -1;
+}
+
+FN(time_of)
+{
+    const struct time_reader *r = n->data;
+    struct ottl_value v;
+    struct err why;
+
+    if (!arg(e, n, 0, &v))
+        return false;
+    if (v.s.len == 0)
+        return ottl_fail(e, "time cannot be nil");
+    return time_parse(r->format, v.s, r->zone, out, &why) || ottl_fail(e, "%.230s", why.text);
+}
+
+static int prepare_format_time(struct compiler *k, struct node *n, struct err *err)
+{
+    n->data = time_format_new(k->program->arena, arg_constant(n, 1)->s, err);
+    return n->data ? 0 : -1;
+}
+
+FN(format_time)
+{
+    struct ottl_value t;
+
+    if (!arg(e, n, 0, &t))
+        return false;
+    if (time_print(n->data, &t, ottl_text(e)))
+        return ottl_too_long(e);
+    return ottl_keep_text(e, OTTL_STR, out);
+}
+
 const struct func time_functions[] = {
     {"Duration", duration, {P("duration", ARG_STR)}, prepare_duration},
     {"Hours", hours, {P("duration", ARG_DURATION)}, NULL},
@@ -211,6 +273,12 @@ const struct func time_functions[] = {
     {"Milliseconds", milliseconds, {P("duration", ARG_DURATION)}, NULL},
     {"Microseconds", microseconds, {P("duration", ARG_DURATION)}, NULL},
     {"Nanoseconds", nanoseconds, {P("duration", ARG_DURATION)}, NULL},
+    {"Time",
+     time_of,
+     {P("time", ARG_STR), P("format", ARG_TEXT), OPTIONAL("location", ARG_TEXT),
+      OPTIONAL("locale", ARG_TEXT)},
+     prepare_time},
+    {"FormatTime", format_time, {P("time", ARG_TIME), P("format", ARG_TEXT)}, prepare_format_time},
     {"Now", now, {{.name = NULL}}, NULL},
     {"Unix", from_unix, {P("seconds", ARG_INT), OPTIONAL("nanoseconds", ARG_INT)}, NULL},
     {"UnixNano", unix_nano, {P("time", ARG_TIME)}, NULL},
