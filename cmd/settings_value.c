@@ -54,11 +54,11 @@ static struct value uint_value(uint64_t u)
     return (struct value){.type = VALUE_INT, .i = (int64_t)u};
 }
 
-static struct value strs_value(struct arena *a, const struct str_list *list)
+static struct value strs_value(struct arena *a, const struct str_list *list, bool redact)
 {
     struct value *items = arena_alloc(a, (list->n + 1) * sizeof(*items));
     for (size_t i = 0; i < list->n; i++)
-        items[i] = string_value(list->v[i]);
+        items[i] = string_value(redact ? redacted : list->v[i]);
     return (struct value){.type = VALUE_LIST, .items = items, .n = list->n};
 }
 
@@ -118,7 +118,7 @@ static struct value field_value(struct arena *a, const struct key *k, const char
         return string_value(redact && s && s[0] ? redacted : s);
     }
     case KEY_T_STRS:
-        return strs_value(a, f);
+        return strs_value(a, f, redact && k->secret);
     case KEY_T_PAIRS:
         return pairs_value(a, f, redact);
     case KEY_T_SECTION:

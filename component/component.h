@@ -94,7 +94,9 @@ struct component_type {
     void (*debug)(struct component *c, const char *question, struct buf *out);
 
     /* Extensions: what other components may ask of them (component/extension.h). */
-    const struct storage_ops *storage;
+    const struct storage_ops *storage;         /* component/storage.h */
+    const struct auth_server_ops *auth_server; /* component/auth.h */
+    const struct auth_client_ops *auth_client;
     /* Which of them these settings bring; NULL: all. Bits of EXT_*. */
     unsigned (*provides)(const void *settings);
 };

@@ -8,6 +8,8 @@ static const struct {
     const char *name;
 } things[] = {
     {EXT_STORAGE, "storage"},
+    {EXT_AUTH_SERVER, "authentication of clients"},
+    {EXT_AUTH_CLIENT, "credentials for requests"},
 };
 
 const char *extension_thing(unsigned provides)
@@ -21,7 +23,8 @@ const char *extension_thing(unsigned provides)
 
 unsigned extension_provides(const struct component_type *t, const void *settings)
 {
-    unsigned bits = t->storage ? EXT_STORAGE : 0;
+    unsigned bits = (t->storage ? EXT_STORAGE : 0) | (t->auth_server ? EXT_AUTH_SERVER : 0) |
+                    (t->auth_client ? EXT_AUTH_CLIENT : 0);
 
     return settings && t->provides ? bits & t->provides(settings) : bits;
 }

@@ -18,7 +18,11 @@
 
 struct component_type;
 
-enum { EXT_STORAGE = 1 }; /* component/storage.h */
+enum {
+    EXT_STORAGE = 1,     /* component/storage.h */
+    EXT_AUTH_SERVER = 2, /* component/auth.h */
+    EXT_AUTH_CLIENT = 4,
+};
 
 /* "storage": in messages and the reference. `provides` is one bit. */
 const char *extension_thing(unsigned provides);

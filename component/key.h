@@ -92,6 +92,7 @@ struct key {
     const char *unit;           /* "bytes", "spans", "MiB", "percent": for the reference */
     bool warn;                  /* IGNORED */
     unsigned provides;          /* EXTENSION: one of EXT_* */
+    bool secret;                /* STRS: print-config shows [REDACTED] for each */
     const char *doc;            /* one sentence */
 };
 

@@ -30,9 +30,10 @@ void slot_complain(const struct slot *s, enum severity severity, const struct no
 
 void slot_wrong_type(const struct slot *s, const struct node *n, const char *wanted)
 {
+    bool secret = s->key->type == KEY_T_SECRET || s->key->secret;
     if (n->type == NODE_STR && strlen(n->text) > 60)
         slot_complain(s, DIAG_ERROR, n, "expected %s, this is a string", wanted);
-    else if (n->text && n->type != NODE_NULL)
+    else if (n->text && n->type != NODE_NULL && !secret)
         slot_complain(s, DIAG_ERROR, n, "expected %s, \"%s\" is %s", wanted, n->text,
                       node_type_name(n));
     else

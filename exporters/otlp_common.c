@@ -43,7 +43,7 @@ static bool name_ok(const char *s)
     return true;
 }
 
-static bool value_ok(const char *s)
+bool header_value_ok(const char *s)
 {
     for (; *s != '\0'; s++)
         if (((unsigned char)*s < ' ' && *s != '\t') || (unsigned char)*s == 0x7f)
@@ -58,7 +58,7 @@ void headers_check(const struct pair_list *headers, struct check *c)
 
         if (!name_ok(h->name))
             check_error(c, "headers", "invalid header name \"%s\"", h->name);
-        else if (h->value != NULL && !value_ok(h->value))
+        else if (h->value != NULL && !header_value_ok(h->value))
             check_error(c, "headers", "invalid character in the value of header \"%s\"", h->name);
     }
 }

@@ -7,6 +7,7 @@
 #ifndef TAILRACE_EXPORTERS_OTLP_COMMON_H
 #define TAILRACE_EXPORTERS_OTLP_COMMON_H
 
+#include "component/auth_keys.h"
 #include "component/component.h"
 #include "component/tls_keys.h"
 #include "model/otlp_encode.h"
@@ -21,6 +22,8 @@ struct tls_context *otlp_client_tls(const struct tls_settings *set, enum tls_alp
 
 /* Header names and values that HTTP allows. */
 void headers_check(const struct pair_list *headers, struct check *c);
+
+bool header_value_ok(const char *value);
 
 /* "tailrace/0.1.0 (linux/amd64)"; the caller frees. */
 char *otlp_user_agent(const struct host *h) MUST_USE;

@@ -16,6 +16,7 @@
 
 #include "exporters/exporters.h"
 #include "exporters/otlp_common.h"
+#include "exporters/otlp_sign.h"
 #include "exporters/send_queue.h"
 #include "net/dial.h"
 #include "net/grpc.h"
@@ -46,6 +47,8 @@ struct otlp_grpc_settings {
     const char *user_agent;
     const char *balancer_name;
     const char *authority;
+    bool auth_enabled;
+    struct auth_client_settings auth;
     int64_t timeout_ns;
     bool sending_queue_enabled;
     struct queue_settings sending_queue;
@@ -80,7 +83,7 @@ static const struct key otlp_grpc_keys[] = {
     KEY_ENUM(struct otlp_grpc_settings, balancer_name, "round_robin", balancers,
              "round_robin: a connection to every address of the name, in turn; pick_first: one connection."),
     KEY_STR(struct otlp_grpc_settings, authority, NULL, "The :authority field. Default: from endpoint."),
-    KEY_NOT_YET("auth", "An extension that adds credentials."),
+    KEY_OPTIONAL(struct otlp_grpc_settings, auth, SECTION_OFF, auth_client_keys, "Adds credentials to every request."),
     KEY_NOT_YET("middlewares", "Extensions that see every request."),
     {.name = "timeout", .type = KEY_T_DURATION, .offset = KEY_AT(int64_t, struct otlp_grpc_settings, timeout_ns),
      .dflt = "5s", KEY_ANY, .doc = "One attempt may take this long; 0: as long as it takes."},
@@ -122,6 +125,7 @@ struct otlp_grpc {
     struct arena *arena;               /* header fields */
     struct h2_header *headers;
     size_t n_headers;
+    struct auth_signer *signer; /* NULL: none */
 };
 
 /* One batch as a call, kept from attempt to attempt. */
@@ -130,6 +134,8 @@ struct call {
     struct send *send;
     struct h2_request req;
     struct body body;
+    struct signing signing;
+    struct h2_header *secrets; /* of signing.fields */
 };
 
 static struct otlp_grpc *otlp_grpc_of(struct component *c)
@@ -356,6 +362,35 @@ static struct call *call_new(struct otlp_grpc *g, struct send *s)
     return call;
 }
 
+static void fail_auth(struct call *call, const char *why)
+{
+    char text[sizeof(((struct err *)0)->text) + 64];
+
+    snprintf(text, sizeof(text), "transport: per-RPC creds failed due to error: %s", why);
+    send_done(call->send, &(struct send_result){.outcome = SEND_RETRY, .grpc_code = GRPC_UNAVAILABLE, .text = text});
+}
+
+/* Metadata travels in lower case. */
+static void on_signed(void *ctx, const struct err *err)
+{
+    struct call *call = ctx;
+    const struct auth_fields *f = &call->signing.fields;
+
+    if (err != NULL) {
+        fail_auth(call, err->text);
+        return;
+    }
+    call->secrets = mem_grow(call->secrets, (f->n + 1) * sizeof(*call->secrets));
+    for (size_t i = 0; i < f->n; i++) {
+        for (char *p = f->v[i].name; *p != '\0'; p++)
+            *p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
+        call->secrets[i] = (struct h2_header){f->v[i].name, f->v[i].value};
+    }
+    call->req.secrets = call->secrets;
+    call->req.n_secrets = f->n;
+    h2_channel_send(call->g->channel, &call->req);
+}
+
 static void otlp_grpc_send(void *exporter, struct send *s)
 {
     static const struct send_result no_memory = {.outcome = SEND_RETRY, .reason = DROP_MEMORY,
@@ -371,6 +406,8 @@ static void otlp_grpc_send(void *exporter, struct send *s)
         send_done(s, &no_memory);
     else if (call->body.len > UINT32_MAX)
         send_done(s, &too_large);
+    else if (g->signer != NULL)
+        signing_start(&call->signing, g->signer, NULL, s->batch->info, on_signed, call);
     else
         h2_channel_send(g->channel, &call->req);
 }
@@ -380,7 +417,10 @@ static void otlp_grpc_abort(void *exporter, struct send *s)
     struct otlp_grpc *g = exporter;
     struct call *call = s->state;
 
-    h2_channel_cancel(g->channel, &call->req);
+    if (signing_cancel(&call->signing))
+        fail_auth(call, "timed out");
+    else
+        h2_channel_cancel(g->channel, &call->req);
 }
 
 static void otlp_grpc_forget(void *exporter, struct send *s)
@@ -392,6 +432,8 @@ static void otlp_grpc_forget(void *exporter, struct send *s)
     if (call == NULL)
         return;
     body_free(g->maker, &call->body);
+    signing_close(&call->signing);
+    free(call->secrets);
     free(call);
 }
 
@@ -553,6 +595,10 @@ static int otlp_grpc_start(struct component *c, struct err *err)
     const struct otlp_grpc_settings *set = g->set;
     int64_t ping_timeout = set->keepalive.timeout_ns > 0 ? set->keepalive.timeout_ns : 20 * (int64_t)NS_PER_SEC;
 
+    if (set->auth_enabled && !wants_tls(g) && auth_signer_needs_tls(c->host, set->auth.authenticator))
+        return err_set(err, "the credentials of \"%s\" need TLS", set->auth.authenticator);
+    if (set->auth_enabled)
+        g->signer = auth_signer_open(c->host, set->auth.authenticator);
     if (wants_tls(g) && (g->tls = otlp_client_tls(&set->tls, TLS_ALPN_H2, c->host, err)) == NULL)
         return -1;
     g->channel = h2_channel_new(&(struct h2_channel_config){
@@ -607,6 +653,7 @@ static void otlp_grpc_destroy(struct component **c)
         h2_channel_close(&g->channel, NULL, NULL);
     tls_context_free(&g->tls);
     send_queue_free(&g->queue);
+    auth_signer_close(&g->signer);
     body_maker_free(&g->maker);
     if (g->decompressor != NULL)
         decompressor_free(&g->decompressor);

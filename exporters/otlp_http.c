@@ -15,6 +15,7 @@
 
 #include "exporters/exporters.h"
 #include "exporters/otlp_common.h"
+#include "exporters/otlp_sign.h"
 #include "exporters/send_queue.h"
 #include "net/dial.h"
 #include "net/grpc.h"
@@ -43,6 +44,8 @@ struct otlp_http_settings {
     int64_t max_conns_per_host;
     int64_t idle_conn_timeout_ns;
     bool disable_keep_alives;
+    bool auth_enabled;
+    struct auth_client_settings auth;
     bool sending_queue_enabled;
     struct queue_settings sending_queue;
     bool retry_on_failure_enabled;
@@ -84,7 +87,7 @@ static const struct key otlp_http_keys[] = {
     KEY_IGNORED("http2_ping_timeout", false, "Endpoints are spoken to in HTTP/1.1."),
     KEY_IGNORED("force_attempt_http2", false, "Endpoints are spoken to in HTTP/1.1."),
     KEY_NOT_YET("cookies", "Keeps the server's cookies."),
-    KEY_NOT_YET("auth", "An extension that adds credentials."),
+    KEY_OPTIONAL(struct otlp_http_settings, auth, SECTION_OFF, auth_client_keys, "Adds credentials to every request."),
     KEY_NOT_YET("middlewares", "Extensions that see every request."),
     SEND_QUEUE_KEYS(struct otlp_http_settings, SECTION_ON),
     KEY_END};
@@ -168,7 +171,9 @@ struct otlp_http {
     struct tls_context *tls; /* NULL: plaintext */
     struct http1_pool *pool;
     struct body_maker *maker;
-    struct buf head;
+    struct buf head;            /* with a signer: without the fields */
+    struct auth_fields fields;  /* with a signer: what it gets to see */
+    struct auth_signer *signer; /* NULL: none */
 };
 
 /* One batch as a POST, kept from attempt to attempt. */
@@ -177,6 +182,8 @@ struct post {
     struct send *send;
     struct http1_request req;
     struct body body;
+    struct signing signing;
+    struct buf head; /* with a signer: this attempt's */
 };
 
 static struct otlp_http *otlp_http_of(struct component *c)
@@ -246,6 +253,17 @@ static void judge(const struct otlp_http *h, const struct http1_response *resp, 
 
 /* ---- the post ---- */
 
+/* Fields that nobody else may set: they say where a message goes and where it ends. */
+static bool own_field(const char *name)
+{
+    static const char *const names[] = {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static void on_post_done(struct http1_request *req, const struct http1_response *resp)
 {
     struct post *post = req->ctx;
@@ -276,6 +294,39 @@ static struct post *post_new(struct otlp_http *h, struct send *s)
     return post;
 }
 
+static void fail_auth(struct post *post, const char *why)
+{
+    char text[sizeof(((struct err *)0)->text) + 1000];
+
+    snprintf(text, sizeof(text), "failed to make an HTTP request: Post \"%s\": %s", post->h->url, why);
+    send_done(post->send, &(struct send_result){.outcome = SEND_RETRY, .grpc_code = GRPC_UNAVAILABLE, .text = text});
+}
+
+static void wipe_head(struct post *post)
+{
+    if (post->head.cap > 0)
+        explicit_bzero(post->head.p, post->head.cap);
+    buf_clear(&post->head);
+}
+
+static void on_signed(void *ctx, const struct err *err)
+{
+    struct post *post = ctx;
+    const struct auth_fields *f = &post->signing.fields;
+
+    if (err != NULL) {
+        fail_auth(post, err->text);
+        return;
+    }
+    wipe_head(post);
+    buf_put(&post->head, post->h->head.p, post->h->head.len);
+    for (size_t i = 0; i < f->n; i++)
+        if (!own_field(f->v[i].name))
+            buf_putf(&post->head, "%s: %s\r\n", f->v[i].name, f->v[i].value);
+    post->req.head = slice_of(post->head.p, post->head.len);
+    http1_pool_send(post->h->pool, &post->req);
+}
+
 static void otlp_http_send(void *exporter, struct send *s)
 {
     static const struct send_result no_memory = {.outcome = SEND_RETRY, .reason = DROP_MEMORY,
@@ -287,6 +338,8 @@ static void otlp_http_send(void *exporter, struct send *s)
         post = s->state = post_new(h, s);
     if (post == NULL)
         send_done(s, &no_memory);
+    else if (h->signer != NULL)
+        signing_start(&post->signing, h->signer, &h->fields, s->batch->info, on_signed, post);
     else
         http1_pool_send(h->pool, &post->req);
 }
@@ -296,7 +349,10 @@ static void otlp_http_abort(void *exporter, struct send *s)
     struct otlp_http *h = exporter;
     struct post *post = s->state;
 
-    http1_pool_cancel(h->pool, &post->req);
+    if (signing_cancel(&post->signing))
+        fail_auth(post, "timed out");
+    else
+        http1_pool_cancel(h->pool, &post->req);
 }
 
 static void otlp_http_forget(void *exporter, struct send *s)
@@ -308,6 +364,9 @@ static void otlp_http_forget(void *exporter, struct send *s)
     if (post == NULL)
         return;
     body_free(h->maker, &post->body);
+    signing_close(&post->signing);
+    wipe_head(post);
+    buf_free(&post->head);
     free(post);
 }
 
@@ -330,39 +389,40 @@ static void put_field(struct otlp_http *h, const char *name, const char *value)
 {
     const char *own = find_header(&h->set->headers, name);
 
-    buf_putf(&h->head, "%s: %s\r\n", name, own != NULL ? own : value);
+    auth_fields_set(&h->fields, name, own != NULL ? own : value);
 }
 
-static bool put_already(const char *name)
-{
-    static const char *const names[] = {"host", "user-agent", "content-type", "content-encoding", "content-length",
-                                        "transfer-encoding", "connection", "expect", "upgrade"};
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (strcasecmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-static void make_head(struct otlp_http *h, enum codec codec)
+static void collect_fields(struct otlp_http *h, enum codec codec)
 {
     const struct pair_list *headers = &h->set->headers;
     char *agent = otlp_user_agent(h->base.host);
 
-    buf_putf(&h->head, "POST %s%s HTTP/1.1\r\n", h->endpoint.path[0] == '?' ? "/" : "", h->endpoint.path);
-    put_field(h, "Host", h->endpoint.authority);
     put_field(h, "User-Agent", agent);
     put_field(h, "Content-Type",
               strcmp(h->set->encoding, "json") == 0 ? "application/json" : "application/x-protobuf");
     if (codec != CODEC_NONE)
         put_field(h, "Content-Encoding", h->set->compression);
+    for (size_t i = 0; i < headers->n; i++)
+        if (!own_field(headers->v[i].name) && strcasecmp(headers->v[i].name, "content-encoding") != 0 &&
+            auth_fields_get(&h->fields, headers->v[i].name) == NULL)
+            auth_fields_set(&h->fields, headers->v[i].name, headers->v[i].value != NULL ? headers->v[i].value : "");
+    free(agent);
+}
+
+static void make_head(struct otlp_http *h, enum codec codec)
+{
+    const char *host = find_header(&h->set->headers, "Host");
+
+    buf_putf(&h->head, "POST %s%s HTTP/1.1\r\nHost: %s\r\n", h->endpoint.path[0] == '?' ? "/" : "", h->endpoint.path,
+             host != NULL ? host : h->endpoint.authority);
     if (h->set->disable_keep_alives)
         buf_puts(&h->head, "Connection: close\r\n");
-    for (size_t i = 0; i < headers->n; i++)
-        if (!put_already(headers->v[i].name))
-            buf_putf(&h->head, "%s: %s\r\n", headers->v[i].name,
-                     headers->v[i].value != NULL ? headers->v[i].value : "");
-    free(agent);
+    collect_fields(h, codec);
+    if (h->set->auth_enabled)
+        return;
+    for (size_t i = 0; i < h->fields.n; i++)
+        buf_putf(&h->head, "%s: %s\r\n", h->fields.v[i].name, h->fields.v[i].value);
+    auth_fields_free(&h->fields);
 }
 
 /* ---- life ---- */
@@ -446,6 +506,8 @@ static int otlp_http_start(struct component *c, struct err *err)
     if (h->endpoint.scheme == ENDPOINT_HTTPS &&
         (h->tls = otlp_client_tls(&h->set->tls, TLS_ALPN_HTTP1, c->host, err)) == NULL)
         return -1;
+    if (h->set->auth_enabled)
+        h->signer = auth_signer_open(c->host, h->set->auth.authenticator);
     h->pool = http1_pool_new(&(struct http1_pool_config){
         .loop = c->host->loop,
         .endpoint = h->endpoint,
@@ -497,6 +559,8 @@ static void otlp_http_destroy(struct component **c)
         http1_pool_close(&h->pool, NULL, NULL);
     tls_context_free(&h->tls);
     send_queue_free(&h->queue);
+    auth_signer_close(&h->signer);
+    auth_fields_free(&h->fields);
     body_maker_free(&h->maker);
     buf_free(&h->head);
     free(h);

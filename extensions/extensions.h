@@ -7,6 +7,8 @@
 
 extern const struct component_type health_check_extension_type;
 extern const struct component_type file_storage_extension_type;
+extern const struct component_type basicauth_extension_type;
+extern const struct component_type bearertokenauth_extension_type;
 extern const struct component_type zpages_extension_type;
 extern const struct component_type pprof_extension_type;
 

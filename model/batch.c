@@ -47,7 +47,50 @@ void request_info_unref(struct request_info **ip)
     }
     free(i->headers);
     free(i->client_address);
+    auth_data_unref(&i->auth);
     free(i);
+}
+
+const char *request_info_auth(const struct request_info *i, const char *name)
+{
+    for (size_t k = 0; i && i->auth && k < i->auth->n; k++)
+        if (strcmp(i->auth->v[k].name, name) == 0)
+            return i->auth->v[k].value;
+    return NULL;
+}
+
+struct auth_data *auth_data_new(size_t n)
+{
+    struct auth_data *d = mem_alloc(sizeof(*d));
+
+    atomic_init(&d->refs, 1);
+    d->n = n;
+    d->v = mem_alloc_array(n, sizeof(*d->v));
+    return d;
+}
+
+struct auth_data *auth_data_ref(struct auth_data *d)
+{
+    if (d)
+        atomic_fetch_add_explicit(&d->refs, 1, memory_order_relaxed);
+    return d;
+}
+
+void auth_data_unref(struct auth_data **dp)
+{
+    struct auth_data *d = *dp;
+
+    *dp = NULL;
+    if (!d || atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    for (size_t k = 0; k < d->n; k++) {
+        if (d->v[k].value)
+            explicit_bzero(d->v[k].value, strlen(d->v[k].value));
+        free(d->v[k].name);
+        free(d->v[k].value);
+    }
+    free(d->v);
+    free(d);
 }
 
 const char *request_info_get(const struct request_info *i, const char *name, size_t k)

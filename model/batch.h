@@ -21,8 +21,21 @@
 
 /* What the receiver knows of the request, when a pipeline asks for it (include_metadata). Shared,
  * immutable once attached, atomic references. */
+/* What an authenticator found out about the client. Shared by its requests. */
+struct auth_data {
+    _Atomic uint32_t refs;
+    size_t n;
+    struct auth_attribute {
+        char *name, *value;
+    } *v;
+};
+struct auth_data *auth_data_new(size_t n) MUST_USE;              /* names and values to be filled in: malloc'ed */
+struct auth_data *auth_data_ref(struct auth_data *d); /* NULL gives NULL */
+void auth_data_unref(struct auth_data **d);           /* wipes the values */
+
 struct request_info {
     _Atomic uint32_t refs;
+    struct auth_data *auth; /* a reference; NULL: nobody asked who it is */
     char *client_address; /* peer IP without port; "" unknown */
     size_t n_headers;
     struct request_header {
@@ -35,6 +48,8 @@ struct request_info *request_info_ref(struct request_info *i); /* NULL gives NUL
 void request_info_unref(struct request_info **i);
 /* k-th value of a header (any case); NULL when there are not so many. */
 const char *request_info_get(const struct request_info *i, const char *name, size_t k);
+/* An attribute of the client's ("username"); NULL: there is none. */
+const char *request_info_auth(const struct request_info *i, const char *name);
 
 /* The answer the sender gets. */
 enum answer {

@@ -558,12 +558,15 @@ static void request_reset(struct h2_request *r, struct h2_client *c)
 
 static size_t make_fields(const struct h2_request *r, nghttp2_nv nv[static 64])
 {
-    size_t n = r->n_headers < 64 ? r->n_headers : 64;
+    size_t n = 0;
 
-    for (size_t i = 0; i < n; i++)
-        nv[i] = (nghttp2_nv){(uint8_t *)r->headers[i].name, (uint8_t *)r->headers[i].value,
-                             strlen(r->headers[i].name), strlen(r->headers[i].value),
-                             NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+    for (size_t i = 0; i < r->n_headers && n < 64; i++)
+        nv[n++] = (nghttp2_nv){(uint8_t *)r->headers[i].name, (uint8_t *)r->headers[i].value,
+                               strlen(r->headers[i].name), strlen(r->headers[i].value),
+                               NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+    for (size_t i = 0; i < r->n_secrets && n < 64; i++)
+        nv[n++] = (nghttp2_nv){(uint8_t *)r->secrets[i].name, (uint8_t *)r->secrets[i].value,
+                               strlen(r->secrets[i].name), strlen(r->secrets[i].value), NGHTTP2_NV_FLAG_NO_INDEX};
     return n;
 }
 

@@ -54,6 +54,8 @@ struct h2_request {
     /* the caller's, valid until on_done */
     const struct h2_header *headers; /* pseudo fields first */
     size_t n_headers;
+    const struct h2_header *secrets; /* come after them; copied, and in no compression table */
+    size_t n_secrets;
     uint8_t prefix[8]; /* goes before the body (the gRPC frame header) */
     size_t prefix_len;
     const struct iovec *body;

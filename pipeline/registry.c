@@ -36,6 +36,8 @@ const struct component_type *const registry[] = {
 
     &health_check_extension_type,
     &file_storage_extension_type,
+    &basicauth_extension_type,
+    &bearertokenauth_extension_type,
     &zpages_extension_type,
     &pprof_extension_type,
 };

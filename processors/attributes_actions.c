@@ -43,6 +43,10 @@ static struct slice context_value(const struct action *a, struct attr_map *m, co
 {
     if (a->source == SOURCE_CLIENT_ADDRESS)
         return attr_map_str(m, slice_str(info ? info->client_address : ""));
+    if (a->source == SOURCE_AUTH) {
+        const char *known = request_info_auth(info, a->from);
+        return known ? attr_map_str(m, slice_str(known)) : (struct slice){0};
+    }
     return info ? header_value(m, info, a->from) : (struct slice){0};
 }
 
@@ -66,6 +70,7 @@ static bool resolve(const struct action *a, struct attr_map *m, const struct req
         break;
     case SOURCE_CLIENT_ADDRESS:
     case SOURCE_HEADER:
+    case SOURCE_AUTH:
         *value = context_value(a, m, info);
         if (value->p)
             return true;

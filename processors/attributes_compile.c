@@ -19,7 +19,8 @@ const struct key action_keys[] = {
     KEY_STR(S, from_attribute, "", "insert, update, upsert: the value is copied from this attribute."),
     KEY_STR(S, from_context, "",
             "insert, update, upsert: the value is the request's: client.address, or metadata.NAME for a "
-            "request header (the receiver needs include_metadata)."),
+            "request header (the receiver needs include_metadata), or auth.NAME for what the receiver's "
+            "authenticator knows (basicauth: username)."),
     KEY_STR(S, pattern, "",
             "delete, hash: every attribute whose key this regular expression finds. extract: the expression "
             "whose named groups, found in the value, become attributes."),
@@ -130,8 +131,6 @@ static void check_put(const struct look *l)
         bad_use(l, "pattern", "the \"pattern\" field. This must not be specified");
     if (a->converted_type[0])
         bad_use(l, "converted_type", "the \"converted_type\" field. This must not be specified");
-    if (strncmp(a->from_context, "auth.", 5) == 0)
-        bad(l, "from_context", ". Field \"from_context\": auth attributes are not supported yet");
 }
 
 static void check_pick(const struct look *l)
@@ -319,6 +318,9 @@ static void compile_source(struct actions *as, struct action *a, const struct ac
         a->from = s->from_attribute;
     } else if (strcmp(s->from_context, "client.address") == 0) {
         a->source = SOURCE_CLIENT_ADDRESS;
+    } else if (strncmp(s->from_context, "auth.", 5) == 0) {
+        a->source = SOURCE_AUTH;
+        a->from = s->from_context + 5;
     } else if (s->from_context[0]) {
         a->source = SOURCE_HEADER;
         a->from = s->from_context + (strncmp(s->from_context, "metadata.", 9) == 0 ? 9 : 0);

@@ -18,7 +18,7 @@ enum action_kind {
     ACTION_UNKNOWN
 };
 
-enum action_source { SOURCE_NONE, SOURCE_VALUE, SOURCE_ATTRIBUTE, SOURCE_CLIENT_ADDRESS, SOURCE_HEADER };
+enum action_source { SOURCE_NONE, SOURCE_VALUE, SOURCE_ATTRIBUTE, SOURCE_CLIENT_ADDRESS, SOURCE_HEADER, SOURCE_AUTH };
 
 struct action {
     enum action_kind kind;
@@ -27,7 +27,7 @@ struct action {
     struct slice value;    /* SOURCE_VALUE: AnyValue body */
     struct slice fallback; /* default_value: AnyValue body */
     bool has_fallback;
-    const char *from;      /* name of the attribute or header */
+    const char *from;      /* name of the attribute, header, or what the authenticator knows */
     struct regex *pattern; /* NULL: none */
     size_t n_groups;       /* extract: of the pattern, all named */
     enum convert_to convert;

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "component/auth.h"
 #include "net/tls.h"
 #include "receivers/otlp_grpc.h"
 #include "receivers/otlp_http.h"
@@ -76,7 +77,8 @@ static const struct key grpc_keys[] = {
              "Whether request headers are kept for the pipelines."),
     KEY_IGNORED("dialer", false, "A server does not dial."),
     KEY_OPTIONAL(struct otlp_grpc_settings, tls, SECTION_OFF, tls_server_keys, "TLS; without this section the port is plaintext."),
-    KEY_NOT_YET("auth", "Authentication."),
+    KEY_OPTIONAL(struct otlp_grpc_settings, auth, SECTION_OFF, auth_grpc_server_keys,
+                 "Asks clients for credentials."),
     KEY_NOT_YET("middlewares", "Middleware extensions."),
     KEY_END};
 
@@ -122,7 +124,8 @@ static const struct key http_keys[] = {
             "Path of logs requests, which are refused with a clear answer."),
     KEY_IGNORED("dialer", false, "A server does not dial."),
     KEY_OPTIONAL(struct otlp_http_settings, tls, SECTION_OFF, tls_server_keys, "TLS; without this section the port is plaintext."),
-    KEY_NOT_YET("auth", "Authentication."),
+    KEY_OPTIONAL(struct otlp_http_settings, auth, SECTION_OFF, auth_http_server_keys,
+                 "Asks clients for credentials."),
     KEY_NOT_YET("middlewares", "Middleware extensions."),
     KEY_END};
 
@@ -157,7 +160,8 @@ static bool is_unix(const char *transport)
     return strcmp(transport, "unix") == 0;
 }
 
-static void check_address(struct check *c, const char *at, const char *endpoint, const char *transport, bool tls)
+static void check_address(struct check *c, const char *at, const char *endpoint, const char *transport, bool tls,
+                          bool auth)
 {
     static const char *const known[] = {"tcp", "tcp4", "tcp6", "unix"};
     bool ok = false;
@@ -174,14 +178,15 @@ static void check_address(struct check *c, const char *at, const char *endpoint,
     else if (!is_unix(transport) && !strrchr(endpoint, ':'))
         check_error(c, path, "address %s: missing port in address", endpoint);
     else if (!tls && !is_unix(transport) && (strncmp(endpoint, "0.0.0.0:", 8) == 0 || endpoint[0] == ':'))
-        check_warn(c, path, "%s listens on every network interface, without TLS", endpoint);
+        check_warn(c, path, auth ? "%s listens on every network interface, without TLS: credentials can be read on the way"
+                                 : "%s listens on every network interface, without TLS or auth", endpoint);
 }
 
 static void check_grpc(struct check *c, const struct otlp_grpc_settings *s)
 {
     const char *at = "protocols.grpc";
 
-    check_address(c, at, s->endpoint, s->transport, s->tls_enabled);
+    check_address(c, at, s->endpoint, s->transport, s->tls_enabled, s->auth_enabled);
     if (s->tls_enabled)
         tls_server_check(&s->tls, "protocols.grpc.tls", c);
     if (s->max_recv_msg_size_mib < 0 || s->max_recv_msg_size_mib > 2047)
@@ -212,7 +217,7 @@ static void check_http(struct check *c, const struct otlp_http_settings *s)
     static const char *const known[] = {
         "", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4", "x-snappy-framed", "identity"};
 
-    check_address(c, "protocols.http", s->endpoint, s->transport, s->tls_enabled);
+    check_address(c, "protocols.http", s->endpoint, s->transport, s->tls_enabled, s->auth_enabled);
     if (s->tls_enabled)
         tls_server_check(&s->tls, "protocols.http.tls", c);
     check_path(c, "traces_url_path", s->traces_url_path, "traces");
@@ -354,12 +359,14 @@ static struct component *otlp_create(struct host *h, const void *settings, struc
                     otlp_grpc_max_bytes(&p->grpc));
         otlp_grpc_init(&o->grpc, h, &o->grpc_in, &p->grpc);
         share_out(o, &o->grpc, &o->grpc_in);
+        o->grpc.door = p->grpc.auth_enabled ? auth_door_open(h, p->grpc.auth.authenticator) : NULL;
     }
     if (p->http_enabled) {
         ingest_init(&o->http_in, h, o->pool, o->decompressor, "http",
                     otlp_http_max_bytes(&p->http));
         otlp_http_init(&o->http, h, &o->http_in, &p->http);
         share_out(o, &o->http, &o->http_in);
+        o->http.door = p->http.auth_enabled ? auth_door_open(h, p->http.auth.authenticator) : NULL;
     }
     return &o->base;
 }
@@ -469,6 +476,8 @@ static void otlp_destroy(struct component **c)
     *c = NULL;
     otlp_server_close(&o->grpc);
     otlp_server_close(&o->http);
+    auth_door_close(&o->grpc.door);
+    auth_door_close(&o->http.door);
     ingest_close(&o->grpc_in);
     ingest_close(&o->http_in);
     decompressor_free(&o->decompressor);

@@ -4,6 +4,7 @@
 #ifndef TAILRACE_RECEIVERS_OTLP_H
 #define TAILRACE_RECEIVERS_OTLP_H
 
+#include "component/auth_keys.h"
 #include "component/component.h"
 #include "component/tls_keys.h"
 #include "receivers/otlp_fair.h"
@@ -35,6 +36,8 @@ struct otlp_grpc_settings {
     bool include_metadata;
     bool tls_enabled;
     struct tls_settings tls;
+    bool auth_enabled;
+    struct auth_server_settings auth;
 };
 
 struct otlp_cors {
@@ -56,6 +59,8 @@ struct otlp_http_settings {
     const char *traces_url_path, *metrics_url_path, *logs_url_path;
     bool tls_enabled;
     struct tls_settings tls;
+    bool auth_enabled;
+    struct auth_server_settings auth;
 };
 
 struct otlp_protocols {

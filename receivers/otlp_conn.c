@@ -40,6 +40,7 @@
 #define REQUESTS_PER_BLOCK     32u
 #define BLOCK_BYTES            (40u << 10) /* of so many requests: ours and nghttp2's of each stream */
 #define MAX_PING_STRIKES       2u
+#define MAX_AUTH_STRIKES       16u
 #define PING_WITHOUT_STREAM_NS (7200 * NS_PER_SEC)
 
 static void flush(struct otlp_conn *c);
@@ -222,6 +223,23 @@ static void goaway(struct otlp_conn *c, bool final, uint32_t code, const char *d
     c->goaway_ns = now_of(c->server);
     h2_server_goaway(c->h2, final, code, debug);
     otlp_conn_flush_later(c);
+}
+
+void otlp_conn_passed(struct otlp_conn *c)
+{
+    c->auth_strikes = 0;
+}
+
+void otlp_conn_refused(struct otlp_conn *c)
+{
+    c->auth_strikes++;
+    if (c->h2 && otlp_conn_struck_out(c))
+        goaway(c, true, H2_ENHANCE_YOUR_CALM, "too many requests without valid credentials");
+}
+
+bool otlp_conn_struck_out(const struct otlp_conn *c)
+{
+    return c->auth_strikes >= MAX_AUTH_STRIKES;
 }
 
 void otlp_conn_on_ping(void *ctx)

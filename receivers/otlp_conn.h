@@ -7,6 +7,7 @@
 #ifndef TAILRACE_RECEIVERS_OTLP_CONN_H
 #define TAILRACE_RECEIVERS_OTLP_CONN_H
 
+#include "component/auth.h"
 #include "net/conn.h"
 #include "net/h2_server.h"
 #include "net/http1_server.h"
@@ -45,6 +46,7 @@ struct otlp_server {
     struct otlp_conn_limits limits;
     struct tls_context *tls; /* of all workers; NULL: plaintext */
     uint64_t tls_told_ns;    /* a failed handshake was logged */
+    struct auth_door *door;  /* who may come in; NULL: everyone */
     struct series *tls_reloads, *tls_failures;
     struct fair fair;
     struct listener *listener;
@@ -83,6 +85,7 @@ struct otlp_conn {
     unsigned ping_strikes;
 
     struct fair_share share;
+    unsigned auth_strikes; /* refused requests since a good one */
     unsigned n_requests; /* whose memory lives */
     unsigned n_charged;  /* requests paid for */
     size_t charged_bytes;
@@ -113,6 +116,10 @@ static inline struct fair_share *otlp_conn_share(struct otlp_conn *c)
 {
     return c->server->in->fair ? &c->share : NULL;
 }
+/* A request's credentials were good, or not: after some of the latter the connection has to end. */
+void otlp_conn_passed(struct otlp_conn *c);
+void otlp_conn_refused(struct otlp_conn *c);
+bool otlp_conn_struck_out(const struct otlp_conn *c);
 void otlp_conn_on_ping(void *ctx); /* for h2_server_ops; ctx: struct otlp_conn */
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * One OTLP/HTTP request and its answer. See otlp_exchange.h.
  *
- * Order of the checks: CORS preflight, encoding, path, method, content type, size, memory. Every
+ * Order of the checks: CORS preflight, credentials, encoding, path, method, content type, size, memory. Every
  * error has a google.rpc.Status as its body, in the request's own format (JSON when that is
  * unknown).
  */
@@ -52,6 +52,7 @@ static void release_if_over(struct exchange *x)
     otlp_meta_free(&x->meta);
     arena_free(&x->arena);
     buf_free(&x->body);
+    free(x->query);
     free(x->encoding);
     free(x->origin);
     free(x->cors_method);
@@ -71,6 +72,7 @@ void exchange_gone(struct exchange *x)
 {
     uncount(x);
     body_drop(&x->ing);
+    otlp_auth_free(&x->auth);
     x->conn = NULL;
     release_if_over(x);
 }
@@ -130,7 +132,7 @@ static void send_answer(struct exchange *x, int status, const char *type, struct
     } else {
         for (size_t i = 0; i < f->n; i++)
             fields[i] = (struct http1_field){f->v[i].name, f->v[i].value};
-        bool last = x->evicted || c->server->draining || !c->server->limits.keep_alives;
+        bool last = x->evicted || otlp_conn_struck_out(c) || c->server->draining || !c->server->limits.keep_alives;
         uncount(x);
         http1_respond(c->h1, status, type, fields, f->n, body, last);
     }
@@ -279,8 +281,73 @@ void exchange_header(struct exchange *x, struct slice name, struct slice value)
     default:
         break;
     }
+    if (x->conn->server->door)
+        otlp_auth_header(x->conn->server->door, &x->auth, name, value);
     if (exchange_settings(x)->include_metadata)
         otlp_meta_add(&x->meta, name, value);
+}
+
+/* ---- credentials ---- */
+
+static void refuse_client(struct exchange *x)
+{
+    const struct auth_door *d = x->conn->server->door;
+    struct ingest_result res = otlp_auth_result(x->auth);
+    struct otlp_fields f = {0};
+
+    otlp_conn_refused(x->conn);
+    ingest_count_refused(x->ing.in, REFUSED_AUTH, x->ing.len ? x->ing.len : x->content_length);
+    if (!x->auth->check.busy)
+        otlp_fields_add(&f, "www-authenticate", d->ops->challenge(d));
+    answer_error(x, grpc_code_to_http(res.code), &res, &f);
+}
+
+static void run(struct exchange *x);
+
+/* The verdict on a request whose connection still lives; it may have been answered for another reason. */
+static void on_verdict(void *owner)
+{
+    struct exchange *x = owner;
+
+    if (x->state >= X_RUNNING)
+        return;
+    if (x->auth->check.verdict != AUTH_OK) {
+        refuse_client(x);
+        return;
+    }
+    otlp_conn_passed(x->conn);
+    if (x->auth->whole) {
+        run(x);
+    } else if (x->on_h1) {
+        http1_continue(x->conn->h1);
+        otlp_conn_flush_later(x->conn);
+    }
+}
+
+/* False: answered. */
+static bool ask(struct exchange *x, struct slice query)
+{
+    struct auth_door *d = x->conn->server->door;
+
+    if (!d)
+        return true;
+    otlp_auth_query(d, &x->auth, &exchange_settings(x)->auth.request_params, query);
+    switch (otlp_auth_ask(d, &x->auth, on_verdict, x)) {
+    case AUTH_REFUSED:
+        refuse_client(x);
+        return false;
+    case AUTH_OK:
+        otlp_conn_passed(x->conn);
+        break;
+    case AUTH_LATER:
+        break;
+    }
+    return true;
+}
+
+bool exchange_trusted(const struct exchange *x)
+{
+    return !x->auth || !x->auth->waiting;
 }
 
 /* ---- checks ---- */
@@ -346,13 +413,13 @@ static void answer_preflight(struct exchange *x)
     send_answer(x, 204, NULL, &f, slice_of(NULL, 0));
 }
 
-bool exchange_check(struct exchange *x)
+bool exchange_check(struct exchange *x, struct slice query)
 {
     const struct otlp_http_settings *set = exchange_settings(x);
 
     if (otlp_cors_on(set) && strcmp(x->method, "OPTIONS") == 0 && x->cors_method)
         answer_preflight(x);
-    else if (!check_encoding(x))
+    else if (!ask(x, query) || !check_encoding(x))
         return false;
     else if (!path_is(x, set->traces_url_path))
         answer_not_found(x);
@@ -389,11 +456,21 @@ void exchange_body(struct exchange *x, const uint8_t *p, size_t n)
     }
 }
 
-void exchange_run(struct exchange *x)
+static void run(struct exchange *x)
 {
     x->state = X_RUNNING;
     x->ing.json = x->content == CONTENT_JSON;
     if (exchange_settings(x)->include_metadata)
         x->ing.info = otlp_meta_take(&x->meta, conn_peer_ip(x->conn->conn));
+    if (x->auth)
+        otlp_auth_note(x->auth, &x->ing.info, conn_peer_ip(x->conn->conn));
     ingest_run(&x->ing);
+}
+
+void exchange_run(struct exchange *x)
+{
+    if (exchange_trusted(x))
+        run(x);
+    else
+        x->auth->whole = true;
 }

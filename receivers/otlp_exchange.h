@@ -11,6 +11,7 @@
 #ifndef TAILRACE_RECEIVERS_OTLP_EXCHANGE_H
 #define TAILRACE_RECEIVERS_OTLP_EXCHANGE_H
 
+#include "receivers/otlp_auth.h"
 #include "receivers/otlp_conn.h"
 #include "receivers/otlp_cors.h"
 #include "receivers/otlp_meta.h"
@@ -29,8 +30,10 @@ struct exchange {
     enum content content;
     bool has_length;
     uint64_t content_length;
+    char *query; /* HTTP/2, when parameters may stand for headers */
     char *encoding, *origin, *cors_method, *cors_headers; /* NULL: absent */
     struct otlp_meta meta;
+    struct otlp_auth *auth; /* NULL: nothing to ask */
 
     struct arena *arena; /* of the answer; NULL while it is made of constants */
     struct buf body;
@@ -46,8 +49,10 @@ const struct otlp_http_settings *exchange_settings(const struct exchange *x);
 /* Into a field of n bytes; too long becomes "". */
 void exchange_keep(char *dst, size_t n, struct slice v);
 void exchange_header(struct exchange *x, struct slice name, struct slice value);
-/* Method, path and headers are known. True: the body may come. False: answered. */
-bool exchange_check(struct exchange *x) MUST_USE;
+/* Method, path, query and headers are known. True: the body may come. False: answered. */
+bool exchange_check(struct exchange *x, struct slice query) MUST_USE;
+/* The client is known, or need not be: it may be told to go on. */
+bool exchange_trusted(const struct exchange *x);
 void exchange_body(struct exchange *x, const uint8_t *p, size_t n);
 void exchange_run(struct exchange *x); /* the body is complete */
 /* Answers with an error. why: REFUSALS counts nothing. */

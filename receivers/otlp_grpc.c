@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "platform/clock.h"
+#include "receivers/otlp_auth.h"
 #include "receivers/otlp_meta.h"
 
 #define METHOD_PATH  "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -45,6 +46,7 @@ struct grpc_call {
     struct list timed;
     char *path, *encoding; /* for error texts only; NULL mostly */
     struct otlp_meta meta;
+    struct otlp_auth *auth; /* NULL: nothing to ask */
 
     struct grpc_answer *answer; /* NULL: none, or made of constants */
 };
@@ -124,6 +126,7 @@ static void on_gone(void *ctx, struct h2_stream *s)
     otlp_conn_remove_request(ctx);
     list_del(&k->timed);
     body_drop(&k->ing);
+    otlp_auth_free(&k->auth);
     k->conn = NULL;
     release_if_over(k);
 }
@@ -312,6 +315,8 @@ static void on_header(void *ctx, struct h2_stream *s, struct slice name, struct 
     default:
         break;
     }
+    if (c->server->door)
+        otlp_auth_header(c->server->door, &k->auth, name, value);
     if (!settings_of(c)->include_metadata)
         return;
     if (is(name, ":authority"))
@@ -357,6 +362,51 @@ static void fail_http(struct grpc_call *k, int http_status, int code, const char
     otlp_conn_flush_later(k->conn);
 }
 
+static void run(struct grpc_call *k);
+
+static void begin_deadline(struct grpc_call *k)
+{
+    struct otlp_server *s = k->conn->server;
+    uint64_t now = loop_now_ns(s->host->loop);
+
+    k->deadline_ns = k->timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + k->timeout_ns;
+    list_add_tail(&s->timed, &k->timed);
+}
+
+static void refuse_client(struct grpc_call *k)
+{
+    struct ingest_result res = otlp_auth_result(k->auth);
+
+    otlp_conn_refused(k->conn);
+    refuse(k, REFUSED_AUTH, &res);
+}
+
+/* The verdict on a call whose stream still lives; it may have been answered for another reason. */
+static void on_verdict(void *owner)
+{
+    struct grpc_call *k = owner;
+
+    if (k->state >= CALL_RUNNING)
+        return;
+    if (k->auth->check.verdict != AUTH_OK) {
+        refuse_client(k);
+        return;
+    }
+    otlp_conn_passed(k->conn);
+    if (k->auth->whole)
+        run(k);
+}
+
+static void ask(struct grpc_call *k)
+{
+    enum auth_verdict v = otlp_auth_ask(k->conn->server->door, &k->auth, on_verdict, k);
+
+    if (v == AUTH_REFUSED)
+        refuse_client(k);
+    else if (v == AUTH_OK)
+        otlp_conn_passed(k->conn);
+}
+
 static void on_request(void *ctx, struct h2_stream *s)
 {
     struct otlp_conn *c = ctx;
@@ -379,10 +429,11 @@ static void on_request(void *ctx, struct h2_stream *s)
         fail(k, REFUSALS, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
     } else if (c->server->draining && c->goaway_sent) {
         refuse(k, REFUSED_STOPPING, &ingest_stopping_result);
-    } else if (k->has_timeout) {
-        uint64_t now = loop_now_ns(c->server->host->loop);
-        k->deadline_ns = k->timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + k->timeout_ns;
-        list_add_tail(&c->server->timed, &k->timed);
+    } else {
+        if (c->server->door)
+            ask(k);
+        if (k->has_timeout && k->state < CALL_RUNNING)
+            begin_deadline(k);
     }
 }
 
@@ -446,19 +497,29 @@ static void on_data(void *ctx, struct h2_stream *s, const uint8_t *p, size_t n)
     }
 }
 
-static void on_end(void *ctx, struct h2_stream *s)
+static void run(struct grpc_call *k)
 {
-    struct otlp_conn *c = ctx;
-    struct grpc_call *k = call_of(s);
+    struct otlp_conn *c = k->conn;
 
-    if (k->state != CALL_WHOLE) {
-        fail(k, REFUSED_MALFORMED, GRPC_UNKNOWN, k->prefix.have ? "unexpected EOF" : "EOF");
-        return;
-    }
     k->state = CALL_RUNNING;
     if (settings_of(c)->include_metadata)
         k->ing.info = otlp_meta_take(&k->meta, conn_peer_ip(c->conn));
+    if (k->auth)
+        otlp_auth_note(k->auth, &k->ing.info, conn_peer_ip(c->conn));
     ingest_run(&k->ing);
+}
+
+static void on_end(void *ctx, struct h2_stream *s)
+{
+    struct grpc_call *k = call_of(s);
+
+    (void)ctx;
+    if (k->state != CALL_WHOLE)
+        fail(k, REFUSED_MALFORMED, GRPC_UNKNOWN, k->prefix.have ? "unexpected EOF" : "EOF");
+    else if (k->auth && k->auth->waiting)
+        k->auth->whole = true;
+    else
+        run(k);
 }
 
 /* ---- the port ---- */

@@ -39,10 +39,11 @@ static void h1_request(void *ctx, const struct http1_head *head)
     exchange_keep(x->path, sizeof x->path, head->path);
     x->has_length = !head->chunked;
     x->content_length = head->content_length;
-    if (!exchange_check(x))
+    if (!exchange_check(x, head->query))
         return;
     x->state = X_BODY;
-    http1_continue(c->h1);
+    if (exchange_trusted(x))
+        http1_continue(c->h1);
 }
 
 static void h1_body(void *ctx, const uint8_t *p, size_t n)
@@ -112,6 +113,8 @@ static void h2_header(void *ctx, struct h2_stream *s, struct slice name, struct 
         const uint8_t *q = value.len ? memchr(value.p, '?', value.len) : NULL;
         exchange_keep(x->path, sizeof x->path,
                       slice_of(value.p, q ? (size_t)(q - value.p) : value.len));
+        if (q && exchange_settings(x)->auth.request_params.n)
+            x->query = mem_dup_n((const char *)q + 1, value.len - (size_t)(q - value.p) - 1);
     } else if (slice_eq(name, slice_str(":authority")) && exchange_settings(x)->include_metadata) {
         otlp_meta_add(&x->meta, slice_str("host"), value);
     }
@@ -122,7 +125,7 @@ static void h2_request(void *ctx, struct h2_stream *s)
     struct exchange *x = of_stream(s);
 
     (void)ctx;
-    if (!exchange_check(x))
+    if (!exchange_check(x, x->query ? slice_str(x->query) : slice_of(NULL, 0)))
         return;
     x->state = X_BODY;
     if (x->has_length && x->content_length > OTLP_STREAM_WINDOW)

@@ -92,6 +92,7 @@ static const char *const refusal_names[REFUSALS] = {
     [REFUSED_TLS] = "tls",
     [REFUSED_QUEUE] = "queue_full",
     [REFUSED_SHARE] = "fair_share",
+    [REFUSED_AUTH] = "auth",
 };
 
 static struct series *series_of(struct ingest *in, size_t row, const char *transport,

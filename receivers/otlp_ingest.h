@@ -37,6 +37,7 @@ enum refusal {
     REFUSED_TLS,
     REFUSED_QUEUE,
     REFUSED_SHARE,
+    REFUSED_AUTH,
     REFUSALS
 };
 

@@ -120,6 +120,7 @@ class Backend:
     def __init__(self, answer=lambda request_number: 200):
         self.ids, self.requests = [], 0
         self.bodies = collections.deque(maxlen=1000)  # the last ones
+        self.headers = collections.deque(maxlen=1000)  # of all requests, names in lower case
         self.lock = threading.Lock()
         self.released = threading.Event()  # set when the test ends, for handlers that hang
         backend = self
@@ -134,6 +135,7 @@ class Backend:
                 with backend.lock:
                     backend.requests += 1
                     number = backend.requests
+                    backend.headers.append({name.lower(): value for name, value in self.headers.items()})
                 status = answer(number)
                 if status == 200:
                     with backend.lock:

@@ -49,6 +49,8 @@ static const struct {
     {"{key: n, action: upsert, from_context: X-Tenant}", BEFORE " n=s:t1;t2"},
     {"{key: n, action: upsert, from_context: client.address}", BEFORE " n=s:10.1.2.3"},
     {"{key: n, action: upsert, from_context: metadata.none}", BEFORE},
+    {"{key: n, action: upsert, from_context: auth.username}", BEFORE " n=s:ann"},
+    {"{key: n, action: upsert, from_context: auth.none}", BEFORE},
     {"{key: n, action: upsert, from_context: metadata.none, default_value: d}", BEFORE " n=s:d"},
     /* delete: the last moves into the hole; by pattern the order stays */
     {"{key: a, action: delete}", "y=y:eHl6 i=i:7 b=b:true d=d:1.5 e=s:"},
@@ -99,6 +101,8 @@ static struct request_info *some_info(void)
     i->headers[0] = (struct request_header){mem_dup("x-tenant"), mem_dup("t1")};
     i->headers[1] = (struct request_header){mem_dup("other"), mem_dup("o")};
     i->headers[2] = (struct request_header){mem_dup("x-tenant"), mem_dup("t2")};
+    i->auth = auth_data_new(1);
+    i->auth->v[0] = (struct auth_attribute){mem_dup("username"), mem_dup("ann")};
     return i;
 }
 
@@ -155,7 +159,6 @@ static const struct {
     {"{key: a, action: convert, converted_type: int, value: x}", "Action \"convert\" does not use value sources or \"pattern\" field. These must not be specified"},
     {"{key: a, action: frob}", "due to unsupported action \"frob\""},
     {"{key: a}", "due to unsupported action \"\""},
-    {"{key: a, action: insert, from_context: auth.sub}", "auth attributes are not supported yet"},
     {"{key: a, action: delete}, {key: b, action: frob}", "error with key \"b\" (1-th action)"},
     {"{key: a, action: delete, what: 1}", "what"},
 };

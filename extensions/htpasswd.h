@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Apache's password files: "user:hash", one a line; a user's last line counts. Hashes: bcrypt ($2a$,
+ * $2b$, $2y$), MD5 ($apr1$, $1$), SHA-2 crypt ($5$, $6$), {SHA}, {SSHA}; anything else is a password
+ * in plaintext. Pure; any thread.
+ */
+#ifndef TAILRACE_EXTENSIONS_HTPASSWD_H
+#define TAILRACE_EXTENSIONS_HTPASSWD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "platform/err.h"
+
+struct htpasswd;
+
+/* -1 with err: a line is not of this form (its number is named, nothing of its text), there is none, or
+ * the system lacks libcrypt for a hash that needs it. */
+struct htpasswd *htpasswd_parse(const char *text, struct err *err) MUST_USE;
+void htpasswd_free(struct htpasswd **h); /* wipes; fine on NULL */
+
+/* The hash of a user; of one who is not there some other's, so that looking takes as long: *known
+ * tells. */
+const char *htpasswd_find(const struct htpasswd *h, const char *user, bool *known);
+/* Takes milliseconds and more. */
+bool htpasswd_is_slow(const char *hash);
+bool htpasswd_matches(const char *hash, const char *password);
+
+#endif

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may come in, and what exporters show: basicauth, bearertokenauth."""
+import base64
+import os
+import tempfile
+import unittest
+
+import otlp_client
+from otlp_client import GrpcClient, HttpClient, request
+from otlp_http import Backend, send
+from pki import Pki
+from tailrace import Daemon, wait_for
+
+BCRYPT = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"  # secret
+UNAUTHENTICATED = 16
+
+
+def basic(user, password):
+    return "Basic " + base64.b64encode(("%s:%s" % (user, password)).encode()).decode()
+
+
+def config(extension, settings, auth="", more=""):
+    """An otlp receiver whose ports ask this extension."""
+    return """
+receivers:
+  otlp:
+    protocols:
+      grpc: {endpoint: '127.0.0.1:0', auth: {authenticator: %s}}
+      http: {endpoint: '127.0.0.1:0', auth: {authenticator: %s%s}}
+exporters: {nop: }
+extensions: {%s: %s}
+%s
+service: {extensions: [%s], pipelines: {traces: {receivers: [otlp], exporters: [nop]}}}
+""" % (extension, extension, auth, extension, settings, more, extension)
+
+
+def replace(path, text):
+    """In place of the old file, in one step."""
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
+class Ports:
+    """Both ports of a daemon."""
+
+    def __init__(self, daemon):
+        daemon.wait_ready()
+        self.daemon = daemon
+        self.grpc, self.http = daemon.port("Starting GRPC server"), daemon.port("Starting HTTP server")
+
+    def by_grpc(self, value, header="authorization"):
+        """(code, text) of a call."""
+        with GrpcClient(self.grpc) as c:
+            reply = c.export(request(), extra=[(header, value)] if value is not None else [])
+            return reply.code, reply.text
+
+    def by_http(self, value, header="Authorization", **kw):
+        with HttpClient(self.http) as c:
+            return c.request(body=request(), headers={header: value} if value is not None else {}, **kw)
+
+
+class Server(unittest.TestCase):
+    def refused(self, ports, value, text, challenge, header="authorization"):
+        code, said = ports.by_grpc(value, header)
+        self.assertEqual((code, said), (UNAUTHENTICATED, text))
+        r = ports.by_http(value, header)
+        self.assertEqual((r.status, otlp_client.parse_status(r.body)), (401, (UNAUTHENTICATED, text, None)))
+        self.assertEqual(r.headers["www-authenticate"], challenge)
+        self.assertEqual(r.headers["content-type"], "application/x-protobuf")
+
+    def accepted(self, ports, value, header="authorization"):
+        self.assertEqual(ports.by_grpc(value, header)[0], 0)
+        self.assertEqual(ports.by_http(value, header).status, 200)
+
+    def test_basic(self):
+        with Daemon(config("basicauth", "{htpasswd: {inline: \"joe:pw\\nann:%s\"}}" % BCRYPT)) as d:
+            ports = Ports(d)
+            for user, password in (("joe", "pw"), ("ann", "secret"), ("ann", "secret")):
+                self.accepted(ports, basic(user, password))
+            challenge = 'Basic realm="tailrace"'
+            self.refused(ports, None, "no basic auth provided", challenge)
+            self.refused(ports, basic("joe", "secret"), "invalid credentials", challenge)
+            self.refused(ports, basic("ann", "pw"), "invalid credentials", challenge)
+            self.refused(ports, basic("eve", "pw"), "invalid credentials", challenge)
+            self.refused(ports, "Bearer abc", "invalid authorization scheme prefix", challenge)
+            self.refused(ports, "Basic abc", "invalid authorization format", challenge)
+            page = d.metrics()
+            for transport in ("grpc", "http"):
+                self.assertEqual(page['tailrace_receiver_refused_requests{reason="auth",receiver="otlp",transport="%s"}' % transport], 6)
+            self.assertEqual(d.ledger()["accepted"], 6)
+            for secret in ("secret", BCRYPT, basic("ann", "secret")[6:]):
+                self.assertNotIn(secret, d.log())
+            self.assertEqual(d.stop(), 0)
+
+    def test_bearer_file(self):
+        with tempfile.TemporaryDirectory() as tmp:
+            path = os.path.join(tmp, "token")
+            replace(path, "one\ntwo\n")
+            with Daemon(config("bearertokenauth", "{filename: '%s'}" % path)) as d:
+                ports = Ports(d)
+                self.accepted(ports, "Bearer one")
+                self.accepted(ports, "Bearer two")
+                wrong = "provided authorization does not match expected scheme or token"
+                self.refused(ports, "Bearer three", wrong, "Bearer")
+                self.refused(ports, None, "missing or empty authorization header: Authorization", "Bearer")
+                replace(path, "three\n")
+                wait_for(lambda: ports.by_grpc("Bearer three")[0] == 0, "the new token")
+                self.refused(ports, "Bearer one", wrong, "Bearer")
+                replace(path, "\n")
+                d.wait_log("The token file cannot be used, the tokens stay")
+                self.accepted(ports, "Bearer three")
+                os.unlink(path)
+                replace(path, "four\n")
+                wait_for(lambda: ports.by_grpc("Bearer four")[0] == 0, "the new token")
+                self.assertNotIn("three", d.log())
+                self.assertEqual(d.stop(), 0)
+
+    def test_json_and_query(self):
+        with Daemon(config("bearertokenauth", "{token: t%, header: X-Key, scheme: ''}",
+                           ", request_params: [x-key]")) as d:
+            ports = Ports(d)
+            r = ports.by_http(None, content_type="application/json")
+            self.assertEqual((r.status, r.headers["content-type"]), (401, "application/json"))
+            self.assertIn(b'"code":16', r.body.replace(b" ", b""))
+            self.assertEqual(ports.by_http(None, path="/v1/traces?a=b&x-key=t%25&c").status, 200)
+            self.assertEqual(ports.by_http(None, path="/v1/traces?y-key=t%25").status, 401)
+            self.assertEqual(ports.by_http("wrong", "x-key", path="/v1/traces?x-key=t%25").status, 200)
+            # credentials come before everything else that could be said
+            self.assertEqual(ports.by_http(None, path="/nothing").status, 401)
+            self.assertEqual(ports.by_http("t%", "x-key", path="/nothing").status, 404)
+            self.assertEqual(d.stop(), 0)
+
+    def test_large_bodies_and_continue(self):
+        """A body that the client may not send is not asked for; one that has to wait for the verdict comes whole."""
+        with Daemon(config("basicauth", "{htpasswd: {inline: 'ann:%s'}}" % BCRYPT)) as d:
+            ports = Ports(d)
+            body = request(20, size=50000)
+            head = ("POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nExpect: 100-continue\r\n"
+                    "Authorization: %s\r\nContent-Length: %d\r\n\r\n")
+            with HttpClient(ports.http) as c:
+                c.send((head % (basic("ann", "wrong"), len(body))).encode())
+                self.assertEqual(c.reply().status, 401)
+            with HttpClient(ports.http) as c:
+                c.send((head % (basic("ann", "secret"), len(body))).encode())
+                self.assertEqual(c.reply().status, 100)
+                c.send(body)
+                self.assertEqual(c.reply().status, 200)
+            with GrpcClient(ports.grpc) as c:
+                self.assertEqual(c.export(body, extra=[("authorization", basic("ann", "secret"))]).code, 0)
+                self.assertEqual(c.export(body, extra=[("authorization", basic("ann", "wrong"))]).code, UNAUTHENTICATED)
+                self.assertEqual(c.export(body, extra=[("authorization", basic("ann", "secret"))]).code, 0)
+            self.assertEqual(d.stop(), 0)
+
+    def test_bad_clients_are_sent_away(self):
+        with Daemon(config("bearertokenauth", "{token: good}")) as d:
+            ports = Ports(d)
+            with GrpcClient(ports.grpc) as c:
+                for _ in range(16):
+                    self.assertEqual(c.export(request(), extra=[("authorization", "Bearer bad")]).code, UNAUTHENTICATED)
+                c.wait_closed()
+                self.assertEqual(c.goaway.error_code, 11)
+            with HttpClient(ports.http) as c:
+                for _ in range(16):
+                    r = c.request(body=request())
+                    self.assertEqual(r.status, 401)
+                self.assertEqual(r.headers.get("connection"), "close")
+                self.assertTrue(c.at_end())
+            with GrpcClient(ports.grpc) as c:  # now and then a mistake is none
+                for i in range(40):
+                    value = "Bearer good" if i % 8 == 0 else "Bearer bad"
+                    self.assertEqual(c.export(request(), extra=[("authorization", value)]).code, 0 if i % 8 == 0 else UNAUTHENTICATED)
+            self.assertEqual(d.stop(), 0)
+
+    def test_clients_that_leave_before_the_verdict(self):
+        with Daemon(config("basicauth", "{htpasswd: {inline: 'ann:%s'}}" % BCRYPT.replace("$04$", "$11$"))) as d:
+            ports = Ports(d)
+            for i in range(6):
+                with GrpcClient(ports.grpc) as c:
+                    c.headers([("authorization", basic("ann", "guess %d" % i))])
+                with HttpClient(ports.http) as c:
+                    c.send(("POST /v1/traces HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 5\r\n\r\n" %
+                            basic("ann", "other %d" % i)).encode())
+            self.assertEqual(ports.by_grpc(None)[0], UNAUTHENTICATED)  # nobody waits for the thread
+            self.assertEqual(d.stop(), 0)
+
+
+def sender(exporter, extension, settings, more=""):
+    return """
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0', include_metadata: true%s}}}}
+exporters: {%s}
+extensions: {%s: %s}
+service: {extensions: [%s], pipelines: {traces: {receivers: [otlp], exporters: [%s]}}}
+""" % (more, exporter, extension, settings, extension, exporter.split(":")[0])
+
+
+class Client(unittest.TestCase):
+    def shown(self, backend, d, name="authorization"):
+        """What the exporter shows for one more request."""
+        before = backend.count()
+        self.assertEqual(send(d.port("Starting HTTP server"), before, 1), 200)
+        wait_for(lambda: backend.count() > before, lambda: "the span at the backend, log:\n" + d.log())
+        with backend.lock:
+            return backend.headers[-1].get(name)
+
+    def test_basic(self):
+        with tempfile.TemporaryDirectory() as tmp, Backend() as backend:
+            path = os.path.join(tmp, "password")
+            replace(path, "s3cret pass\n")
+            exporter = "otlp_http: {endpoint: '%s', auth: {authenticator: basicauth}, headers: {authorization: old}}" % backend.url
+            with Daemon(sender(exporter, "basicauth", "{client_auth: {username: joe, password_file: '%s'}}" % path)) as d:
+                d.wait_ready()
+                self.assertEqual(self.shown(backend, d), basic("joe", "s3cret pass"))
+                replace(path, "new")
+                d.wait_log("Credentials read again")
+                self.assertEqual(self.shown(backend, d), basic("joe", "new"))
+                self.assertNotIn("s3cret", d.log())
+                self.assertEqual(d.stop(), 0)
+
+    def test_bearer(self):
+        with Backend() as backend:
+            exporter = "otlp_http: {endpoint: '%s', auth: {authenticator: bearertokenauth}}" % backend.url
+            with Daemon(sender(exporter, "bearertokenauth", "{tokens: [first, second], scheme: Token, header: X-Api-Key}")) as d:
+                d.wait_ready()
+                self.assertEqual(self.shown(backend, d, "x-api-key"), "Token first")
+                self.assertNotIn("first", d.log())
+                self.assertEqual(d.stop(), 0)
+
+    def test_grpc(self):
+        """From daemon to daemon over TLS, with the right credentials and with wrong ones."""
+        with tempfile.TemporaryDirectory() as tmp:
+            pki = Pki(tmp)
+            pki.authority("ca")
+            pki.leaf("server", "ca")
+            receiver = "{endpoint: '127.0.0.1:0', tls: {cert_file: %s, key_file: %s}, auth: {authenticator: basicauth}}" % (
+                pki.path("server.pem"), pki.path("server.key"))
+            with Daemon("""
+receivers: {otlp: {protocols: {grpc: %s}}}
+processors: {attributes: {actions: [{key: who, from_context: auth.username, action: insert}]}}
+exporters: {debug: {verbosity: detailed}}
+extensions: {basicauth: {htpasswd: {inline: 'ann:%s'}}}
+service: {extensions: [basicauth], pipelines: {traces: {receivers: [otlp], processors: [attributes], exporters: [debug]}}}
+""" % (receiver, BCRYPT)) as server:
+                server.wait_ready()
+                port = server.port("Starting GRPC server")
+                exporter = "otlp_grpc: {endpoint: 'localhost:%d', tls: {ca_file: %s}, auth: {authenticator: basicauth}}" % (
+                    port, pki.path("ca.pem"))
+                for password, series in (("secret", "sent_spans"), ("wrong", "send_failed_spans")):
+                    with Daemon(sender(exporter, "basicauth", "{client_auth: {username: ann, password: %s}}" % password)) as d:
+                        d.wait_ready()
+                        self.assertEqual(send(d.port("Starting HTTP server"), 1, 3), 200)
+                        name = "tailrace_pipeline_exported_spans" if password == "secret" else "tailrace_pipeline_dropped_spans"
+                        wait_for(lambda: any(k.startswith(name) and v == 3 for k, v in d.metrics().items()), d.log)
+                        self.assertEqual(d.stop(), 0)
+                self.assertIn("who: Str(ann)", server.log())
+                self.assertEqual(server.ledger()["accepted"], 3)
+                self.assertEqual(server.stop(), 0)
+
+    def test_credentials_need_tls_on_grpc(self):
+        exporter = "otlp_grpc: {endpoint: 'localhost:1', tls: {insecure: true}, auth: {authenticator: bearertokenauth}}"
+        with Daemon(sender(exporter, "bearertokenauth", "{token: t}")) as d:
+            self.assertEqual(d.wait_exit(), 1)
+            self.assertIn('the credentials of \"bearertokenauth\" need TLS', d.log())
+
+
+if __name__ == "__main__":
+    unittest.main()
