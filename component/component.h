@@ -49,7 +49,6 @@ struct component_type {
     size_t settings_size;
     const struct metric_row *metrics; /* ends with name NULL; for the reference; may be NULL */
     bool mutates;
-    bool stands_alone; /* two of an id cannot be side by side: no reload changes its settings */
     bool drains_early; /* its drain ends early what has to go on: no reload takes it out */
 
     /* Rules between keys: pure, opens nothing. */
@@ -85,6 +84,9 @@ struct component_type {
     void (*change)(struct component *c, const void *settings);
     /* Can change() do it from one to the other? NULL: always. */
     bool (*may_change)(const void *from, const void *to);
+    /* Would an instance with these settings and its successor with those be in each other's way (one
+     * file)? Then no reload puts one in the other's place. NULL: never. */
+    bool (*clashes)(const void *from, const void *to);
     void (*drain)(struct component *c);
     void (*destroy)(struct component **c);
     /* Spans this instance holds now; NULL: never any between events. Audited against the ledger. */

@@ -536,10 +536,16 @@ static void file_destroy(struct component **c)
     *c = NULL;
 }
 
+/* Two writers in one file: their records would be torn. */
+static bool file_clashes(const void *from, const void *to)
+{
+    return strcmp(((const struct file_settings *)from)->path, ((const struct file_settings *)to)->path) == 0;
+}
+
 const struct component_type file_exporter_type = {
     .kind = EXPORTER,
     .name = "file",
-    .stands_alone = true, /* the file is one */
+    .clashes = file_clashes,
     .stability = "alpha",
     .summary = "Writes batches to a file, as lines of JSON or as protobuf.",
     .keys = file_keys,

@@ -83,7 +83,7 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
 
     if (n->leaving)
         return 0;
-    if (n->pc->type->stands_alone && pc && pc->used && !same(n->pc, pc))
+    if (n->pc->type->clashes && pc && pc->used && !same(n->pc, pc) && n->pc->type->clashes(n->pc->settings, pc->settings))
         return err_set(err, "\"%s\" %s cannot be changed while running: the old and the new one would be in each "
                             "other's way; give the new one another name", n->pc->id,
                        component_kind_name(n->pc->type->kind));

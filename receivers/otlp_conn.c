@@ -33,6 +33,7 @@
 #define BODY_IDLE_NS           (20 * NS_PER_SEC)
 #define BODY_FLOOR             256u /* bytes a second */
 #define DRAIN_IDLE_NS          (1 * NS_PER_SEC)
+#define HANDOVER_IDLE_NS       (5 * NS_PER_SEC) /* the same when somebody else listens on: there is no hurry */
 #define DRAIN_FLOOR            (16u << 10)
 #define EVICT_IDLE_NS          (1 * NS_PER_SEC)
 #define TLS_TELL_NS            (10 * NS_PER_SEC)
@@ -480,7 +481,7 @@ static bool idle_in_drain(const struct otlp_conn *c, uint64_t now)
 {
     const struct otlp_server *s = c->server;
 
-    return s->draining && (!s->stays || (older(now, c->heard_ns, DRAIN_IDLE_NS) && older(now, c->idle_ns, DRAIN_IDLE_NS)));
+    return s->draining && (!s->stays || (older(now, c->heard_ns, HANDOVER_IDLE_NS) && older(now, c->idle_ns, HANDOVER_IDLE_NS)));
 }
 
 static void tick_h1(struct otlp_conn *c, uint64_t now)
@@ -511,7 +512,7 @@ static uint64_t write_limit(const struct otlp_server *s)
 /* Accepted at the last moment: its request may be on its way. */
 static bool fresh_in_drain(const struct otlp_conn *c, uint64_t now)
 {
-    return c->server->draining && (!c->server->stays || older(now, c->opened_ns, DRAIN_IDLE_NS));
+    return c->server->draining && (!c->server->stays || older(now, c->opened_ns, HANDOVER_IDLE_NS));
 }
 
 static void tick_conn(struct otlp_conn *c, uint64_t now)
@@ -626,7 +627,7 @@ static void drain_conn(struct otlp_conn *c)
         goaway(c, c->n_requests == 0, H2_NO_ERROR, NULL);
     else if (c->h1 && http1_state(c->h1) == HTTP1_IDLE && idle_in_drain(c, now_of(c->server)))
         start_close(c);
-    /* one that has only just come is closed by the next tick, if nothing comes through it until then */
+    /* one that has only just come has the ticks look after it */
 }
 
 void otlp_server_drain(struct otlp_server *s, void (*on_empty)(void *ctx), void *ctx)

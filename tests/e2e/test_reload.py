@@ -305,8 +305,7 @@ class Ends(unittest.TestCase):
                 port = d.http_port()
 
                 def config(i):
-                    host = "0.0.0.0" if i % 3 == 2 else "127.0.0.1"
-                    return plan(backend).replace("'127.0.0.1:0'", "'%s:%d', max_request_body_size: %d" % (host, port, 1000000 + i))
+                    return plan(backend).replace("'127.0.0.1:0'", "'127.0.0.1:%d', max_request_body_size: %d" % (port, 1000000 + i))
                 load = [Load(port, 1), Load(port, 2), Load(port, 3, keep=False), Load(port, 4, keep=False)]
                 for one in load:
                     one.start()
@@ -319,6 +318,16 @@ class Ends(unittest.TestCase):
                 got = {trace for one in load for trace in one.acknowledged}
                 self.assertEqual(got, {trace for trace, _ in backend.ids})
                 self.assertFalse(d.find("Span ledger")["dropped"])
+
+    def test_a_receiver_changes_its_address_on_one_port(self):
+        with Backend() as backend, Reloading(plan(backend), ["--workers", "2"]) as d:
+            d.wait_ready()
+            port = d.http_port()
+            d.reload(plan(backend).replace("127.0.0.1:0", "0.0.0.0:%d" % port))
+            d.wait_log("Starting HTTP server", endpoint="0.0.0.0:%d" % port)
+            self.assertEqual(send(port, 1, 2), 200)
+            wait_for(lambda: backend.count() == 2, "the spans")
+            self.assertEqual(d.stop(), 0, d.log())
 
     def test_two_receivers_on_one_port_are_still_an_error(self):
         with Backend() as backend, Reloading(plan(backend), ["--workers", "2"]) as d:
@@ -342,6 +351,9 @@ class Ends(unittest.TestCase):
                 self.assertIn('"file" exporter cannot be changed while running', line["error"])
                 self.assertEqual(send(d.http_port(), 1, 1), 200)
                 wait_for(lambda: os.path.getsize(d.dir.name + "/out"), "the file")
+                d.reload(to_file(d, ", format: proto").replace("/out'", "/other'"))
+                self.assertEqual(send(d.http_port(), 10, 1), 200)
+                wait_for(lambda: os.path.getsize(d.dir.name + "/other"), "the other file")
                 d.reload(plan(backend))
                 self.assertEqual(d.stop(), 0, d.log())
 
