@@ -2,7 +2,7 @@
 /*
  * What the attribute processors cost: nanoseconds per span of about 263 bytes with 5 to 12
  * attributes, for redaction (2 key and 2 value patterns) and attributes (3 actions), alone and one
- * after the other, and for filter, on requests of which one span in 64 holds a secret. Several requests are used in
+ * after the other, and for filter and transform, on requests of which one span in 64 holds a secret. Several requests are used in
  * turn, so that their bytes do not stay in the first-level caches. The walk is not counted.
  *
  *   build/obj/bench/micro_procs [spans per request] [requests]
@@ -19,6 +19,7 @@
 #include "processors/filter_rules.h"
 #include "processors/processors.h"
 #include "processors/redaction_rules.h"
+#include "processors/transform_rules.h"
 
 enum { ROUNDS = 15 };
 
@@ -217,6 +218,25 @@ static void filter_row(const char *what, size_t first, size_t n_conditions, stru
     row(what, &st, NULL, requests, n);
 }
 
+/* The first three change no span, the others each. */
+static const struct value statements[] = {
+    {.type = VALUE_STR, .s = "set(span.attributes[\"env\"], \"x\") where span.attributes[\"http.status_code\"] == 500"},
+    {.type = VALUE_STR, .s = "delete_key(span.attributes, \"password\")"},
+    {.type = VALUE_STR, .s = "replace_pattern(span.attributes[\"http.route\"], \"token=[^&]*\", \"token=****\")"},
+    {.type = VALUE_STR, .s = "set(span.attributes[\"env\"], \"x\") where span.attributes[\"http.status_code\"] == 200"},
+    {.type = VALUE_STR, .s = "delete_key(span.attributes, \"net.peer.port\")"},
+    {.type = VALUE_STR, .s = "replace_pattern(span.attributes[\"http.route\"], \"carts\", \"baskets\")"},
+};
+
+static void transform_row(const char *what, size_t first, size_t n_statements, struct payload **requests, size_t n, struct budget *b)
+{
+    struct transform_settings s = {.error_mode = "silent", .trace_statements = {.type = VALUE_LIST, .items = statements + first, .n = n_statements}};
+    struct stage st = {0};
+
+    stage_init(&st, &transform_type, &s, b);
+    row(what, &st, NULL, requests, n);
+}
+
 int main(int argc, char **argv)
 {
     size_t n_spans = argc > 1 ? strtoul(argv[1], NULL, 10) : 512, n = argc > 2 ? strtoul(argv[2], NULL, 10) : 32;
@@ -264,5 +284,10 @@ int main(int argc, char **argv)
     filter_row("  the name compared", 2, 1, requests, n, budget);
     filter_row("  status and duration", 3, 1, requests, n, budget);
     filter_row("  10 conditions", 0, ARRAY_LEN(conditions), requests, n, budget);
+    transform_row("transform, 3 statements that change nothing", 0, 3, requests, n, budget);
+    transform_row("  set an attribute of each span", 3, 1, requests, n, budget);
+    transform_row("  delete one", 4, 1, requests, n, budget);
+    transform_row("  replace a part of one", 5, 1, requests, n, budget);
+    transform_row("  all 3", 3, 3, requests, n, budget);
     return 0;
 }

@@ -121,6 +121,23 @@ FILTER = """  filter:
     traces: {span: ['attributes["http.route"] == "/healthz"']}
 """
 
+TRANSFORM = """  transform:
+    trace_statements:
+      - context: span
+        statements:
+          - 'set(attributes["env"], "bench") where attributes["http.response.status_code"] == 404'
+          - 'delete_key(attributes, "thread.id")'
+          - 'replace_pattern(attributes["url.path"], "things", "stuff")'
+"""
+TRANSFORM_NONE = """  transform:
+    trace_statements:
+      - context: span
+        statements:
+          - 'set(attributes["env"], "bench") where attributes["http.response.status_code"] == 500'
+          - 'delete_key(attributes, "password")'
+          - 'replace_pattern(attributes["url.path"], "token=[^&]*", "token=****")'
+"""
+
 
 def processor_rows():
     def row(name, processors, names):
@@ -132,6 +149,8 @@ def processor_rows():
         row("redaction, 20 value patterns", redaction(PATTERNS), ["redaction"]),
         row("attributes", ATTRIBUTES, ["attributes"]),
         row("filter, 1 condition", FILTER, ["filter"]),
+        row("3 transform statements, each span is changed", TRANSFORM, ["transform"]),
+        row("3 transform statements, none applies", TRANSFORM_NONE, ["transform"]),
     ]
 
 

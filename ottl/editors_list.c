@@ -194,7 +194,28 @@ static bool flat_put(struct flat *f, struct slice key, struct slice value)
 }
 
 static bool flat_map(struct flat *f, struct slice map, struct slice prefix, int64_t depth);
-static bool flat_list(struct flat *f, struct slice list, struct slice key, int64_t depth);
+static bool flat_value(struct flat *f, struct slice key, struct slice value, int64_t depth);
+
+/* A list that is an item of a list: no dot stands before the numbers of its items, as the Collector
+ * has it. */
+static bool flat_inner_list(struct flat *f, struct slice list, struct slice key, int64_t depth)
+{
+    struct field_iter it = field_iter(list);
+    struct field item;
+    struct slice own;
+    char number[24];
+    size_t i = 0;
+
+    while (field_next(&it, &item)) {
+        if (item.number != 1 || item.wire != 2)
+            continue;
+        snprintf(number, sizeof(number), "%zu", i++);
+        if (!flat_key(f, key, "", slice_str(number), &own) ||
+            !flat_value(f, own, item.bytes, depth + 1))
+            return false;
+    }
+    return true;
+}
 
 /* An item of the list at `key`. */
 static bool flat_item(struct flat *f, struct slice value, struct slice key, size_t i, int64_t depth)
@@ -206,7 +227,7 @@ static bool flat_item(struct flat *f, struct slice value, struct slice key, size
         if (!flat_numbered(f, key, i, &own))
             return false;
         return v.type == ANY_MAP ? flat_map(f, v.bytes, own, depth + 2)
-                                 : flat_list(f, v.bytes, own, depth + 2);
+                                 : flat_inner_list(f, v.bytes, own, depth + 2);
     }
     if (f->resolve)
         return flat_put(f, key, value);

@@ -24,6 +24,7 @@ struct job {
     const struct regex *re;
     struct regex *own;
     struct slice replacement;
+    struct buf text; /* the result as it grows */
     bool failed;
 };
 
@@ -192,22 +193,37 @@ static int on_match_applied(void *ctx, const struct slice *groups, size_t n, str
     return rc || j->failed || buf_add(out, with.p, with.len) ? -1 : 0;
 }
 
+static int on_plain_match(void *ctx, struct slice match, struct buf *out)
+{
+    const struct job *j = ctx;
+
+    (void)match;
+    return buf_add(out, j->replacement.p, j->replacement.len);
+}
+
+/* Appends s with its matches replaced. -1: too long, or j->failed. */
+static int put_replaced(struct job *j, struct slice s, struct buf *out)
+{
+    if (j->n->args[j->function])
+        return regex_replace_groups(j->re, s, out, on_match_applied, j);
+    if (j->replacement.len && memchr(j->replacement.p, '$', j->replacement.len))
+        return regex_replace_groups(j->re, s, out, on_match, j);
+    return regex_replace(j->re, s, out, on_plain_match, j);
+}
+
 /* *out: s with its matches replaced; s itself, the same pointer, without any. */
 static bool replaced(struct job *j, struct slice s, struct slice *out)
 {
-    struct buf b = {.max = OTTL_SCRATCH_BYTES};
     struct ottl_value v;
-    bool fine;
 
     *out = s;
     if (LIKELY(!regex_search(j->re, s, 0, NULL, NULL)))
         return true;
-    fine = regex_replace_groups(j->re, s, &b, j->n->args[j->function] ? on_match_applied : on_match,
-                                j) >= 0 &&
-           buf_add(ottl_text(j->e), b.p, b.len) == 0;
-    buf_free(&b);
-    if (!fine)
+    buf_clear(&j->text);
+    if (put_replaced(j, s, &j->text) < 0)
         return j->failed ? false : ottl_too_long(j->e);
+    if (buf_add(ottl_text(j->e), j->text.p, j->text.len))
+        return ottl_too_long(j->e);
     if (!ottl_keep_text(j->e, OTTL_STR, &v))
         return false;
     *out = v.s;
@@ -383,12 +399,13 @@ static bool in_map(struct job *j, change_fn *change, bool keys)
 static bool run(struct ottl_eval *e, const struct node *n, unsigned pattern, bool glob, bool map,
                 bool keys)
 {
-    struct job j = {.e = e, .n = n};
+    struct job j = {.e = e, .n = n, .text.max = OTTL_SCRATCH_BYTES};
     change_fn *change = glob ? matched : replaced;
     bool fine = job_open(&j, pattern, glob);
 
     if (fine)
         fine = map ? in_map(&j, change, keys) : in_value(&j, change);
+    buf_free(&j.text);
     if (j.own)
         regex_free(&j.own);
     return fine;

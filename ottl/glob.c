@@ -5,7 +5,8 @@
  *
  * They become regular expressions, which match in linear time whatever the glob. What ends early
  * reads as the library the Collector uses reads it: an open { ends with the glob, a \ at the end is
- * nothing, an open [ is an error. Limits: MOST_NESTED. Threads: any; no state.
+ * nothing, an open [ is an error, and a glob that is one ? or [!...] alone matches the empty text,
+ * too. Limits: MOST_NESTED. Threads: any; no state.
  */
 #include "ottl/glob.h"
 
@@ -181,8 +182,10 @@ static int sequence(struct reader *r)
 int glob_regex(struct slice glob, struct buf *out, struct err *err)
 {
     struct reader r = {.rest = glob, .out = out, .err = err};
+    bool may_be_none = at(&r, '?') || (glob.len > 1 && memcmp(glob.p, "[!", 2) == 0);
 
-    if (put(&r, "\\A(?s:") || sequence(&r) || put(&r, ")\\z"))
+    if (put(&r, "\\A(?s:") || (glob.len && element(&r)) ||
+        (r.rest.len == 0 && may_be_none && put(&r, "?")) || sequence(&r) || put(&r, ")\\z"))
         return -1;
     return buf_add(out, "", 1) ? err_set(err, "too long") : 0;
 }

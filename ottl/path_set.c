@@ -180,6 +180,10 @@ static bool write_parent(struct ottl_eval *e, const uint8_t *id)
     if (!write_id(e, SPAN_PARENT_ID, id, 8))
         return false;
     f->parent = written_text(e, OTTL_SPAN, SPAN_PARENT_ID);
+    if (f->parent.len)
+        e->edits->span.flags &= (uint8_t)~SPAN_ROOT;
+    else
+        e->edits->span.flags |= SPAN_ROOT;
     return true;
 }
 

@@ -12,6 +12,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
 import peers  # noqa: E402
+from transform_configs import TRANSFORM  # noqa: E402
 
 CARD = "4[0-9]{12}(?:[0-9]{3})?"
 # (type, settings for both, settings for tailrace alone)
@@ -97,6 +98,7 @@ CONFIGS = [
     ("span", "{status: {code: Error}, include: {match_type: strict, span_kinds: [SPAN_KIND_SERVER, SPAN_KIND_CLIENT]}}", ""),
     ("resource", "{attributes: [{key: service.name, action: upsert, value: other}, {key: a, action: delete}, {key: n, action: hash}, {key: new, action: insert, from_attribute: b}]}", ""),
 ]
+CONFIGS += TRANSFORM
 for i, (kind, both, _) in enumerate(CONFIGS):
     if kind == "redaction":
         CONFIGS[i] = (kind, both, (", " if both != "{}" else "") + "link_attributes: false")
@@ -193,7 +195,7 @@ def maps_sorted(v):
     if not isinstance(v, dict):
         return v
     if "kvlistValue" in v:
-        return {"kvlistValue": sorted(map(maps_sorted, v["kvlistValue"].get("values", [])), key=lambda kv: kv["key"])}
+        return {"kvlistValue": sorted(map(maps_sorted, v["kvlistValue"].get("values", [])), key=lambda kv: kv.get("key", ""))}
     return {k: maps_sorted(x) for k, x in v.items()}
 
 
@@ -213,6 +215,11 @@ def seen(path):
                             "resource": rs.get("resource", {}).get("attributes", []), "scope": ss.get("scope", {}).get("attributes", []),
                             "span": s.get("attributes", []), "events": [e.get("attributes", []) for e in s.get("events", [])],
                             "links": [e.get("attributes", []) for e in s.get("links", [])],
+                            "fields": [s.get(k, 0) for k in ("startTimeUnixNano", "endTimeUnixNano", "parentSpanId", "flags", "droppedAttributesCount",
+                                                             "droppedEventsCount", "droppedLinksCount")],
+                            "named": [(e.get("name"), e.get("timeUnixNano"), e.get("droppedAttributesCount", 0)) for e in s.get("events", [])],
+                            "places": [ss.get("schemaUrl"), ss.get("scope", {}).get("version"), ss.get("scope", {}).get("droppedAttributesCount", 0),
+                                       rs.get("resource", {}).get("droppedAttributesCount", 0)],
                             "rest": [s.get("name"), s.get("kind"), s.get("traceState"), s.get("status"), rs.get("schemaUrl"), ss.get("scope", {}).get("name")]}
     return found
 
@@ -285,8 +292,12 @@ def main():
                         s["spanId"] = f"{number:016x}"
             body = json.dumps(doc).encode()
             for i in range(n):
-                post(real_in[i], body)
-                post(ours_in[i], body)
+                try:
+                    post(real_in[i], body)
+                    post(ours_in[i], body)
+                except OSError:
+                    print("no answer to", CONFIGS[i][0], CONFIGS[i][1])
+                    raise
         last = json.dumps(marker()).encode()
         for i in range(n):
             post(real_in[i], last)
