@@ -371,13 +371,15 @@ static bool in_keys(struct job *j, struct attr_map *m)
     return kept == m->n;
 }
 
+/* Is there anything to do? Keys that stand twice become one. */
 static bool any_match(const struct job *j, const struct attr_map *m, bool keys)
 {
     for (size_t i = 0; i < m->n; i++) {
         struct any v =
             keys ? (struct any){.type = ANY_STR, .bytes = m->v[i].key} : wire_any(m->v[i].value);
 
-        if (v.type == ANY_STR && regex_search(j->re, v.bytes, 0, NULL, NULL))
+        if ((v.type == ANY_STR && regex_search(j->re, v.bytes, 0, NULL, NULL)) ||
+            (keys && attr_map_find(m, m->v[i].key) != &m->v[i]))
             return true;
     }
     return false;

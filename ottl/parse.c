@@ -19,6 +19,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "model/utf8.h"
+
 struct parser {
     struct arena *arena;
     struct slice text;
@@ -574,6 +576,10 @@ static bool tokens(struct parser *p, struct arena *a, struct slice text, struct 
     size_t n;
 
     *p = (struct parser){.arena = a, .text = text, .err = err};
+    if (!utf8_valid(text.p, text.len)) {
+        err_set(err, "1:1: the text is not UTF-8");
+        return false;
+    }
     p->all = p->t = lex(a, text, &n, err);
     return p->t != NULL;
 }

@@ -3,7 +3,7 @@
  * W3C tracestate, read for one member. The rules are those of the library the Collector uses: what
  * breaks one of them makes the whole text unreadable.
  *
- *   list    = member { "," member }, 32 at most, none empty but for blanks around
+ *   list    = member { "," member }, 32 at most; empty ones do not count
  *   key     = lower { lower | digit | _ - * / } up to 256, or tenant (241) "@" system (14)
  *   value   = 1 to 256 printable characters without , and =, not ending in a blank
  * Threads: any; no state.
@@ -104,11 +104,11 @@ struct ottl_value trace_state_get(struct slice trace_state, struct slice key)
     unsigned n = 0;
 
     while (rest.len) {
-        struct slice m = trimmed(next_member(&rest));
+        struct slice m = next_member(&rest);
 
         if (m.len == 0)
             continue;
-        if (!member(m, &k, &v) || again(rest, k) || ++n > MOST_MEMBERS)
+        if (!member(trimmed(m), &k, &v) || again(rest, k) || ++n > MOST_MEMBERS)
             return ottl_nil();
         if (slice_eq(k, key))
             wanted = v;
@@ -135,11 +135,11 @@ int trace_state_put(struct slice trace_state, struct slice key, struct slice val
     if (add_member(out, key, value))
         return -1;
     while (rest.len && n < MOST_MEMBERS) {
-        struct slice m = trimmed(next_member(&rest));
+        struct slice m = next_member(&rest);
 
         if (m.len == 0)
             continue;
-        CHECK(member(m, &k, &v));
+        CHECK(member(trimmed(m), &k, &v));
         if (slice_eq(k, key))
             continue;
         if (add_member(out, k, v))
