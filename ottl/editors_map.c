@@ -41,6 +41,22 @@ static bool surely_absent(struct ottl_eval *e, const struct node *path, int key)
     return !v->found[key].p;
 }
 
+/* The attribute that readers find by this number; readers keep what else they found. */
+static bool delete_found(struct ottl_eval *e, const struct node *path, int number, struct slice key)
+{
+    struct attr_map *m = draft_map(e, path);
+    struct attr_entry *at = m ? attr_map_find(m, key) : NULL;
+
+    if (!at)
+        return m != NULL;
+    attr_map_remove(m, at);
+    at = attr_map_find(m, key); /* a second one comes to light */
+    e->views[path->context].found[number] = !at           ? (struct slice){0}
+                                            : at->value.p ? at->value
+                                                          : slice_of("", 0);
+    return true;
+}
+
 EDITOR(delete_key)
 {
     const struct node *path = n->args[0];
@@ -53,6 +69,8 @@ EDITOR(delete_key)
         return true;
     if (!arg(e, n, 1, &key))
         return false;
+    if (n->key >= 0)
+        return delete_found(e, path, n->key, key.s);
     m = map_open(e, path);
     if (!m)
         return false;
@@ -62,7 +80,7 @@ EDITOR(delete_key)
     return map_close(e, path, m);
 }
 
-/* Has what readers find kept up with the keys that editors name? */
+/* Readers are to find the key that the editor names; -1 when they cannot. */
 static int note_key(struct compiler *k, struct node *n, struct err *err)
 {
     const struct node *path = n->args[0];

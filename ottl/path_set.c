@@ -601,6 +601,13 @@ static struct slice inner(struct write *w, struct slice old, size_t key)
     return body.p ? body : old;
 }
 
+/* Texts and numbers begin with their own tags. */
+static bool may_nest(struct slice any_value)
+{
+    return any_value.len && any_value.p[0] != WIRE_TAG(1, WIRE_LEN) &&
+           any_value.p[0] != WIRE_TAG(2, WIRE_VARINT) && any_value.p[0] != WIRE_TAG(3, WIRE_VARINT);
+}
+
 /* First key of the path. */
 static bool first_key(struct ottl_eval *e, const struct node *n, struct slice *key)
 {
@@ -618,7 +625,7 @@ static bool first_key(struct ottl_eval *e, const struct node *n, struct slice *k
 static bool put(struct ottl_eval *e, const struct node *n, struct attr_map *m,
                 struct attr_entry *at, struct slice key, struct slice body)
 {
-    if (!shallow(body, OTLP_MAX_DEPTH))
+    if (UNLIKELY(may_nest(body)) && !shallow(body, OTLP_MAX_DEPTH))
         return ottl_fail(e, "the value is nested deeper than %d levels", OTLP_MAX_DEPTH);
     if (!at && n->keys[0]->eval != eval_constant && !draft_text(e, m, key, &key))
         return false;
