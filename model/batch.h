@@ -19,8 +19,6 @@
 #include "model/ledger.h"
 #include "model/payload.h"
 
-/* What the receiver knows of the request, when a pipeline asks for it (include_metadata). Shared,
- * immutable once attached, atomic references. */
 /* What an authenticator found out about the client. Shared by its requests. */
 struct auth_data {
     _Atomic uint32_t refs;
@@ -33,6 +31,8 @@ struct auth_data *auth_data_new(size_t n) MUST_USE;              /* names and va
 struct auth_data *auth_data_ref(struct auth_data *d); /* NULL gives NULL */
 void auth_data_unref(struct auth_data **d);           /* wipes the values */
 
+/* What the receiver knows of the request: from whom, and its headers where include_metadata asks for
+ * them. Shared, immutable once attached, atomic references. */
 struct request_info {
     _Atomic uint32_t refs;
     struct auth_data *auth; /* a reference; NULL: nobody asked who it is */

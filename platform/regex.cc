@@ -55,16 +55,21 @@ static size_t class_end(const std::string &p, size_t at)
     return at + 1;
 }
 
-/* Go also writes named groups (?<n>...), which this RE2 may not know yet: (?P<n>...) means the same. */
-static std::string translated(const char *pattern)
+/* Into RE2's dialect. Go also writes named groups (?<n>...), which this RE2 may not know yet: (?P<n>...)
+ * means the same. It does not know \C, any byte at all. */
+static bool translated(const char *pattern, std::string *out, struct err *err)
 {
-    std::string p(pattern);
+    std::string &p = *out;
 
+    p = pattern;
     for (size_t at = 0; at < p.size(); at++) {
         if (p.compare(at, 2, "\\Q") == 0) {
             size_t end = p.find("\\E", at);
 
             at = end == p.npos ? p.size() : end + 1;
+        } else if (p.compare(at, 2, "\\C") == 0) {
+            err_set(err, "error parsing regexp: invalid escape sequence: \\C");
+            return false;
         } else if (p[at] == '\\') {
             at++;
         } else if (p[at] == '[') {
@@ -73,13 +78,17 @@ static std::string translated(const char *pattern)
             p.insert(at + 2, "P");
         }
     }
-    return p;
+    return true;
 }
 
 extern "C" struct regex *regex_new(const char *pattern, struct err *err)
 {
-    struct regex *r = new (std::nothrow) regex(translated(pattern).c_str(), options(2 << 20));
+    std::string text;
+    struct regex *r;
 
+    if (!translated(pattern, &text, err))
+        return nullptr;
+    r = new (std::nothrow) regex(text.c_str(), options(2 << 20));
     if (!r) {
         err_set(err, "out of memory");
         return nullptr;
@@ -210,8 +219,10 @@ extern "C" int regex_replace_groups(const struct regex *r, struct slice s, struc
 /* Adds an expression to the set, and to those that are asked one by one. */
 static bool set_add(struct regex_set *r, const char *pattern, struct err *err)
 {
-    std::string why, text = translated(pattern);
+    std::string why, text;
 
+    if (!translated(pattern, &text, err))
+        return false;
     if (r->set.Add(text, &why) < 0) {
         err_set(err, "error parsing regexp: %s", why.c_str());
         return false;

@@ -49,6 +49,7 @@ struct filter {
     const struct filter_rules *rules;
     struct ottl_eval *eval;
     struct stage_look *looks; /* by stage */
+    struct buf out; /* a span without some of its events */
     struct items items;
     struct series *filtered, *errors;
     char refusal[320]; /* why the batch at hand is refused; empty: it is not */
@@ -103,54 +104,55 @@ static void forget(struct filter *f, enum ottl_context context)
 
 /* ---- events ---- */
 
-#define MOST_EVENTS_KEPT_AS_BITS 4096
+#define KEPT_BYTES ((size_t)64 * 1024) /* of the scratch, between spans */
 
-/* Copies the span without the events whose bit is set. */
-static bool write_without(struct editor *ed, uint32_t i, const uint64_t *gone, size_t gone_bytes)
+/* The span as it is in f->out, in the payload. */
+static bool keep_rest(struct filter *f, struct editor *ed, uint32_t i)
 {
-    struct slice body = span_body(editor_span(ed, i));
-    uint8_t *to = editor_span_room(ed, i, body.len - gone_bytes);
-    struct field_iter it = field_iter(body);
-    struct field fd;
-    size_t n = 0;
+    uint8_t *to = editor_span_room(ed, i, f->out.len);
 
-    if (!to)
-        return false;
-    while (field_next(&it, &fd)) {
-        bool event = fd.number == SPAN_EVENTS && fd.wire == 2;
-
-        if (event && n++ < MOST_EVENTS_KEPT_AS_BITS && gone[(n - 1) / 64] >> ((n - 1) % 64) & 1)
-            continue;
-        to = wire_put_slice(to, fd.rec);
-    }
-    return editor_span_facts(ed, i);
+    if (to)
+        wire_put_slice(to, slice_of(f->out.p, f->out.len));
+    return to && editor_span_facts(ed, i);
 }
 
-/* False: no room. Events past the number that is kept track of stay. */
+/* Gathers the span without the events the stage drops; *any: there are such. False: no room. */
+static bool gather(struct filter *f, const struct filter_stage *s, struct slice body, bool *any)
+{
+    struct field_iter it = field_iter(body);
+    struct field fd;
+
+    *any = false;
+    buf_clear(&f->out);
+    while (field_next(&it, &fd)) {
+        bool gone = false;
+
+        if (fd.number == SPAN_EVENTS && fd.wire == 2) {
+            ottl_set_event(f->eval, fd.bytes);
+            gone = holds(f, s);
+        }
+        if (gone && !*any && buf_add(&f->out, body.p, (size_t)(fd.rec.p - body.p)))
+            return false;
+        *any |= gone;
+        if (*any && !gone && buf_add(&f->out, fd.rec.p, fd.rec.len))
+            return false;
+    }
+    return true;
+}
+
+/* False: no room. */
 static bool drop_events(struct filter *f, const struct filter_stage *s, struct editor *ed,
                         uint32_t i)
 {
-    uint64_t gone[MOST_EVENTS_KEPT_AS_BITS / 64] = {0};
-    struct field_iter it = field_iter(span_body(editor_span(ed, i)));
-    struct field fd;
-    size_t n = 0, gone_bytes = 0;
+    bool any, fine = gather(f, s, span_body(editor_span(ed, i)), &any);
 
-    while (n < MOST_EVENTS_KEPT_AS_BITS && field_next(&it, &fd)) {
-        if (fd.number != SPAN_EVENTS || fd.wire != 2)
-            continue;
-        ottl_set_event(f->eval, fd.bytes);
-        if (holds(f, s)) {
-            gone[n / 64] |= 1ull << (n % 64);
-            gone_bytes += fd.rec.len;
-        }
-        n++;
-    }
-    if (!gone_bytes)
-        return true;
-    if (!write_without(ed, i, gone, gone_bytes))
-        return false;
-    ottl_set_span(f->eval, editor_span(ed, i)); /* for the stages that follow */
-    return true;
+    if (fine && any)
+        fine = keep_rest(f, ed, i);
+    if (f->out.cap > KEPT_BYTES)
+        buf_free(&f->out);
+    if (fine && any)
+        ottl_set_span(f->eval, editor_span(ed, i)); /* for the stages that follow */
+    return fine;
 }
 
 /* ---- spans ---- */
@@ -334,6 +336,7 @@ static void filter_destroy(struct component **c)
     f = filter_of(*c);
     ottl_eval_free(&f->eval);
     free(f->looks);
+    buf_free(&f->out);
     free(f);
     *c = NULL;
 }

@@ -54,6 +54,13 @@ static uint64_t now_of(const struct otlp_server *s)
 
 /* ---- memory of requests ---- */
 
+struct request_info *otlp_conn_peer(struct otlp_conn *c)
+{
+    if (!c->peer)
+        c->peer = request_info_new(conn_peer_ip(c->conn), 0);
+    return request_info_ref(c->peer);
+}
+
 bool otlp_conn_add_request(struct otlp_conn *c)
 {
     if (c->n_requests == c->n_charged) {
@@ -131,6 +138,7 @@ static void on_closed(void *ctx, const char *reason)
     series_sub(s->in->connections, 1);
     budget_release(s->host->budget, MEM_CONN, c->charged_bytes);
     buf_free(&c->out);
+    request_info_unref(&c->peer);
     free(c);
     if (s->draining && s->n_conns == 0 && s->on_empty)
         s->on_empty(s->on_empty_ctx);

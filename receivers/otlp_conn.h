@@ -73,6 +73,8 @@ struct otlp_conn {
     uint8_t sniff[16];
     uint8_t n_sniffed;
 
+    struct request_info *peer; /* NULL until asked for */
+
     struct buf out;
     struct deferred flush;
     bool busy;    /* inside a callback that flushes at its end */
@@ -108,6 +110,8 @@ void otlp_server_close(struct otlp_server *s);
 
 /* For the transports. */
 void otlp_conn_flush_later(struct otlp_conn *c); /* something was answered */
+/* Who the client is, for requests without metadata of their own: a reference. */
+struct request_info *otlp_conn_peer(struct otlp_conn *c) MUST_USE;
 /* Counts a request's memory; false: no room. */
 bool otlp_conn_add_request(struct otlp_conn *c) MUST_USE;
 void otlp_conn_remove_request(struct otlp_conn *c);

@@ -464,6 +464,8 @@ static void run(struct exchange *x)
         x->ing.info = otlp_meta_take(&x->meta, conn_peer_ip(x->conn->conn));
     if (x->auth)
         otlp_auth_note(x->auth, &x->ing.info, conn_peer_ip(x->conn->conn));
+    if (!x->ing.info)
+        x->ing.info = otlp_conn_peer(x->conn);
     ingest_run(&x->ing);
 }
 

@@ -506,6 +506,8 @@ static void run(struct grpc_call *k)
         k->ing.info = otlp_meta_take(&k->meta, conn_peer_ip(c->conn));
     if (k->auth)
         otlp_auth_note(k->auth, &k->ing.info, conn_peer_ip(c->conn));
+    if (!k->ing.info)
+        k->ing.info = otlp_conn_peer(c);
     ingest_run(&k->ing);
 }
 

@@ -8,6 +8,8 @@ import unittest
 import urllib.error
 import urllib.request
 
+from otlp_client import GrpcClient
+from otlp_client import request as grpc_request
 from tailrace import Daemon, wait_for
 
 CONFIG = """
@@ -104,6 +106,25 @@ class Processors(unittest.TestCase):
         d.wait_metric('otelcol_processor_incoming_items{otel_signal="traces",processor="attributes"}', 4)
         d.wait_metric('otelcol_processor_outgoing_items{otel_signal="traces",processor="resource"}', 4)
         d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces"}', 4)
+
+    def test_the_client_s_address_needs_no_metadata(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "out.json")
+            with Daemon(f"""
+receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:0'}}, grpc: {{endpoint: '127.0.0.1:0'}}}}}}}}
+processors: {{attributes: {{actions: [{{key: peer, action: insert, from_context: client.address}}, {{key: tenant, action: insert, from_context: x-tenant}}]}}}}
+exporters: {{file: {{path: '{out}', flush_interval: 10ms}}}}
+service: {{pipelines: {{traces: {{receivers: [otlp], processors: [attributes], exporters: [file]}}}}}}
+""", ["--workers", "1"]) as d:
+                d.wait_ready()
+                port = d.port("Starting HTTP server")
+                for number in (1, 2):
+                    self.assertEqual(post(port, request("shop", [span(number, [])])), 200)
+                with GrpcClient(d.port("Starting GRPC server")) as client:
+                    self.assertEqual(client.export(grpc_request()).code, 0)
+                self.assertEqual(d.stop(), 0)
+            got = [attributes for b in batches(folder) for attributes, _ in b.values()]
+            self.assertEqual(got, [{"peer": "127.0.0.1"}] * 3)
 
     def test_batches_by_size_cut_to_the_maximum(self):
         d, port, folder = self.start(size=5, maximum=5, timeout="1h")

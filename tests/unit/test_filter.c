@@ -159,6 +159,41 @@ START_TEST(event_only)
 }
 END_TEST
 
+/* However many events there are, all are asked about. */
+START_TEST(many_events)
+{
+    enum { EVENTS = 9000, LEFT = EVENTS - EVENTS / 3 };
+    struct test_settings s = ts_new(&filter_type, "traces: {spanevent: ['name == \"noise\"']}");
+    struct test_host *t = th_new();
+    struct component *c = th_component(t, &filter_type, s.settings);
+    struct test_span span = {.trace = 1, .id = 2, .name = "a"};
+    struct buf extra = {0}, event = {0};
+    struct field_iter it;
+    struct field f;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < EVENTS; i++) {
+        buf_clear(&event);
+        ck_assert_int_eq(wire_put_bytes(&event, EVENT_NAME, slice_str(i % 3 == 2 ? "noise" : "work")), 0);
+        ck_assert_int_eq(wire_put_bytes(&extra, SPAN_EVENTS, slice_of(event.p, event.len)), 0);
+    }
+    span.extra = slice_of(extra.p, extra.len);
+    th_push(c, th_batch(t, th_payload(t, TH_SPANS(span))));
+    for (it = field_iter(span_body(th_span(t->out[0], 0))); field_next(&it, &f);)
+        if (f.number == SPAN_EVENTS) {
+            ck_assert(slice_eq(field_bytes(f.bytes, EVENT_NAME), slice_str("work")));
+            kept++;
+        }
+    ck_assert_uint_eq(kept, LEFT);
+    buf_free(&event);
+    buf_free(&extra);
+    th_out_end(t);
+    th_component_free(t, &c);
+    th_free(&t);
+    ts_free(&s);
+}
+END_TEST
+
 START_TEST(propagate)
 {
     struct test_settings s =
@@ -269,6 +304,7 @@ int main(void)
     tcase_add_loop_test(c, left, 0, (int)ARRAY_LEN(cases));
     tcase_add_test(c, untouched);
     tcase_add_test(c, event_only);
+    tcase_add_test(c, many_events);
     tcase_add_test(c, propagate);
     tcase_add_test(c, no_memory);
     tcase_add_loop_test(c, refusals, 0, (int)ARRAY_LEN(refused));

@@ -154,6 +154,10 @@ START_TEST(both_ways_to_name_a_group)
                 {"\\Q(?<n>\\E", "(?<n>", NULL},
                 {"\\Q(?<n>", "(?<n>", NULL},
                 {"(?<=a)b", NULL, NULL},
+                {"a\\Cb", NULL, NULL},
+                {"[\\\\]C", "\\C", NULL},
+                {"\\\\C", "\\C", NULL},
+                {"\\Q\\C\\E", "\\C", NULL},
                 {"(?<!a)b", NULL, NULL},
                 {"(?<", NULL, NULL},
                 {"(?<n", NULL, NULL}};
