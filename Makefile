@@ -12,6 +12,7 @@
 #   make fuzz        each fuzz target for FUZZ_SECONDS (default 20), corpus in tests/fuzz/corpus
 #   make bench       tailrace beside its peers, when PEERS=DIR holds otelcol (and df_engine, rotel)
 #   make interop     real SDKs and backends; PEERS=DIR holds otelcol, jaeger, tempo, telemetrygen
+#   make interop-processors   processors beside the Collector's, over INTEROP_SPANS random spans (default 2000)
 #   make interop-sampling  of that, tail_sampling beside the Collector: every policy, random traces
 #   make install     to $(DESTDIR)$(PREFIX)
 #   make dist        build/tailrace-VERSION.tar.gz of the committed tree
@@ -99,7 +100,7 @@ all:
 	$(SUB) _bin
 
 help:
-	@sed -n '3,24s/^# \{0,1\}//p' Makefile
+	@sed -n '3,25s/^# \{0,1\}//p' Makefile
 
 deps:
 	$(Q)if command -v apt-get >/dev/null 2>&1; then \
@@ -147,6 +148,11 @@ interop: all
 
 interop-sampling: all
 	$(Q)tests/interop/run.sh $(BUILD) sampling_diff
+
+# The part of interop that compares processors, over many more spans.
+interop-processors: all
+	$(Q)for t in processors_diff filter_diff; do \
+	  INTEROP_SPANS=$${INTEROP_SPANS:-2000} TAILRACE=$(BIN) /usr/bin/python3 tests/interop/$$t.py || exit 1; done
 
 install: all
 	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/tailrace

@@ -130,6 +130,8 @@ static void sampler_set(struct sampler *m, const struct sampler_settings *s)
         m->threshold = sampling_hash_threshold(percentage);
     else if (m->mode != MODE_NEVER)
         m->threshold = sampling_threshold(m->ratio, m->precision);
+    if (m->threshold == SAMPLING_NEVER)
+        m->mode = MODE_NEVER; /* also a share too small for any bucket of hash_seed */
 }
 
 /* ---- the decision ---- */

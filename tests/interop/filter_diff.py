@@ -3,7 +3,9 @@
 """The filter processor and its conditions beside the real Collector's: the same random spans through both, each
 of many conditions, what is left compared span by span and event by event.
 
-usage: PEERS=DIR TAILRACE=build/tailrace filter_diff.py [seed] [requests] [random conditions]"""
+INTEROP_SPANS in the environment: how many spans at least (default 2000).
+
+usage: PEERS=DIR TAILRACE=build/tailrace filter_diff.py [seed] [spans] [random conditions]"""
 import json
 import os
 import random
@@ -582,7 +584,7 @@ def configuration(folder, who, shared, alone, ports):
 
 def main():
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    n_requests = int(sys.argv[2]) if len(sys.argv) > 2 else 120
+    least = int(sys.argv[2]) if len(sys.argv) > 2 else int(os.environ.get("INTEROP_SPANS", "2000"))
     n_random = int(sys.argv[3]) if len(sys.argv) > 3 else 60
     only = os.environ.get("ONLY", "")
     if not peers.peer("otelcol"):
@@ -598,9 +600,11 @@ def main():
     d = folder.name
     otelcol = peers.start_otelcol(d, configuration(d, "real", shared, alone, ports[:n_ports]), ports[n_ports - 1])
     tailrace, _ = peers.start_tailrace(d, configuration(d, "ours", shared, alone, ports[n_ports:]), args=("--workers", "1"))
-    n_spans, wrong = 0, 0
+    n_requests, n_spans, wrong = 0, 0, 0
     try:
-        for k in range(n_requests):
+        while n_spans < least:
+            k = n_requests
+            n_requests += 1
             doc = request(rng, k)
             n_spans += sum(len(ss["spans"]) for rs in doc["resourceSpans"] for ss in rs["scopeSpans"])
             body = json.dumps(doc).encode()

@@ -3,7 +3,10 @@
 """The attribute processors beside the real Collector's: the same random spans through both, each of many
 configurations, outputs compared attribute by attribute, in their order.
 
-usage: PEERS=DIR TAILRACE=build/tailrace processors_diff.py [seed] [requests] [only these]"""
+One pair of processes for each kind of processor: one receiver, a pipeline with its own file for every
+configuration. INTEROP_SPANS in the environment: how many spans at least (default 2000).
+
+usage: PEERS=DIR TAILRACE=build/tailrace processors_diff.py [seed] [spans] [only these]"""
 import json
 import os
 import random
@@ -12,6 +15,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
 import peers  # noqa: E402
+from more_configs import MORE  # noqa: E402
 from transform_configs import TRANSFORM  # noqa: E402
 
 CARD = "4[0-9]{12}(?:[0-9]{3})?"
@@ -99,6 +103,7 @@ CONFIGS = [
     ("resource", "{attributes: [{key: service.name, action: upsert, value: other}, {key: a, action: delete}, {key: n, action: hash}, {key: new, action: insert, from_attribute: b}]}", ""),
 ]
 CONFIGS += TRANSFORM
+CONFIGS += MORE
 for i, (kind, both, _) in enumerate(CONFIGS):
     if kind == "redaction":
         CONFIGS[i] = (kind, both, (", " if both != "{}" else "") + "link_attributes: false")
@@ -165,12 +170,6 @@ def priority(rng):
         {"stringValue": "0.0"}, {"stringValue": "1_0"}, {"stringValue": "0x1p1"}, {"stringValue": " 1"}, {"stringValue": "-2"}, {"stringValue": "inf"}])}]
 
 
-def marker():
-    """A request that every processor under test lets through, sent last."""
-    return {"resourceSpans": [{"scopeSpans": [{"spans": [{
-        "traceId": "f" * 32, "spanId": "f" * 16, "name": "last", "attributes": [{"key": "sampling.priority", "value": {"intValue": "1"}}]}]}]}]}
-
-
 def request(rng, number):
     trace = f"{rng.getrandbits(128):032x}"
 
@@ -230,94 +229,79 @@ def post(port, body):
         answer.read()
 
 
-def spans_of_both(real, ours):
-    """Both outputs, once both have the marker and, if that comes to pass, the same spans."""
-    last = ("f" * 32, "f" * 16)
-    peers.wait_for("marker from both", lambda: last in seen(real) and last in seen(ours), 30)
+def configuration(folder, who, port, configs):
+    text = f'receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}", include_metadata: true}}}}}}}}\nprocessors:\n'
+    for i, (kind, both, alone) in enumerate(configs):
+        text += f"  {kind}/{i}: {both[:-1] + alone + '}' if who == 'ours' else both}\n"
+    text += "exporters:\n" + "".join(f'  file/{i}: {{path: "{folder}/{who}{i}.json"}}\n' for i in range(len(configs)))
+    text += "service:\n  telemetry: {metrics: {level: none}, logs: {level: info}}\n  pipelines:\n"
+    for i, (kind, _, _) in enumerate(configs):
+        text += f"    traces/{i}: {{receivers: [otlp], processors: [{kind}/{i}], exporters: [file/{i}]}}\n"
+    return text
+
+
+def difference(kind, both, a, b):
+    """Prints the first few; returns how many."""
+    for k in sorted(set(a) ^ set(b))[:3]:
+        print(f"{kind} {both}: span {k} left {'otelcol' if k in a else 'tailrace'} only: {json.dumps(a.get(k) or b.get(k))}")
+    bad = [(k, part) for k in a if k in b for part in a[k] if maps_sorted(a[k][part]) != maps_sorted(b[k][part])]
+    for k, part in bad[:3]:
+        print(f"{kind} {both}: {part} of span {k}\n  otelcol:  {json.dumps(a[k][part])}\n  tailrace: {json.dumps(b[k][part])}")
+    return len(set(a) ^ set(b)) + len(bad)
+
+
+def compare(kind, configs, bodies):
+    """All configurations of a kind; returns how many differences there were."""
+    ports = peers.free_ports(2)
+    folder = peers.temp_folder()
+    d = folder.name
+    running = []
     try:
-        peers.wait_for("same spans from both", lambda: set(seen(real)) == set(seen(ours)), 5)
-    except AssertionError:
-        pass # reported one by one
-    return seen(real), seen(ours)
+        running.append(peers.start_otelcol(d, configuration(d, "real", ports[0], configs), ports[0]))
+        running.append(peers.start_tailrace(d, configuration(d, "ours", ports[1], configs), args=("--workers", "1"))[0])
+        for body in bodies:
+            for port in ports:
+                post(port, body)
+    except (OSError, AssertionError):
+        for p in running:
+            print(f"{kind}: {p.name}: {p.log_text()[-3000:]}")
+        raise
+    finally:
+        for p in reversed(running):
+            p.stop()
+    wrong = 0
+    for i, (_, both, _) in enumerate(configs):
+        wrong += difference(kind, both, seen(f"{d}/real{i}.json"), seen(f"{d}/ours{i}.json"))
+        os.remove(f"{d}/real{i}.json")
+        os.remove(f"{d}/ours{i}.json")
+    folder.cleanup()
+    return wrong
 
 
 def main():
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    n_requests = int(sys.argv[2]) if len(sys.argv) > 2 else 40
-    if len(sys.argv) > 3:
-        CONFIGS[:] = [c for c in CONFIGS if sys.argv[3] in c[0] + " " + c[1]]
+    least = int(sys.argv[2]) if len(sys.argv) > 2 else int(os.environ.get("INTEROP_SPANS", "2000"))
+    only = sys.argv[3] if len(sys.argv) > 3 else ""
     if not peers.peer("otelcol"):
         print("skipped: otelcol is not in PEERS")
         return 0
     rng = random.Random(seed)
-    n = len(CONFIGS)
-    ports = peers.free_ports(3 * n)
-    real_in, ours_in, sink_in = ports[:n], ports[n:2 * n], ports[2 * n:]
-    folder = peers.temp_folder()
-    d = folder.name
-    real = {"receivers": [], "processors": [], "exporters": [], "pipelines": []}
-    ours = {"receivers": [], "processors": [], "exporters": [], "pipelines": []}
-    for i, (kind, both, alone) in enumerate(CONFIGS):
-        listen = 'otlp/{}: {{protocols: {{http: {{endpoint: "127.0.0.1:{}", include_metadata: true}}}}}}'
-        real["receivers"] += [listen.format(f"in{i}", real_in[i]), listen.format(f"sink{i}", sink_in[i])]
-        real["processors"] += [f"{kind}/p{i}: {both}"]
-        real["exporters"] += [f'file/real{i}: {{path: "{d}/real{i}.json", flush_interval: 50ms}}', f'file/ours{i}: {{path: "{d}/ours{i}.json", flush_interval: 50ms}}']
-        real["pipelines"] += [f"traces/real{i}: {{receivers: [otlp/in{i}], processors: [{kind}/p{i}], exporters: [file/real{i}]}}",
-                              f"traces/sink{i}: {{receivers: [otlp/sink{i}], exporters: [file/ours{i}]}}"]
-        ours["receivers"] += [listen.format(f"in{i}", ours_in[i])]
-        ours["processors"] += [f"{kind}/p{i}: {both[:-1]}{alone}}}"]
-        ours["exporters"] += [f'otlphttp/out{i}: {{endpoint: "http://127.0.0.1:{sink_in[i]}", compression: none}}']
-        ours["pipelines"] += [f"traces/p{i}: {{receivers: [otlp/in{i}], processors: [{kind}/p{i}], exporters: [otlphttp/out{i}]}}"]
-
-    def text(parts, extra):
-        out = ""
-        for section in ("receivers", "processors", "exporters"):
-            out += section + ":\n" + "".join(f"  {line}\n" for line in parts[section])
-        return out + "service:\n  telemetry: " + extra + "\n  pipelines:\n" + "".join(f"    {line}\n" for line in parts["pipelines"])
-
-    quiet = "{metrics: {level: none}, logs: {level: info}}"
-    otelcol = peers.start_otelcol(d, text(real, quiet), sink_in[-1])
-    tailrace, _ = peers.start_tailrace(d, text(ours, quiet), args=("--workers", "1"))
-    n_spans = 0
-    try:
-        for k in range(n_requests):
-            doc = request(rng, k)
-            n_spans += sum(len(ss["spans"]) for rs in doc["resourceSpans"] for ss in rs["scopeSpans"])
-            # ids must be unique within the request for the comparison
-            number = 0
-            for rs in doc["resourceSpans"]:
-                for ss in rs["scopeSpans"]:
-                    for s in ss["spans"]:
-                        number += 1
-                        s["spanId"] = f"{number:016x}"
-            body = json.dumps(doc).encode()
-            for i in range(n):
-                try:
-                    post(real_in[i], body)
-                    post(ours_in[i], body)
-                except OSError:
-                    print("no answer to", CONFIGS[i][0], CONFIGS[i][1])
-                    raise
-        last = json.dumps(marker()).encode()
-        for i in range(n):
-            post(real_in[i], last)
-            post(ours_in[i], last)
-        wrong = 0
-        for i, (kind, both, _) in enumerate(CONFIGS):
-            a, b = spans_of_both(f"{d}/real{i}.json", f"{d}/ours{i}.json")
-            for k in sorted(set(a) ^ set(b))[:3]:
-                print(f"{kind} {both}: span {k} left {'otelcol' if k in a else 'tailrace'} only: {json.dumps(a.get(k) or b.get(k))}")
-            wrong += len(set(a) ^ set(b))
-            bad = [(k, part) for k in a if k in b for part in a[k] if maps_sorted(a[k][part]) != maps_sorted(b[k][part])]
-            wrong += len(bad)
-            for k, part in bad[:3]:
-                print(f"{kind} {both}: {part} of span {k}\n  otelcol:  {json.dumps(a[k][part])}\n  tailrace: {json.dumps(b[k][part])}")
-        print(f"{n} configurations, {n_requests} requests, {n_spans} spans each: {wrong} differences")
-        return 1 if wrong else 0
-    finally:
-        tailrace.stop()
-        otelcol.stop()
-        folder.cleanup()
+    bodies, n_spans = [], 0
+    while n_spans < least:
+        doc = request(rng, len(bodies))
+        spans = [s for rs in doc["resourceSpans"] for ss in rs["scopeSpans"] for s in ss["spans"]]
+        for number, s in enumerate(spans):
+            s["spanId"] = f"{number + 1:016x}" # unique in the request, for the comparison
+        n_spans += len(spans)
+        bodies.append(json.dumps(doc).encode())
+    wrong, counts = 0, {}
+    for kind in dict.fromkeys(c[0] for c in CONFIGS):
+        configs = [c for c in CONFIGS if c[0] == kind and only in c[0] + " " + c[1]]
+        if configs:
+            counts[kind] = len(configs)
+            wrong += compare(kind, configs, bodies)
+    print(f"{counts}, {len(bodies)} requests, {n_spans} spans each: {wrong} differences")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

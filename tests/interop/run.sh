@@ -22,6 +22,8 @@ for p in otelcol jaeger tempo telemetrygen h2spec; do
   [ -x "$PEERS/$p" ] || echo "interop: $p is not in PEERS; its tests are skipped"
 done
 
+export INTEROP_SPANS="${INTEROP_SPANS:-300}" # for what compares processors
+
 python=python3
 if [ ! -x "$work/venv/bin/python3" ]; then
   python3 -m venv "$work/venv" && "$work/venv/bin/pip" -q install opentelemetry-sdk \

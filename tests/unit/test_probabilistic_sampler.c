@@ -258,6 +258,8 @@ static const struct {
     {"{sampling_percentage: 100}", "bad,", "dropped", {0}},
     {"{sampling_percentage: 100, fail_closed: false}", "bad,", "bad,", {0}},
     {"{sampling_percentage: 0}", "", "dropped", {0}},
+    {"{sampling_percentage: 0, fail_closed: false}", "bad,", "ot=th:0", {0}},
+    {"{sampling_percentage: 0.001, fail_closed: false}", "bad,", "ot=th:0", {0}}, /* no bucket */
     {"{}", "a=b", "dropped", {0}},
     {"{fail_closed: false}", "v=1,ot=th:zz", "ot=th:0,v=1", {0}},
     {"{mode: proportional, sampling_percentage: 25}", "", "ot=th:c", {0}},
