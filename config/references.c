@@ -4,7 +4,8 @@
  * provide what the row asks for. The Collector finds this out when it starts, and only for
  * components that are used; so is it here, but with the place in the file.
  *
- * Found references become plan_component.uses.
+ * Found references become plan_component.uses. Extensions that others name come first in the plan; a
+ * circle of them is an error.
  */
 #include <string.h>
 
@@ -106,6 +107,49 @@ static void walk(struct referrer *r, const struct key *keys, const char *base, c
     }
 }
 
+/* ---- order ---- */
+
+struct order {
+    struct loader *l;
+    const struct plan_component **out;
+    size_t n, depth;
+};
+
+static bool placed(const struct order *o, const struct plan_component *c)
+{
+    for (size_t i = 0; i < o->n; i++)
+        if (o->out[i] == c)
+            return true;
+    return false;
+}
+
+/* What it uses, then itself. False: it, or what it uses, is in a circle. */
+static bool place(struct order *o, const struct plan_component *c)
+{
+    bool ok = o->depth++ <= o->l->plan->n_extensions;
+    for (size_t i = 0; ok && i < c->n_uses && !placed(o, c); i++)
+        ok = place(o, c->uses[i]);
+    o->depth--;
+    if (ok && !placed(o, c))
+        o->out[o->n++] = c;
+    return ok;
+}
+
+static void order_extensions(struct loader *l)
+{
+    struct plan *p = l->plan;
+    struct order o = {.l = l, .out = arena_alloc(p->arena, (p->n_extensions + 1) * sizeof(*o.out))};
+    for (size_t i = 0; i < p->n_extensions; i++) {
+        const struct plan_component *c = p->extensions[i];
+        if (place(&o, c))
+            continue;
+        diag_error(l->diags, loader_origin(l, c)->at, arena_printf(l->scratch, "extensions.%s", c->id), NULL,
+                   "extension \"%s\" needs itself, by way of the extensions it names", c->id);
+        return;
+    }
+    p->extensions = o.out;
+}
+
 void load_references(struct loader *l)
 {
     for (size_t i = 0; i < l->plan->n_components; i++) {
@@ -118,4 +162,5 @@ void load_references(struct loader *l)
         r.check = (struct check){l->diags, o->node, o->at, r.prefix, c->type->keys, false};
         walk(&r, c->type->keys, c->settings, "");
     }
+    order_extensions(l);
 }

@@ -105,12 +105,13 @@ static void forget_all(struct basic_door *d)
     d->good = d->bad = NULL;
 }
 
+/* raw: the header without its scheme, as the Collector has it. */
 static struct auth_data *data_of(const char *user, const char *raw)
 {
     struct auth_data *data = auth_data_new(2);
 
     data->v[0] = (struct auth_attribute){mem_dup("username"), mem_dup(user)};
-    data->v[1] = (struct auth_attribute){mem_dup("raw"), mem_dup(raw)};
+    data->v[1] = (struct auth_attribute){mem_dup("raw"), mem_dup(raw + 6)};
     return data;
 }
 

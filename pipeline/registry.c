@@ -38,6 +38,8 @@ const struct component_type *const registry[] = {
     &file_storage_extension_type,
     &basicauth_extension_type,
     &bearertokenauth_extension_type,
+    &headers_setter_extension_type,
+    &oauth2client_extension_type,
     &zpages_extension_type,
     &pprof_extension_type,
 };

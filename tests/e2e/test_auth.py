@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may come in, and what exporters show: basicauth, bearertokenauth."""
+"""Who may come in, and what exporters show: basicauth, bearertokenauth, headers_setter, oauth2client."""
 import base64
+import http.server
+import json
 import os
 import tempfile
+import threading
 import unittest
+import urllib.parse
 
 import otlp_client
 from otlp_client import GrpcClient, HttpClient, request
@@ -261,6 +265,224 @@ service: {extensions: [basicauth], pipelines: {traces: {receivers: [otlp], proce
         with Daemon(sender(exporter, "bearertokenauth", "{token: t}")) as d:
             self.assertEqual(d.wait_exit(), 1)
             self.assertIn('the credentials of \"bearertokenauth\" need TLS', d.log())
+
+
+SETTER = """
+receivers:
+  otlp: {protocols: {http: {endpoint: '127.0.0.1:0', include_metadata: true, auth: {authenticator: basicauth}}}}
+exporters:
+  otlp_http: {endpoint: '%s', headers: {x-static: s, x-static2: s2, x-static3: s3}, auth: {authenticator: headers_setter},
+              sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}
+extensions:
+  basicauth: {htpasswd: {inline: "joe:pw\\nann\\u00e9:pw"}}
+  bearertokenauth: {token: tok}
+  headers_setter:
+    additional_auth: bearertokenauth
+    headers:
+      - {key: X-Static, value: over, action: insert}
+      - {key: x-static2, value: over, action: update}
+      - {key: x-static3, action: delete}
+      - {key: x-none, value: v, action: update}
+      - {key: x-one, from_context: X-Tenant}
+      - {key: x-missing, from_context: nothing}
+      - {key: x-default, from_context: nothing, default_value: d}
+      - {key: x-user, from_attribute: username}
+      - {key: x-raw, from_attribute: raw}
+      - {key: x-noattr, from_attribute: none}
+      - {key: x-file, value_file: '%s'}
+      - {key: x-empty, value: ""}
+      - {key: User-Agent, value: mine, action: update}
+      - {key: Authorization, value: "after", action: upsert}
+service: {extensions: [headers_setter, bearertokenauth, basicauth], pipelines: {traces: {receivers: [otlp], exporters: [otlp_http]}}}
+"""
+
+
+class HeadersSetter(unittest.TestCase):
+    def test_rules(self):
+        """What the Collector's 0.158 sends for the same settings and the same requests."""
+        with tempfile.TemporaryDirectory() as tmp, Backend() as backend:
+            path = os.path.join(tmp, "value")
+            replace(path, "from file\n")
+            with Daemon(SETTER % (backend.url, path)) as d:
+                d.wait_ready()
+                port = d.port("Starting HTTP server")
+                with HttpClient(port) as c:
+                    head = {"Authorization": basic("joe", "pw"), "X-Tenant": "t1"}
+                    self.assertEqual(c.request(body=request(), headers=head).status, 200)
+                    got = backend.headers[-1]
+                    want = {"user-agent": "mine", "authorization": "Bearer tok", "x-default": "d", "x-empty": "", "x-file": "from file",
+                            "x-missing": "", "x-noattr": "", "x-one": "t1", "x-raw": basic("joe", "pw")[6:], "x-static": "s",
+                            "x-static2": "over", "x-user": "joe"}
+                    self.assertEqual({k: v for k, v in got.items() if k in want or k.startswith("x-")}, want)
+                    replace(path, "new")
+                    d.wait_log("Header values read again")
+                    self.assertEqual(c.request(body=request(), headers=head).status, 200)
+                    self.assertEqual(backend.headers[-1]["x-file"], "new")
+                    # two values: the sender hears of it, and may come again
+                    c.send(("POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: %d\r\n"
+                            "Authorization: %s\r\nX-Tenant: t1\r\nX-Tenant: t2\r\n\r\n" % (len(request()), basic("joe", "pw"))).encode()
+                           + request())
+                    r = c.reply()
+                    self.assertEqual(r.status, 503)
+                    self.assertIn("2 source keys found in the context", otlp_client.parse_status(r.body)[1])
+                self.assertEqual(len(backend.headers), 2)
+                self.assertEqual(d.stop(), 0)
+
+    def test_no_line_breaks_into_headers(self):
+        """A user name is the client's to choose: it cannot make a header of its own."""
+        with Backend() as backend:
+            text = SETTER % (backend.url, "/dev/null")
+            with Daemon(text.replace("joe:pw", "a\\tb:pw").replace("inline: \"", "inline: \"x\\u007fy:pw\\n")) as d:
+                d.wait_ready()
+                with HttpClient(d.port("Starting HTTP server")) as c:
+                    r = c.request(body=request(), headers={"Authorization": basic("x\x7fy", "pw")})
+                    self.assertEqual(r.status, 503)
+                    self.assertIn('invalid character in the value of header \"x-user\"', otlp_client.parse_status(r.body)[1])
+                self.assertEqual(len(backend.headers), 0)
+                self.assertEqual(d.stop(), 0)
+
+
+class TokenServer:
+    """Answers as `answer(form, headers)` says: (status, JSON), or None to hang until the test ends."""
+
+    def __init__(self, answer):
+        self.requests = []
+        self.lock = threading.Lock()
+        self.released = threading.Event()
+        tokens = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                form = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+                with tokens.lock:
+                    tokens.requests.append((form, dict(self.headers.items())))
+                reply = answer(form, self.headers)
+                if reply is None:
+                    tokens.released.wait()
+                    return
+                body = json.dumps(reply[1]).encode()
+                try:
+                    self.send_response(reply[0])
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                except OSError:
+                    pass
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = "http://127.0.0.1:%d/token" % self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def count(self):
+        with self.lock:
+            return len(self.requests)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class OAuth2(unittest.TestCase):
+    def daemon(self, backend, tokens, more="", exporter=""):
+        return Daemon(sender("otlp_http: {endpoint: '%s', auth: {authenticator: oauth2client}, retry_on_failure: "
+                             "{initial_interval: 50ms, max_interval: 100ms}%s}" % (backend.url, exporter), "oauth2client",
+                             "{client_id: 'the id', client_secret: 's3cr:et', token_url: '%s'%s}" % (tokens.url, more)))
+
+    def deliver(self, d, backend, n=1):
+        before = backend.count()
+        self.assertEqual(send(d.port("Starting HTTP server"), before, n), 200)
+        wait_for(lambda: backend.count() >= before + n, lambda: "spans at the backend, log:\n" + d.log())
+        return backend.headers[-1].get("authorization")
+
+    def test_one_fetch_for_all(self):
+        tokens = TokenServer(lambda form, headers: (200, {"access_token": "abc", "token_type": "bearer", "expires_in": 3600}))
+        with tokens, Backend() as backend, self.daemon(
+                backend, tokens, ", scopes: [a, b], endpoint_params: {audience: x y, resource: [r]}") as d:
+            d.wait_ready()
+            for _ in range(5):
+                self.assertEqual(self.deliver(d, backend), "Bearer abc")
+            self.assertEqual(tokens.count(), 1)
+            form, headers = tokens.requests[0]
+            self.assertEqual(form, {"grant_type": "client_credentials", "scope": "a b", "audience": "x y", "resource": "r"})
+            self.assertEqual(headers["Authorization"], basic("the+id", "s3cr%3Aet"))
+            for secret in ("s3cr", "abc"):
+                self.assertNotIn(secret, d.log())
+            self.assertEqual(d.stop(), 0)
+
+    def test_credentials_in_the_body(self):
+        def answer(form, headers):
+            if "client_secret" not in form:
+                return 401, {"error": "invalid_client"}
+            return 200, {"access_token": "t", "expires_in": "3600"}
+        with TokenServer(answer) as tokens, Backend() as backend, self.daemon(backend, tokens) as d:
+            d.wait_ready()
+            self.assertEqual(self.deliver(d, backend), "Bearer t")
+            self.assertEqual(tokens.count(), 2)
+            self.assertEqual(tokens.requests[1][0]["client_secret"], "s3cr:et")
+            self.assertNotIn("Authorization", tokens.requests[1][1])
+            self.assertEqual(d.stop(), 0)
+
+    def test_a_server_that_fails_and_comes_back(self):
+        state = {"up": False}
+
+        def answer(form, headers):
+            if state["up"]:
+                return 200, {"access_token": "t"}
+            return 500, {"error": "server_error", "error_description": "down"}
+        with TokenServer(answer) as tokens, Backend() as backend, self.daemon(backend, tokens) as d:
+            d.wait_ready()
+            self.assertEqual(send(d.port("Starting HTTP server"), 1, 7), 200)
+            d.wait_log("No token could be fetched", error="oauth2: cannot fetch token: HTTP status 500: server_error: down")
+            state["up"] = True
+            wait_for(lambda: backend.count() == 7, lambda: "the spans at last, log:\n" + d.log())
+            d.wait_log("A token could be fetched again")
+            self.assertEqual(d.ledger()["dropped"], {})
+            self.assertEqual(d.stop(), 0)
+
+    def test_a_server_that_hangs(self):
+        state = {"hang": True}
+
+        def answer(form, headers):
+            return None if state["hang"] else (200, {"access_token": "t"})
+        with TokenServer(answer) as tokens, Backend() as backend, self.daemon(backend, tokens, ", timeout: 200ms") as d:
+            d.wait_ready()
+            self.assertEqual(send(d.port("Starting HTTP server"), 1, 3), 200)
+            d.wait_log("No token could be fetched", error="oauth2: cannot fetch token: timed out")
+            state["hang"] = False
+            wait_for(lambda: backend.count() == 3, lambda: "the spans at last, log:\n" + d.log())
+            self.assertEqual(d.stop(), 0)
+
+    def test_stop_while_a_fetch_is_under_way(self):
+        with TokenServer(lambda form, headers: None) as tokens, Backend() as backend:
+            with self.daemon(backend, tokens, exporter=", timeout: 1s") as d:
+                d.wait_ready()
+                self.assertEqual(send(d.port("Starting HTTP server"), 1, 2), 200)
+                wait_for(lambda: tokens.count() > 0, "the fetch")
+                self.assertEqual(d.stop(), 0)
+
+    def test_tokens_that_end(self):
+        """A token is replaced before its end while it is used; a new one each time."""
+        state = {"n": 0}
+
+        def answer(form, headers):
+            state["n"] += 1
+            return 200, {"access_token": "t%d" % state["n"], "expires_in": 2}
+        with TokenServer(answer) as tokens, Backend() as backend, self.daemon(backend, tokens) as d:
+            d.wait_ready()
+            first = self.deliver(d, backend)
+            self.assertEqual(first, "Bearer t1")
+            wait_for(lambda: self.deliver(d, backend) not in (first, "Bearer t2"), "the third token")
+            self.assertEqual(d.ledger()["dropped"], {})
+            self.assertEqual(d.stop(), 0)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,20 @@ START_TEST(test_references)
 }
 END_TEST
 
+/* What others name comes first, whatever the order in service.extensions. */
+START_TEST(test_order_of_extensions)
+{
+    struct loaded l = load_text(ENDS "extensions: {disk/a: {storage: disk/c}, disk/b: , disk/c: {storage: disk/b}}\n" PIPE
+                                     "  extensions: [disk/a, disk/b, disk/c]\n");
+
+    ck_assert_msg(l.plan != NULL, "%s", l.text);
+    ck_assert_str_eq(l.plan->extensions[0]->id, "disk/b");
+    ck_assert_str_eq(l.plan->extensions[1]->id, "disk/c");
+    ck_assert_str_eq(l.plan->extensions[2]->id, "disk/a");
+    loaded_free(&l);
+}
+END_TEST
+
 START_TEST(test_old_type_name)
 {
     struct loaded l =
@@ -187,6 +201,8 @@ static const struct {
      "2:29: exporters.sink.storage: \"a b\" is not an id: invalid character"},
     {"receivers: {probe: }\nexporters: {sink: {storage: [disk]}}\n" PIPE,
      "2:29: exporters.sink.storage: expected the id of an extension, this is a list\n"},
+    {ENDS "extensions: {disk/a: {storage: disk/b}, disk/b: {storage: disk/a}}\n" PIPE "  extensions: [disk/a, disk/b]\n",
+     "3:14: extensions.disk/a: extension \"disk/a\" needs itself, by way of the extensions it names\n"},
     {ENDS PIPE "  extensions: [watch]\n",
      "7:16: service.extensions: extension \"watch\" is not configured\n"},
     {ENDS "connectors: {link: }\n" PIPE "    traces/b: {receivers: [probe], exporters: [link]}\n",
@@ -543,6 +559,7 @@ int main(void)
     suite_add_tcase(s, tc);
     tcase_add_test(tc, test_plan);
     tcase_add_test(tc, test_references);
+    tcase_add_test(tc, test_order_of_extensions);
     tcase_add_test(tc, test_old_type_name);
     tcase_add_loop_test(tc, test_error, 0, ARRAY_LEN(errors));
     tcase_add_test(tc, test_a_wrong_component_is_told_once);
