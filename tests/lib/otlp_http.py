@@ -8,6 +8,7 @@ import http.client
 import http.server
 import json
 import threading
+import time
 
 
 def request_json(first_trace, n_spans, service="shop", **span):
@@ -47,13 +48,14 @@ def send(port, first_trace, n_spans, **kw):
 
 
 class Load(threading.Thread):
-    """Sends requests over one connection until told to stop; every answer must be 200."""
+    """Sends requests over one connection until told to stop. Every answer must be 200; but for 503, which says that the
+    queue behind a slow backend is full: that request is sent again, as a client should."""
 
     def __init__(self, port, k, n_spans=10, keep=True):
         super().__init__()
         self.client, self.n_spans, self.keep = Client(port), n_spans, keep
         self.first = 1 + (k << 40)
-        self.acknowledged, self.failures, self.stopping = [], [], False
+        self.acknowledged, self.failures, self.refused, self.stopping = [], [], 0, False
 
     def run(self):
         while not self.stopping:
@@ -63,6 +65,10 @@ class Load(threading.Thread):
                     self.client.close()  # the next request opens it again
             except (OSError, http.client.HTTPException) as e:
                 status = repr(e)
+            if status == 503:
+                self.refused += 1
+                time.sleep(0.05)  # as the answer asks; nothing is waited for
+                continue
             if status != 200:
                 self.failures.append(status)
                 return
