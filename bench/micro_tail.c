@@ -5,17 +5,21 @@
  * 10 %; with "attributes" also one string attribute. Two shapes of traffic: spans of a trace side by
  * side in a request, and each in a request of its own.
  *
- *   build/obj/bench/micro_tail [traces] [spans per trace]
+ *   build/obj/bench/micro_tail [traces] [spans per trace] [directory]
+ *
+ * With a directory also with storage in it.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "model/attr.h"
 #include "model/otlp_walk.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
-#include "processors/tail_sampler.h"
+#include "processors/tail_restore.h"
 
 enum { PER_REQUEST = 512 };
 
@@ -91,13 +95,45 @@ static void count_out(struct host *h, struct batch **take)
     batch_exported(take);
 }
 
+/* ---- storage ---- */
+
+static const char *storage_dir;
+
+static int place(struct component *c, const struct storage_owner *o, struct storage_place *out, struct err *err)
+{
+    (void)c;
+    (void)o;
+    (void)err;
+    snprintf(out->dir, sizeof(out->dir), "%s", storage_dir);
+    return 0;
+}
+
+static const struct storage_ops place_ops = {.open = place};
+static const struct component_type storage_type = {.kind = EXTENSION, .name = "place", .storage = &place_ops};
+
+static struct component *find_storage(const struct host *h, const char *id)
+{
+    static struct component storage = {.type = &storage_type};
+
+    (void)h;
+    (void)id;
+    return &storage;
+}
+
+/* As the component does it. */
 static void file_batch(struct tail_sampler *s, struct payload *p)
 {
-    struct part part = {.payload = p, .n = p->n_spans};
+    struct batch *b = batch_new(&(struct payload *){payload_ref(p)}, NULL);
 
-    need(tail_sampler_prepare(s, &part, 1, p->len, p->n_spans, false));
+    need(tail_sampler_prepare(s, b->parts, b->n_parts, p->len, p->n_spans, false));
+    s->log.stored = s->store ? tail_store_append(s->store, b) : 0;
+    uint32_t stored = s->log.stored;
     tail_sampler_file(s, 0, 0, p->n_spans, NULL);
     tail_sampler_done(s);
+    s->log.stored = 0;
+    if (s->store)
+        tail_store_unref(s->store, stored);
+    batch_end(&b, FATE_FILTERED, &(struct answer_detail){.answer = ANSWER_OK});
 }
 
 struct result {
@@ -141,13 +177,18 @@ static struct result run(uint64_t traces, uint64_t per_trace, bool together, con
     struct metric_set *metrics = metric_set_new();
     struct ledger ledger = {0};
     struct host h = {.budget = budget, .metrics = metrics, .n_workers = 1, .id = "tail_sampling",
-                     .ledger = &ledger, .emit_fn = count_out};
+                     .ledger = &ledger, .emit_fn = count_out, .extension_fn = find_storage};
     struct tail_shared *shared;
     struct tail_sampler s;
     struct err err;
 
     need(tail_shared_new(set, budget, 0, &shared, &err));
     tail_sampler_init(&s, &h, set, shared);
+    if (storage_dir) {
+        s.store = tail_store_new(&h, "place", &shared->shelves, set->num_traces, &s.metrics, &err);
+        s.store->restored = true;
+        tail_restore_done(&s);
+    }
     double held = window(&s, 0, traces, per_trace, together).held;
     struct result r = window(&s, traces, traces, per_trace, together);
     r.held = held;
@@ -182,10 +223,17 @@ int main(int argc, char **argv)
 
     hash_seed(0);
     printf("%llu traces of %llu spans\n", (unsigned long long)traces, (unsigned long long)per_trace);
+    if (argc > 4) { storage_dir = argv[3]; report("storage", traces, per_trace, true, &set); report("storage", traces, per_trace, true, &set); return 0; }
     report("side by side", traces, per_trace, true, &set);
     report("scattered", traces, per_trace, false, &set);
     set.policies.n = 4;
     report("side by side, attributes", traces, per_trace, true, &set);
     report("scattered, attributes", traces, per_trace, false, &set);
+    if (argc > 3) {
+        storage_dir = argv[3];
+        set.policies.n = 3;
+        report("side by side, storage", traces, per_trace, true, &set);
+        report("scattered, storage", traces, per_trace, false, &set);
+    }
     return 0;
 }

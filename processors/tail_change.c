@@ -78,7 +78,7 @@ static void note_trace(struct recount *r)
 
     for (uint32_t ref = r->tr->first; ref; ref = seg_at(log, ref)->next) {
         const struct record *rec = seg_at(log, ref);
-        bool more = rec->n_spans & REC_MORE;
+        bool more = rec->more;
 
         if (!more && !r->more.len) {
             note_run(r, rec->scope, slice_of(rec_bytes(rec), rec->len));
@@ -156,6 +156,9 @@ static void take_books(struct tail_sampler *s, const struct tail_sampler *old)
 /* What does not depend on settings. */
 static void take_rest(struct tail_sampler *s, const struct tail_sampler *old)
 {
+    s->store = old->store;
+    if (s->store)
+        tail_metrics_storage(&s->metrics, s->host->metrics);
     s->sending = old->sending;
     s->passing_first = old->passing_first;
     s->passing_last = old->passing_last;
@@ -202,6 +205,8 @@ void tail_sampler_change(struct tail_sampler *s, const struct tail_settings *set
     struct tail_sampler old;
 
     tail_bury(s);
+    if (s->store)
+        tail_store_move(s->store, &shared->shelves);
     CHECK(s->n_scopes == 0 && !s->ended);
     tail_metrics_tick(&s->metrics);
     old = *s;

@@ -87,9 +87,9 @@ uint32_t tail_emit_add(struct tail_emit *e, uint32_t ref)
 
     item_add(e, r->scope, ref);
     for (;; r = seg_at(e->log, r->next)) {
-        e->n_spans += r->n_spans & ~REC_MORE;
+        e->n_spans += r->n_spans;
         e->n_bytes += r->len;
-        if (!(r->n_spans & REC_MORE))
+        if (!r->more)
             return r->next;
     }
 }
@@ -139,7 +139,7 @@ static void build_item(struct builder *b, uint32_t ref)
         const struct record *r = seg_at(b->e->log, ref);
 
         copy(b, slice_of(rec_bytes(r), r->len));
-        if (!(r->n_spans & REC_MORE))
+        if (!r->more)
             break;
         ref = r->next;
     }
@@ -185,7 +185,7 @@ static void item_drop(struct tail_emit *e, uint32_t ref)
         const struct record *r = seg_at(e->log, ref);
         uint32_t scope = r->scope, next = r->next;
 
-        more = r->n_spans & REC_MORE;
+        more = r->more;
         seg_drop(e->log, ref);
         intern_unref(e->in, scope);
         ref = next;

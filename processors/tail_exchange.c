@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "processors/tail_store.h"
+
 unsigned tail_owner(const uint8_t id[static 16], unsigned n_workers)
 {
     uint64_t a, b;
@@ -58,6 +60,14 @@ void tail_exchange_add(struct tail_exchange *x, unsigned to, struct payload *p, 
         box->n_bytes += p->spans[i].rec_len;
 }
 
+void tail_exchange_request(struct tail_exchange *x, struct tail_store *store, uint32_t stored, bool restored, uint64_t age_s)
+{
+    x->store = store;
+    x->stored = stored;
+    x->restored = restored;
+    x->age_s = age_s;
+}
+
 /* ---- messages ---- */
 
 enum { RUN_ROOM = 256 /* what a run takes besides its bytes: record, trace, slot */ };
@@ -73,6 +83,18 @@ static struct tail_message *message_of(struct tail_exchange *x, struct tail_outb
                                .charged_bytes = sizeof(*m) + parts_bytes + runs_bytes + room_bytes,
                                .n_spans = box->n_spans, .n_bytes = box->n_bytes,
                                .n_parts = box->n_parts, .n_runs = box->n_runs};
+    if (x->stored) {
+        tail_store_ref(x->store, x->stored);
+        m->origin = x->store;
+        m->stored = x->stored;
+        m->request_ns = x->store->items[x->stored].time_ns;
+    }
+    if (x->restored) {
+        m->restored = true;
+        m->age_s = x->age_s;
+        atomic_fetch_add_explicit(&x->store->shelf->restoring, 1, memory_order_relaxed);
+    }
+    m->n_booked = x->restored ? 0 : m->n_spans;
     m->parts = (struct part *)(m + 1);
     m->runs = (struct tail_run *)(m->parts + m->n_parts);
     memcpy(m->parts, box->parts, parts_bytes);
@@ -105,7 +127,7 @@ static void moved_out(struct ledger *l, uint64_t n_spans)
 /* Once sent, the message is the other worker's: it is not looked at again. */
 static bool message_post(struct tail_exchange *x, unsigned to, struct tail_message *m)
 {
-    uint64_t n = m->n_spans;
+    uint64_t n = m->n_booked;
 
     if (!host_send(x->host, to, m))
         return false;
@@ -124,16 +146,18 @@ static bool box_post(struct tail_exchange *x, unsigned to)
 
         *box->waiting_end = m;
         box->waiting_end = &m->next;
-        x->waiting_spans += m->n_spans;
+        x->waiting_spans += m->n_booked;
+        x->n_waiting++;
     }
     while (box->waiting) {
         struct tail_message *m = box->waiting, *next = m->next;
-        uint64_t n = m->n_spans;
+        uint64_t n = m->n_booked;
 
         if (!message_post(x, to, m))
             break;
         sent = true;
         x->waiting_spans -= n;
+        x->n_waiting--;
         box->waiting = next;
         if (!next)
             box->waiting_end = &box->waiting;
@@ -150,28 +174,37 @@ bool tail_exchange_post(struct tail_exchange *x)
             sent |= box_post(x, to);
     if (sent)
         host_send_flush(x->host);
-    return x->waiting_spans == 0;
+    return x->n_waiting == 0;
 }
 
 /* ---- end ---- */
 
-static void box_abandon(struct tail_outbox *box)
+/* Returns how many of its spans are on disk, where they stay. */
+static uint64_t box_abandon(struct tail_outbox *box)
 {
+    uint64_t on_disk = 0;
+
     while (box->waiting) {
         struct tail_message *m = box->waiting;
 
         box->waiting = m->next;
+        on_disk += m->stored ? m->n_booked : 0;
         tail_message_free(&m);
     }
     box->waiting_end = &box->waiting;
+    return on_disk;
 }
 
 void tail_exchange_abandon(struct tail_exchange *x)
 {
+    uint64_t on_disk = 0;
+
     for (unsigned i = 0; i < x->host->n_workers; i++)
-        box_abandon(&x->boxes[i]);
-    ledger_end(x->host->ledger, x->waiting_spans, FATE_DROPPED, DROP_SHUTDOWN);
+        on_disk += box_abandon(&x->boxes[i]);
+    ledger_end(x->host->ledger, on_disk, FATE_STORED, DROP_NONE);
+    ledger_end(x->host->ledger, x->waiting_spans - on_disk, FATE_DROPPED, DROP_SHUTDOWN);
     x->waiting_spans = 0;
+    x->n_waiting = 0;
 }
 
 void tail_exchange_fini(struct tail_exchange *x)

@@ -16,6 +16,8 @@
 
 #include "component/host.h"
 
+struct tail_store;
+
 /* Spans of one trace, neighbours in their part. */
 struct tail_run {
     uint32_t part, first, n;
@@ -26,6 +28,12 @@ struct tail_message {
     struct budget *budget;
     size_t charged_bytes;
     uint64_t n_spans, n_bytes;
+    uint64_t n_booked;         /* spans that are in the sender's books; restored ones are in nobody's yet */
+    struct tail_store *origin; /* where the request is on disk, and its number there; 0: it is not */
+    uint32_t stored;
+    uint64_t request_ns;
+    bool restored; /* a request of the process before, */
+    uint64_t age_s; /* so old */
     uint32_t n_parts, n_runs;
     struct part *parts;
     struct tail_run *runs;
@@ -43,7 +51,14 @@ struct tail_outbox {
 struct tail_exchange {
     struct host *host;
     struct tail_outbox *boxes; /* by worker */
-    uint64_t waiting_spans;    /* in all lists */
+    uint64_t waiting_spans;    /* in all lists, and booked here */
+    uint32_t n_waiting;        /* messages in all lists */
+
+    /* the request whose runs are being added */
+    struct tail_store *store;
+    uint32_t stored;
+    bool restored;
+    uint64_t age_s;
 };
 
 /* The worker that owns a trace, 0 .. n - 1 (the reference, 2.12). */
@@ -54,6 +69,8 @@ void tail_exchange_fini(struct tail_exchange *x); /* drops what waits as DROP_SH
 
 /* Adds a run of spans of p for another worker. Runs of one payload come one after the other. */
 void tail_exchange_add(struct tail_exchange *x, unsigned to, struct payload *p, uint32_t first, uint32_t n);
+/* What is added from here on, to the next post, belongs to this request of the store; 0: to none. */
+void tail_exchange_request(struct tail_exchange *x, struct tail_store *store, uint32_t stored, bool restored, uint64_t age_s);
 /* Sends what was gathered and what waits. True: nothing waits any more. */
 bool tail_exchange_post(struct tail_exchange *x);
 /* Drops what waits. */

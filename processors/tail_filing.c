@@ -103,6 +103,7 @@ static uint32_t write_spans(struct seg_writer *w, const struct span *sp, uint32_
 {
     uint32_t i = 0;
 
+    n = n < SEG_RUN_SPANS ? n : SEG_RUN_SPANS;
     while (i < n && sp[i].scope == sp[0].scope && w->n_bytes < RUN_BYTES) {
         uint32_t first = i, len = sp[i].rec_len;
 
@@ -124,6 +125,8 @@ static uint32_t log_spans(struct tail_sampler *s, struct seg_writer *w, uint32_t
     uint32_t done = write_spans(w, sp, n);
     seg_end(w);
     intern_at(&s->in, scope)->refs += w->n_records;
+    if (s->log.stored)
+        tail_store_ref(s->store, s->log.stored);
     s->held_spans += done;
     return done;
 }
@@ -145,6 +148,8 @@ static void append(struct tail_sampler *s, uint32_t index, uint32_t part, const 
     struct seg_writer w;
 
     tr->n_spans += n;
+    if (UNLIKELY(s->store != NULL))
+        tail_store_mark(s->store, tr, s->log.stored);
     for (uint32_t done; n; sp += done, n -= done) {
         done = log_spans(s, &w, index, part, sp, n);
         chain_append(s, &tr->first, &tr->last, &w);
@@ -195,17 +200,25 @@ static bool note_facts(struct tail_sampler *s, struct trace *tr, uint32_t part, 
     return root;
 }
 
+/* These spans are not held: they are booked, and over for the store. */
+static void not_held(struct tail_sampler *s, const struct span *sp, uint32_t n, enum ledger_fate fate, enum drop_reason reason)
+{
+    ledger_end(s->host->ledger, n, fate, reason);
+    if (s->log.stored)
+        tail_store_over(s->store, s->log.stored, n, tail_store_key(sp->trace_id));
+}
+
 static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp, uint32_t n)
 {
     struct trace *tr = tail_at(s, index);
 
     if (tr->flags & TRACE_TOO_LARGE) {
-        ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_TOO_LARGE);
+        not_held(s, sp, n, FATE_DROPPED, DROP_TOO_LARGE);
         return;
     }
     series_observe(s->metrics.late_age, s->wheel.now - tail_decided_tick(s, tr));
     if (tr->state != TRACE_SAMPLED) {
-        ledger_end(s->host->ledger, n, FATE_SAMPLED_OUT, DROP_NONE);
+        not_held(s, sp, n, FATE_SAMPLED_OUT, DROP_NONE);
         return;
     }
     append(s, index, part, sp, n);
@@ -215,16 +228,15 @@ static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const st
     }
 }
 
-/* Spans of a trace that only the sampled cache remembers: on their way at once. */
-static void pass_on(struct tail_sampler *s, uint32_t part, const struct span *sp, uint32_t n)
+/* Spans of a trace that was kept and is not in the table: on their way at once. */
+static void pass_on(struct tail_sampler *s, uint32_t part, const struct span *sp, uint32_t n, struct tail_stamp stamp)
 {
     struct seg_writer w;
 
     for (uint32_t done; n; sp += done, n -= done) {
         done = log_spans(s, &w, TAIL_NO_TRACE, part, sp, n);
         if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
-            tail_record(&s->log, &s->in, w.first, s->policies,
-                        (struct tail_stamp){.policy = tail_cache_note(&s->sampled), .cached = true});
+            tail_record(&s->log, &s->in, w.first, s->policies, stamp);
         chain_append(s, &s->passing_first, &s->passing_last, &w);
     }
 }
@@ -233,12 +245,12 @@ static bool answered_by_cache(struct tail_sampler *s, uint32_t part, const struc
 {
     if (s->sampled.n && tail_cache_hit(&s->sampled, sp->trace_id)) {
         series_add(s->metrics.cache_releases[1], n);
-        pass_on(s, part, sp, n);
+        pass_on(s, part, sp, n, (struct tail_stamp){.policy = tail_cache_note(&s->sampled), .cached = true});
         return true;
     }
     if (s->non_sampled.n && tail_cache_hit(&s->non_sampled, sp->trace_id)) {
         series_add(s->metrics.cache_releases[0], n);
-        ledger_end(s->host->ledger, n, FATE_SAMPLED_OUT, DROP_NONE);
+        not_held(s, sp, n, FATE_SAMPLED_OUT, DROP_NONE);
         return true;
     }
     return false;
@@ -252,7 +264,6 @@ static uint32_t begin_trace(struct tail_sampler *s, const uint8_t id[static 16],
     uint32_t index = trace_table_add(&s->table, id, hash);
     tail_wheel_add(&s->wheel, &s->table, index);
     trace_list_add(&s->table, &s->undecided, index);
-    series_add(s->metrics.new_traces, 1);
     return index;
 }
 
@@ -319,21 +330,17 @@ static void items_judge(struct tail_sampler *s)
 
 /* ---- a run ---- */
 
-static void file_spans(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
+/* index 0: there was no place. */
+static void file_in_table(struct tail_sampler *s, const struct tail_run *run, uint32_t index)
 {
     const struct span *sp = s->parts[run->part].payload->spans + run->first;
     uint32_t part = run->part, n = run->n;
+    bool ingest = s->policies->ingest;
 
-    if (answered_by_cache(s, part, sp, n))
-        return;
-    uint32_t index = trace_table_find(&s->table, sp->trace_id, hash);
-    if (!index)
-        index = begin_trace(s, sp->trace_id, hash);
     if (UNLIKELY(!index)) {
-        ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_MEMORY);
+        not_held(s, sp, n, FATE_DROPPED, DROP_MEMORY);
         return;
     }
-    bool ingest = s->policies->ingest;
     if (tail_at(s, index)->state != TRACE_UNDECIDED || (UNLIKELY(ingest) && item_begins(s, index, part, sp))) {
         late(s, index, part, sp, n);
         return;
@@ -348,6 +355,18 @@ static void file_spans(struct tail_sampler *s, const struct tail_run *run, uint6
         tail_drop_too_large(s, index);
     else if (UNLIKELY(s->ended && !ingest))
         s->dropping ? tail_drop(s, index) : tail_decide(s, index);
+}
+
+static void file_spans(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
+{
+    const struct span *sp = s->parts[run->part].payload->spans + run->first;
+
+    if (answered_by_cache(s, run->part, sp, run->n))
+        return;
+    uint32_t index = trace_table_find(&s->table, sp->trace_id, hash);
+    if (!index && (index = begin_trace(s, sp->trace_id, hash)))
+        series_add(s->metrics.new_traces, 1);
+    file_in_table(s, run, index);
 }
 
 /* An item ends with its resource. */
@@ -440,6 +459,53 @@ void tail_sampler_file(struct tail_sampler *s, uint32_t part, uint32_t first, ui
     file_together(s, runs, n_runs);
 }
 
+/* ---- what the process before held ---- */
+
+void tail_file_kept(struct tail_sampler *s, const struct tail_run *run, uint32_t policy)
+{
+    pass_on(s, run->part, s->parts[run->part].payload->spans + run->first, run->n, (struct tail_stamp){.policy = policy});
+}
+
+/* An old decision about the same id does not count for spans that came after it and were held. */
+void tail_file_restored(struct tail_sampler *s, const struct tail_run *run, bool known, bool cut)
+{
+    const struct span *sp = s->parts[run->part].payload->spans + run->first;
+    uint64_t hash = hash_u128(sp->trace_id);
+    uint32_t index = trace_table_find(&s->table, sp->trace_id, hash);
+
+    if (!known && answered_by_cache(s, run->part, sp, run->n))
+        return;
+    if (index && tail_at(s, index)->flags & TRACE_RECALLED) {
+        tail_unsettle(s, index);
+        tail_forget(s, index);
+        index = 0;
+    }
+    if (index && tail_at(s, index)->state == TRACE_UNDECIDED) {
+        tail_wheel_older(&s->wheel, &s->table, index);
+    } else if (!index && (index = begin_trace(s, sp->trace_id, hash))) {
+        series_add(s->metrics.restored_traces, 1);
+        if (cut) {
+            tail_at(s, index)->flags |= TRACE_CUT;
+            series_add(s->metrics.restored_cut, 1);
+        }
+    }
+    file_in_table(s, run, index);
+}
+
+void tail_recall(struct tail_sampler *s, const uint8_t id[static 16], enum trace_state state, unsigned flags, uint32_t age_ticks)
+{
+    uint64_t hash = hash_u128(id);
+
+    if (trace_table_find(&s->table, id, hash) || !tail_make_place(s))
+        return;
+    uint32_t index = trace_table_add(&s->table, id, hash);
+    struct trace *tr = tail_at(s, index);
+    tr->state = (uint8_t)state;
+    tr->flags = (uint8_t)(flags | TRACE_RECALLED);
+    tr->born_tick = tr->at_tick = s->wheel.now - age_ticks;
+    trace_list_add(&s->table, &s->decided, index);
+}
+
 /* Late spans do not wait for the next tick. When they cannot go now, work() tries again. */
 void tail_sampler_done(struct tail_sampler *s)
 {
@@ -449,6 +515,8 @@ void tail_sampler_done(struct tail_sampler *s)
     scopes_release(s);
     if (s->sending || s->passing_first || s->emit.n_items)
         tail_send(s, true, UINT32_MAX);
+    if (s->store)
+        tail_store_flush(s->store);
     tail_publish(s);
 }
 

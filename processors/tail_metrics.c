@@ -34,6 +34,15 @@ enum {
     ROW_HELD_BYTES,
     ROW_HELD_SPANS,
     ROW_SEGMENTS,
+    ROW_STORAGE_WORKING,
+    ROW_STORAGE_BYTES,
+    ROW_STORAGE_FAULTS,
+    ROW_STORAGE_CORRUPT,
+    ROW_STORAGE_TORN,
+    ROW_RESTORED_SPANS,
+    ROW_RESTORED_TRACES,
+    ROW_RESTORED_CUT,
+    ROW_CUT,
     ROWS
 };
 
@@ -81,6 +90,24 @@ const struct metric_row tail_metric_rows[] = {
                         .help = "Spans of undecided traces."},
     [ROW_SEGMENTS] = {.name = TAILRACE("segments"), .type = METRIC_GAUGE, .unit = "{segments}", .from_start = true,
                       .help = "Segments of 256 KiB that hold spans."},
+    [ROW_STORAGE_WORKING] = {.name = TAILRACE("storage_working"), .type = METRIC_GAUGE, .unit = "{workers}", .from_start = true,
+                             .help = "Workers whose storage takes what they hold; the others hold it in memory only."},
+    [ROW_STORAGE_BYTES] = {.name = TAILRACE("storage_bytes"), .type = METRIC_GAUGE, .unit = "By", .from_start = true,
+                           .help = "Size of the files in the storage, free room in them included."},
+    [ROW_STORAGE_FAULTS] = {.name = TAILRACE("storage_errors"), .type = METRIC_COUNTER, .unit = "{errors}", .from_start = true,
+                            .help = "Requests and notes that the storage did not take."},
+    [ROW_STORAGE_CORRUPT] = {.name = TAILRACE("storage_corrupt_records"), .type = METRIC_COUNTER, .unit = "{records}",
+                             .from_start = true, .help = "Pieces of files that were records of the process before and cannot be read; their spans are lost."},
+    [ROW_STORAGE_TORN] = {.name = TAILRACE("storage_torn_bytes"), .type = METRIC_COUNTER, .unit = "By", .from_start = true,
+                          .help = "What those pieces measured."},
+    [ROW_RESTORED_SPANS] = {.name = TAILRACE("restored_spans"), .type = METRIC_COUNTER, .unit = "{spans}", .from_start = true,
+                            .help = "Spans of the process before that came back from the storage; they count as accepted."},
+    [ROW_RESTORED_TRACES] = {.name = TAILRACE("restored_traces"), .type = METRIC_COUNTER, .unit = "{traces}", .from_start = true,
+                             .help = "Undecided traces of the process before that came back from the storage."},
+    [ROW_RESTORED_CUT] = {.name = TAILRACE("restored_cut_traces"), .type = METRIC_COUNTER, .unit = "{traces}", .from_start = true,
+                          .help = "Those of them that are not whole: the storage had not taken all of their spans."},
+    [ROW_CUT] = {.name = TAILRACE("cut_traces"), .type = METRIC_COUNTER, .unit = "{traces}", .from_start = true,
+                 .help = "Traces of which the storage took some spans and not others."},
     [ROWS] = {.name = NULL},
 };
 
@@ -160,6 +187,19 @@ void tail_metrics_init(struct tail_metrics *m, struct metric_set *set, const cha
     m->policies = mem_alloc_array(p->n_policies + 1, sizeof(*m->policies));
     for (uint32_t i = 0; i < p->n_policies; i++)
         policy_init(&m->policies[i], set, id, p->policies[i].name, p->gates);
+}
+
+void tail_metrics_storage(struct tail_metrics *m, struct metric_set *set)
+{
+    m->storage_working = plain(set, ROW_STORAGE_WORKING);
+    m->storage_bytes = plain(set, ROW_STORAGE_BYTES);
+    m->storage_faults = plain(set, ROW_STORAGE_FAULTS);
+    m->storage_corrupt = plain(set, ROW_STORAGE_CORRUPT);
+    m->storage_torn = plain(set, ROW_STORAGE_TORN);
+    m->restored_spans = plain(set, ROW_RESTORED_SPANS);
+    m->restored_traces = plain(set, ROW_RESTORED_TRACES);
+    m->restored_cut = plain(set, ROW_RESTORED_CUT);
+    m->cut_traces = plain(set, ROW_CUT);
 }
 
 void tail_metrics_fini(struct tail_metrics *m)

@@ -24,6 +24,8 @@ struct tail_metrics {
     struct series *timer_latency, *late_age, *removal_age, *on_memory;
     struct series *early[EARLY_REASONS];
     struct series *held_bytes, *held_spans, *segments;
+    struct series *storage_working, *storage_bytes, *storage_faults, *storage_corrupt, *storage_torn;
+    struct series *restored_spans, *restored_traces, *restored_cut, *cut_traces;
     struct tail_policy_series *policies; /* by policy of the set */
     uint32_t n_policies;
 };
@@ -33,6 +35,8 @@ extern const struct metric_row tail_metric_rows[];
 /* id: the processor's, as written; its instance name stands before the policies' names. */
 void tail_metrics_init(struct tail_metrics *m, struct metric_set *set, const char *id,
                        const struct tail_policies *p);
+/* The series of a sampler with storage. */
+void tail_metrics_storage(struct tail_metrics *m, struct metric_set *set);
 void tail_metrics_fini(struct tail_metrics *m);
 /* Moves what was gathered since the last tick into the series. */
 void tail_metrics_tick(struct tail_metrics *m);

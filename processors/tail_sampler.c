@@ -77,6 +77,8 @@ void tail_sampler_tick(struct tail_sampler *s)
     tail_wheel_tick(&s->wheel, &s->table);
     s->tick_wall_s = clock_wall_ns() / NS_PER_SEC;
     tail_relieve(s);
+    if (s->store)
+        tail_store_tick(s->store);
     s->tick_open = true;
 }
 
@@ -92,22 +94,29 @@ static void tick_close(struct tail_sampler *s)
     s->tick_ns = 0;
 }
 
+static bool due(const struct tail_sampler *s, bool wait)
+{
+    return s->wheel.due.ring && !wait;
+}
+
 enum tail_work tail_sampler_work(struct tail_sampler *s, uint64_t max_ns)
 {
     uint64_t from_ns = clock_mono_ns();
-    bool sent;
+    bool sent, wait = s->store && tail_shelf_restoring(s->store->shelf); /* traces may not be whole yet */
 
     do { /* without room to send it goes on deciding: what is not kept makes room */
-        for (int i = 0; i < LOOK_AT_CLOCK && s->wheel.due.ring; i++)
+        for (int i = 0; i < LOOK_AT_CLOCK && due(s, wait); i++)
             tail_decide(s, s->wheel.due.ring);
         tail_bury(s);
-        sent = tail_send(s, !s->wheel.due.ring, FLUSHES);
-    } while ((s->wheel.due.ring || (!sent && !s->blocked)) && clock_mono_ns() - from_ns < max_ns);
+        sent = tail_send(s, !due(s, wait), FLUSHES);
+    } while ((due(s, wait) || (!sent && !s->blocked)) && clock_mono_ns() - from_ns < max_ns);
     s->tick_ns += clock_mono_ns() - from_ns;
-    if (sent && !s->wheel.due.ring && s->tick_open)
+    if (sent && !due(s, wait) && s->tick_open)
         tick_close(s);
+    if (s->store)
+        tail_store_flush(s->store);
     tail_publish(s);
-    if (s->wheel.due.ring || (!sent && !s->blocked))
+    if (due(s, wait) || (!sent && !s->blocked))
         return TAIL_MORE;
     return sent ? TAIL_IDLE : TAIL_BLOCKED;
 }
@@ -177,6 +186,22 @@ void tail_sampler_end(struct tail_sampler *s, bool drop_pending)
     s->tick_open = true;
 }
 
+void tail_sampler_leave(struct tail_sampler *s)
+{
+    uint32_t next;
+
+    s->why = WHY_SHUTDOWN;
+    for (uint32_t i = s->undecided.oldest; i; i = next) {
+        next = tail_at(s, i)->newer;
+        if (!(tail_at(s, i)->flags & TRACE_IN_MEMORY))
+            continue;
+        tail_wheel_del(&s->wheel, &s->table, i);
+        tail_at(s, i)->at_tick = s->wheel.now;
+        tail_wheel_readd(&s->wheel, &s->table, i);
+    }
+    s->tick_open = true;
+}
+
 /* ---- explaining ---- */
 
 static void put_held(struct tail_sampler *s, const struct trace *tr, struct buf *out)
@@ -215,6 +240,8 @@ void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], s
 
 void tail_sampler_abandon(struct tail_sampler *s)
 {
+    if (s->store)
+        tail_store_leave(s->store);
     drop_undecided(s);
     tail_unsend(s);
     tail_publish(s);
@@ -230,6 +257,7 @@ void tail_sampler_fini(struct tail_sampler *s)
     gauge_move(s->metrics.held_bytes, &s->published_bytes, 0);
     gauge_move(s->metrics.segments, &s->published_segments, 0);
     tail_emit_fini(&s->emit);
+    tail_store_free(&s->store);
     tail_metrics_fini(&s->metrics);
     tail_explain_fini(&s->explain);
     tail_ottl_free(&s->ottl);

@@ -34,12 +34,14 @@
 #include "processors/tail_policy_ottl.h"
 #include "processors/tail_record.h"
 #include "processors/tail_settings.h"
+#include "processors/tail_store.h"
 #include "processors/tail_wheel.h"
 
 /* What the workers' samplers of one processor share. */
 struct tail_shared {
     struct tail_policies *policies;
     struct tail_limits *limits;
+    struct tail_shelf *shelves; /* with storage: by pipeline */
     uint64_t max_held_bytes; /* of all workers together; 0: no bound but the budget */
     _Atomic uint64_t held_bytes;
 };
@@ -71,6 +73,7 @@ struct tail_sampler {
     struct tail_stamp stamp; /* who made it */
     uint64_t tick_wall_s; /* when the last tick was */
     struct tail_ottl *ottl; /* NULL: no policy has conditions */
+    struct tail_store *store; /* NULL: no storage is configured */
 
     struct trace_list undecided, decided;
     uint32_t sending;     /* ring of sampled traces whose spans are still here */
@@ -135,10 +138,12 @@ enum tail_work tail_sampler_work(struct tail_sampler *s, uint64_t max_ns);
 
 /* Ends it: everything held becomes due, or is dropped. Then work until idle. */
 void tail_sampler_end(struct tail_sampler *s, bool drop_pending);
+/* The same with storage: what is only in memory becomes due, the rest is left for the next process. */
+void tail_sampler_leave(struct tail_sampler *s);
 /* What is known of a trace, as text; nothing when nothing is. */
 void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], struct buf *out);
 
-/* Gives up what is still held. */
+/* Gives up what is still held; what is on disk stays there. */
 void tail_sampler_abandon(struct tail_sampler *s);
 
 #endif

@@ -7,6 +7,7 @@
 #include "processors/tail_sampler.h"
 
 #define TAIL_NO_TRACE UINT32_MAX /* owner of records that only pass through */
+#define TAIL_MOST_AGE (1u << 28) /* ticks: ages of what comes from before are cut there */
 
 static inline struct trace *tail_at(const struct tail_sampler *s, uint32_t index)
 {
@@ -50,6 +51,15 @@ void tail_unsend(struct tail_sampler *s);
 /* Decides the oldest until so many bytes of spans are free, or will be once they are sent. */
 void tail_shed(struct tail_sampler *s, uint64_t bytes);
 void tail_emit_to(void *sampler, struct payload **take);
+
+/* tail_filing.c: spans that the process before held */
+
+/* Of a trace that was kept: on their way at once. policy: which kept it, + 1. */
+void tail_file_kept(struct tail_sampler *s, const struct tail_run *run, uint32_t policy);
+/* Of one that was not decided. known: a decision about the same id is older than they are. */
+void tail_file_restored(struct tail_sampler *s, const struct tail_run *run, bool known, bool cut);
+/* A decision to remember, if there is room for another trace. */
+void tail_recall(struct tail_sampler *s, const uint8_t id[static 16], enum trace_state state, unsigned flags, uint32_t age_ticks);
 
 /* tail_room.c */
 

@@ -18,6 +18,7 @@
  */
 #include "processors/processors.h"
 #include "processors/tail_exchange.h"
+#include "processors/tail_restore.h"
 #include "processors/tail_sampler.h"
 
 #include <stdlib.h>
@@ -54,6 +55,8 @@ static void finish_drain(struct tail *t)
     if (t->drained)
         return;
     t->drained = true;
+    if (t->sampler.store)
+        tail_sampler_abandon(&t->sampler); /* it stays on disk */
     if (t->ticker)
         timer_stop(t->ticker);
     host_drained(t->base.host);
@@ -63,14 +66,15 @@ static void finish_drain(struct tail *t)
 static void work(void *ctx)
 {
     struct tail *t = ctx;
+    enum tail_work back = t->draining ? TAIL_IDLE : tail_restore_work(&t->sampler, &t->exchange, SLICE_MS * NS_PER_MS);
     bool posted = tail_exchange_post(&t->exchange);
 
     t->sampler.waiting_spans = t->exchange.waiting_spans;
     enum tail_work w = tail_sampler_work(&t->sampler, SLICE_MS * NS_PER_MS);
 
-    if (w == TAIL_MORE)
+    if (w == TAIL_MORE || back == TAIL_MORE)
         timer_start(t->worker, 0, 0);
-    else if (w == TAIL_BLOCKED || !posted)
+    else if (w == TAIL_BLOCKED || back == TAIL_BLOCKED || !posted)
         timer_start(t->worker, RETRY_MS, 0);
     else if (t->draining)
         finish_drain(t);
@@ -126,6 +130,21 @@ static uint64_t span_bytes(const struct batch *b)
     return bytes;
 }
 
+/* What is filed now lies on disk as this request; 0: it does not. */
+static void from_request(struct tail *t, uint32_t stored)
+{
+    t->sampler.log.stored = stored;
+    tail_exchange_request(&t->exchange, t->sampler.store, stored, false, 0);
+}
+
+static void request_over(struct tail *t, uint32_t stored)
+{
+    if (!t->sampler.store)
+        return;
+    from_request(t, 0);
+    tail_store_unref(t->sampler.store, stored);
+}
+
 static void tail_push(struct component *c, struct batch **take)
 {
     struct tail *t = tail_of(c);
@@ -141,11 +160,14 @@ static void tail_push(struct component *c, struct batch **take)
                                                  .text = "tail_sampling: no memory for more spans"});
         return;
     }
+    uint32_t stored = t->sampler.store ? tail_store_append(t->sampler.store, b) : 0;
+    from_request(t, stored);
     for (uint32_t i = 0; i < b->n_parts; i++)
         tail_sampler_file(&t->sampler, i, b->parts[i].first, b->parts[i].n,
                           c->host->n_workers > 1 ? &t->exchange : NULL);
     tail_sampler_done(&t->sampler);
     after_filing(t);
+    request_over(t, stored);
     b->ledger = NULL; /* its spans stay booked as held: they are here */
     batch_end(&b, FATE_FILTERED, &(struct answer_detail){.answer = ANSWER_OK});
 }
@@ -156,21 +178,37 @@ static void moved_in(struct ledger *l, uint64_t n_spans)
     l->moved_in += n_spans;
 }
 
+static void no_memory(struct ledger *l, const struct tail_message *m)
+{
+    if (m->restored)
+        ledger_accept(l, m->n_spans);
+    ledger_end(l, m->n_spans, FATE_DROPPED, DROP_MEMORY);
+}
+
 static void tail_message(struct component *c, unsigned from_worker, void *msg)
 {
     struct tail *t = tail_of(c);
     struct tail_message *m = msg;
     struct ledger *l = c->host->ledger;
 
+    uint32_t stored = m->stored ? tail_store_foreign(t->sampler.store, m->origin, m->stored, m->request_ns) : 0;
+
     (void)from_worker;
-    moved_in(l, m->n_spans);
+    moved_in(l, m->n_booked);
+    from_request(t, stored);
     if (tail_sampler_prepare(&t->sampler, m->parts, m->n_parts, m->n_bytes, m->n_spans, true) != 0) {
-        ledger_end(l, m->n_spans, FATE_DROPPED, DROP_MEMORY);
+        no_memory(l, m);
     } else {
-        tail_sampler_file_runs(&t->sampler, m->runs, m->n_runs);
+        if (m->restored)
+            tail_restore_runs(&t->sampler, m->runs, m->n_runs, m->request_ns, m->age_s);
+        else
+            tail_sampler_file_runs(&t->sampler, m->runs, m->n_runs);
         tail_sampler_done(&t->sampler);
         after_filing(t);
     }
+    request_over(t, stored);
+    if (m->restored)
+        tail_restore_done(&t->sampler);
     tail_message_free(&m);
 }
 
@@ -194,18 +232,36 @@ static void tail_shared_destroy(void **shared)
     tail_shared_free(&sh);
 }
 
+static void tail_destroy(struct component **c);
+
+/* As many as table and caches remember. */
+static uint64_t decisions_kept(const struct tail_settings *s, unsigned n_workers)
+{
+    const struct cache_settings *c = &s->decision_cache;
+    int64_t ids = (c->sampled_cache_size > 0 ? c->sampled_cache_size : 0) + (c->non_sampled_cache_size > 0 ? c->non_sampled_cache_size : 0);
+
+    return tail_share(s->num_traces + (uint64_t)ids, n_workers);
+}
+
 static struct component *tail_create(struct host *h, const void *settings, struct err *err)
 {
     const struct tail_settings *s = settings;
     struct tail *t = mem_alloc(sizeof(*t));
 
-    (void)err;
     CHECK(h->shared);
     t->base = (struct component){&tail_sampling_type, h};
     t->drop_pending = s->drop_pending_traces_on_shutdown;
     tail_sampler_init(&t->sampler, h, s, h->shared);
     tail_exchange_init(&t->exchange, h);
-    return &t->base;
+    if (!s->storage)
+        return &t->base;
+    t->sampler.store = tail_store_new(h, s->storage, &t->sampler.shared->shelves, decisions_kept(s, h->n_workers),
+                                      &t->sampler.metrics, err);
+    if (t->sampler.store)
+        return &t->base;
+    struct component *half = &t->base;
+    tail_destroy(&half);
+    return NULL;
 }
 
 static int tail_start(struct component *c, struct err *err)
@@ -217,6 +273,10 @@ static int tail_start(struct component *c, struct err *err)
     t->worker = timer_new(c->host->loop, __func__, work, t);
     t->started_ns = clock_mono_ns();
     arm_ticker(t, t->started_ns);
+    if (t->sampler.store) {
+        tail_restore_decisions(&t->sampler);
+        timer_start(t->worker, 0, 0);
+    }
     return 0;
 }
 
@@ -242,7 +302,10 @@ static void tail_drain(struct component *c)
     }
     if (!t->draining) {
         t->draining = true;
-        tail_sampler_end(&t->sampler, t->drop_pending);
+        if (t->sampler.store && t->sampler.store->spans)
+            tail_sampler_leave(&t->sampler);
+        else
+            tail_sampler_end(&t->sampler, t->drop_pending);
     }
     if (t->worker)
         work(t);
@@ -264,6 +327,8 @@ static bool tail_may_change(const void *from, const void *to)
 {
     const struct tail_settings *a = from, *b = to;
 
+    if ((a->storage || b->storage) && (!a->storage || !b->storage || strcmp(a->storage, b->storage) != 0))
+        return false; /* its files lie elsewhere */
     return strcmp(a->sampling_strategy, "span-ingest") != 0 && strcmp(b->sampling_strategy, "span-ingest") != 0;
 }
 
@@ -303,7 +368,7 @@ static void tail_resume(struct component *c)
 
 static bool tail_unsent(const struct component *c)
 {
-    return tail_of(c)->exchange.waiting_spans > 0;
+    return tail_of(c)->exchange.n_waiting > 0;
 }
 
 /* 32 hexadecimal digits. */

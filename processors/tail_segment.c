@@ -14,6 +14,7 @@ enum { FRESH, SURVIVORS };
 
 _Static_assert((SEG_BYTES >> 3) == (1u << SEG_OFF_BITS), "offsets cover a segment");
 _Static_assert(sizeof(struct record) % 8 == 0, "records stay aligned");
+_Static_assert(SEG_BYTES == 1u << SEG_LEN_BITS, "a record's length fits");
 
 static uint32_t padded(uint32_t len)
 {
@@ -208,7 +209,7 @@ static void writer_open(struct seg_writer *w)
     if (head_room(l, FRESH) < MIN_REST)
         segment_open(l, FRESH);
     w->rec = record_open(l, FRESH, &w->last);
-    *w->rec = (struct record){.prev = prev, .owner = w->owner, .scope = w->scope};
+    *w->rec = (struct record){.prev = prev, .owner = w->owner, .scope = w->scope, .stored = prev ? 0 : l->stored};
     w->room = head_room(l, FRESH) - (uint32_t)RECORD_BYTES;
     w->n_records++;
     if (prev)
@@ -225,19 +226,19 @@ void seg_begin(struct seg_writer *w, struct seg_log *l, uint32_t owner, uint32_t
 
 void seg_write(struct seg_writer *w, const uint8_t *p, uint32_t len, uint32_t n_spans)
 {
-    w->rec->n_spans += n_spans;
+    w->rec->n_spans += n_spans & SEG_RUN_SPANS;
     w->n_bytes += len;
     for (;;) {
         uint32_t n = len < w->room ? len : w->room;
 
         memcpy((uint8_t *)(w->rec + 1) + w->rec->len, p, n);
-        w->rec->len += n;
+        w->rec->len += n & (SEG_BYTES - 1);
         w->room -= n;
         p += n;
         len -= n;
         if (len == 0)
             return;
-        w->rec->n_spans |= REC_MORE;
+        w->rec->more = 1;
         record_close(w->log, FRESH, w->rec);
         writer_open(w);
     }

@@ -6,7 +6,7 @@
  *
  * A record is a piece of one trace's spans that share a scope: whole span records (tag, length, body)
  * one after the other. A trace's records form a chain in order of arrival. Spans that do not fit into
- * what is left of a segment go on in the next record (REC_MORE), so no byte of a segment is wasted
+ * what is left of a segment go on in the next record (`more`), so no byte of a segment is wasted
  * and no span is too large.
  *
  * Traces are decided in about the order in which they began, so whole segments die from the oldest
@@ -25,16 +25,19 @@
 
 #define SEG_BYTES   (256u << 10)
 #define SEG_OFF_BITS 15 /* offsets count 8 bytes */
+#define SEG_LEN_BITS 18
 
 /* A ref names a record: segment number and offset. 0: none. It changes only in seg_log_compact(). */
 struct record {
     uint32_t next, prev; /* refs, in the trace's chain */
     uint32_t owner;      /* the trace's index; 0: dead */
     uint32_t scope;      /* interned scope */
-    uint32_t len;        /* bytes that follow */
-    uint32_t n_spans;    /* and REC_MORE; exact for a run, not for each of its records */
+    uint32_t len : SEG_LEN_BITS; /* bytes that follow */
+    uint32_t n_spans : 13;       /* exact for a run, not for each of its records */
+    uint32_t more : 1;           /* the chain's next record goes on with this one's bytes */
+    uint32_t stored;             /* a run's first record: its request in the tail_store; 0: none */
 };
-#define REC_MORE 0x80000000u /* the chain's next record goes on with this one's bytes */
+#define SEG_RUN_SPANS 8191u /* the most spans of a run */
 
 struct segment {
     uint8_t *base; /* NULL: number not in use */
@@ -50,6 +53,7 @@ struct seg_log {
     uint32_t n_free_numbers;
     uint32_t head[2]; /* being written: fresh spans, survivors; 0: none */
     uint32_t in_use;  /* segments that hold or take records */
+    uint32_t stored;  /* what the runs being written get as theirs */
     uint64_t live_bytes;
     uint8_t **pool;
     uint32_t n_pool, cap_pool;
@@ -68,7 +72,7 @@ int seg_log_force(struct seg_log *l, uint64_t bytes, uint64_t n_records) MUST_US
 uint64_t seg_log_segments_for(const struct seg_log *l, uint64_t bytes, uint64_t n_records);
 
 /* Writing one run: begin, write any number of times, end. The records of a run are chained, and all
- * but the last are REC_MORE: they belong together. */
+ * but the last say `more`: they belong together. */
 struct seg_writer {
     struct seg_log *log;
     uint32_t owner, scope;

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "component/extension.h"
 #include "platform/clock.h"
 #include "processors/tail_cache.h"
 #include "processors/tail_explain.h"
@@ -193,6 +194,8 @@ const struct key tail_keys[] = {
      .doc = "Memory for the spans of undecided traces; past this the oldest are decided early. 0: four fifths of the memory limit. Not a key of the Collector."},
     KEY_UINT(struct tail_settings, explain_decisions, "1000", 0, 16777216,
              "Decisions that tailrace explain and /debug/traces/ID can tell about, the last ones; 0: none. Not a key of the Collector."),
+    KEY_EXTENSION(struct tail_settings, storage, EXT_STORAGE,
+                  "Storage extension whose files keep what is held, and what was decided, over the end of the process; none: memory only. Not a key of the Collector."),
     KEY_UINT(struct tail_settings, num_shards, "1", 1, 0, "Accepted; traces are spread over the workers."),
     KEY_IGNORED("block_on_overflow", false,
                 "Accepted; nothing is thrown away at num_traces that blocking would save: the oldest traces are decided early."),
@@ -365,6 +368,10 @@ void tail_settings_check(const void *settings, struct check *c)
         check_error(c, "num_shards", "num_shards (%llu) must not exceed 256",
                     (unsigned long long)s->num_shards);
     check_strategy(s->sampling_strategy, c);
+    if (s->storage && strcmp(s->sampling_strategy, "span-ingest") == 0)
+        check_error(c, "storage", "cannot be used with sampling_strategy \"span-ingest\"");
+    if (s->storage && s->drop_pending_traces_on_shutdown)
+        check_warn(c, "drop_pending_traces_on_shutdown", "with storage undecided traces stay on disk; only those that are not there are dropped");
     if (s->buffer_limit_mib > UINT64_MAX >> 20)
         check_error(c, "buffer_limit_mib", "%llu MiB is more than any machine has",
                     (unsigned long long)s->buffer_limit_mib);

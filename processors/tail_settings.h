@@ -112,6 +112,7 @@ struct tail_settings {
     struct cache_settings decision_cache;
     bool sample_on_first_match, drop_pending_traces_on_shutdown;
     const char *sampling_strategy;
+    const char *storage; /* NULL: none */
 };
 
 extern const struct key tail_keys[];

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "component/gates.h"
+#include "model/otlp_walk.h"
+#include "model/wire.h"
 #include "platform/clock.h"
 
 enum { CLOCK_EVERY = 64 /* decisions of which one is timed */ };
@@ -19,10 +21,13 @@ enum { CLOCK_EVERY = 64 /* decisions of which one is timed */ };
 
 static void record_free(struct tail_sampler *s, uint32_t ref)
 {
-    uint32_t scope = seg_at(&s->log, ref)->scope;
+    const struct record *r = seg_at(&s->log, ref);
+    uint32_t scope = r->scope, stored = r->stored;
 
     seg_drop(&s->log, ref);
     intern_unref(&s->in, scope);
+    if (stored)
+        tail_store_unref(s->store, stored);
 }
 
 void tail_bury(struct tail_sampler *s)
@@ -61,6 +66,22 @@ static void chain_bury(struct tail_sampler *s, uint32_t *first, uint32_t *last)
 static void grave_add(struct tail_sampler *s, struct trace *tr)
 {
     chain_bury(s, &tr->first, &tr->last);
+}
+
+/* Spans of a chain that are on disk as well. */
+static uint64_t chain_on_disk(const struct tail_sampler *s, uint32_t first)
+{
+    uint64_t n = 0;
+    bool stored = false, more = false;
+
+    for (uint32_t ref = first; ref; ref = seg_at(&s->log, ref)->next) {
+        const struct record *r = seg_at(&s->log, ref);
+
+        stored = more ? stored : r->stored != 0;
+        more = r->more;
+        n += stored ? r->n_spans : 0;
+    }
+    return n;
 }
 
 static uint64_t chain_bytes(const struct tail_sampler *s, const struct trace *tr)
@@ -206,6 +227,15 @@ static void mark_decided(struct tail_sampler *s, struct trace *tr)
         tr->at_tick = s->wheel.now;
 }
 
+/* For the next process. */
+static void note_decision(struct tail_sampler *s, const struct trace *tr, enum note_code code)
+{
+    const char *policy = s->stamp.policy ? s->policies->policies[s->stamp.policy - 1].name : NULL;
+
+    if (s->store)
+        tail_store_decided(s->store, tr->id, code, policy ? tail_note_policy(policy) : 0);
+}
+
 /* Records from `from` on are those that the deciding policy saw. */
 static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint32_t from)
 {
@@ -217,6 +247,7 @@ static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint3
     series_add(s->metrics.decisions[v], 1);
     mark_decided(s, tr);
     tr->state = v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED;
+    note_decision(s, tr, v == VOTE_SAMPLED ? NOTE_SAMPLED : v == VOTE_DROPPED ? NOTE_DROPPED : NOTE_NOT_SAMPLED);
     remember(s, v == VOTE_SAMPLED ? &s->sampled : &s->non_sampled, tr);
     if (v == VOTE_SAMPLED) {
         if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
@@ -310,6 +341,7 @@ void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
     tr->state = TRACE_NOT_SAMPLED;
     tr->flags |= TRACE_TOO_LARGE;
     s->stamp = (struct tail_stamp){0};
+    note_decision(s, tr, NOTE_TOO_LARGE);
     remember(s, &s->non_sampled, tr);
     ledger_end(s->host->ledger, tr->n_spans, FATE_DROPPED, DROP_TOO_LARGE);
     s->held_spans -= tr->n_spans;
@@ -326,6 +358,13 @@ void tail_decide_early(struct tail_sampler *s, uint32_t index, enum early_reason
     s->why = s->ended ? WHY_SHUTDOWN : WHY_TIME;
 }
 
+/* Spans that stay on disk when this process is over are not lost. */
+static void book_left(struct tail_sampler *s, uint64_t n, uint64_t on_disk)
+{
+    ledger_end(s->host->ledger, on_disk, FATE_STORED, DROP_NONE);
+    ledger_end(s->host->ledger, n - on_disk, FATE_DROPPED, DROP_SHUTDOWN);
+}
+
 /* An undecided trace that is not to be decided any more. */
 void tail_drop(struct tail_sampler *s, uint32_t index)
 {
@@ -333,7 +372,7 @@ void tail_drop(struct tail_sampler *s, uint32_t index)
 
     tail_wheel_del(&s->wheel, &s->table, index);
     trace_list_del(&s->table, &s->undecided, index);
-    ledger_end(s->host->ledger, tr->n_spans, FATE_DROPPED, DROP_SHUTDOWN);
+    book_left(s, tr->n_spans, s->store && s->store->leaving ? chain_on_disk(s, tr->first) : 0);
     s->held_spans -= tr->n_spans;
     grave_add(s, tr);
     tail_forget(s, index);
@@ -359,6 +398,8 @@ void tail_emit_to(void *sampler, struct payload **take)
     struct batch *b = batch_new(take, NULL);
 
     s->held_spans -= b->n_spans;
+    if (s->store)
+        tail_store_fly(s->store, b);
     b->ledger = s->host->ledger; /* where they are booked as held since they came */
     host_emit(s->host, &b);
 }
@@ -381,13 +422,53 @@ static bool flush(struct tail_sampler *s)
     return !s->blocked;
 }
 
+/* Facts of the first span of a run, which may lie in several records. */
+static void first_span(const struct tail_sampler *s, uint32_t ref, struct span *out)
+{
+    struct buf whole = {0};
+    const uint8_t *end = NULL;
+    uint32_t tag = 0;
+
+    for (const struct record *r = seg_at(&s->log, ref);; r = seg_at(&s->log, r->next)) {
+        buf_put(&whole, rec_bytes(r), r->len);
+        if (!r->more)
+            break;
+    }
+    const uint8_t *p = wire_u32(whole.p, whole.p + whole.len, &tag);
+    const uint8_t *body = p ? wire_body(p, whole.p + whole.len, &end) : NULL;
+    CHECK(body && otlp_span_facts(slice_of(body, (size_t)(end - body)), out) == 0);
+    buf_free(&whole);
+}
+
+/* A run of spans goes to the emitter. id: its trace; NULL: to be seen in the spans. */
+static void note_leaving(struct tail_sampler *s, uint32_t ref, const uint8_t *id)
+{
+    const struct record *r = seg_at(&s->log, ref);
+    uint32_t stored = r->stored, n = r->n_spans;
+    struct span first = {0};
+
+    if (!stored)
+        return;
+    if (!id) {
+        first_span(s, ref, &first);
+        id = first.trace_id;
+    }
+    while (r->more) {
+        r = seg_at(&s->log, r->next);
+        n += r->n_spans;
+    }
+    tail_store_leaves(s->store, stored, n, tail_store_key(id));
+}
+
 /* Hands a chain of records to the emitter. False: the emitter is full and cannot flush, or has as
  * often as it should. */
-static bool send_chain(struct tail_sampler *s, uint32_t *first, uint32_t *last, unsigned *flushes)
+static bool send_chain(struct tail_sampler *s, uint32_t *first, uint32_t *last, const uint8_t *id, unsigned *flushes)
 {
     while (*first) {
         if (tail_emit_full(&s->emit) && ((*flushes)-- == 0 || !flush(s)))
             return false;
+        if (s->store)
+            note_leaving(s, *first, id);
         *first = tail_emit_add(&s->emit, *first);
         if (*first)
             seg_at(&s->log, *first)->prev = 0;
@@ -399,12 +480,12 @@ static bool send_chain(struct tail_sampler *s, uint32_t *first, uint32_t *last, 
 bool tail_send(struct tail_sampler *s, bool all, unsigned flushes)
 {
     s->blocked = false;
-    if (!send_chain(s, &s->passing_first, &s->passing_last, &flushes))
+    if (!send_chain(s, &s->passing_first, &s->passing_last, NULL, &flushes))
         return false;
     while (s->sending) {
         struct trace *tr = tail_at(s, s->sending);
 
-        if (!send_chain(s, &tr->first, &tr->last, &flushes))
+        if (!send_chain(s, &tr->first, &tr->last, tr->id, &flushes))
             return false;
         queue_del(s, s->sending);
     }
@@ -417,23 +498,27 @@ static uint64_t chain_spans(const struct tail_sampler *s, uint32_t first)
     uint64_t n = 0;
 
     for (uint32_t ref = first; ref; ref = seg_at(&s->log, ref)->next)
-        n += seg_at(&s->log, ref)->n_spans & ~REC_MORE;
+        n += seg_at(&s->log, ref)->n_spans;
     return n;
 }
 
 void tail_unsend(struct tail_sampler *s)
 {
-    uint64_t n = tail_emit_discard(&s->emit) + chain_spans(s, s->passing_first);
+    uint64_t n = tail_emit_discard(&s->emit) + chain_spans(s, s->passing_first), on_disk = 0;
+
+    if (s->store)
+        on_disk = tail_store_ground(s->store) + chain_on_disk(s, s->passing_first);
 
     chain_bury(s, &s->passing_first, &s->passing_last);
     while (s->sending) {
         uint32_t index = s->sending;
 
         n += chain_spans(s, tail_at(s, index)->first);
+        on_disk += s->store ? chain_on_disk(s, tail_at(s, index)->first) : 0;
         grave_add(s, tail_at(s, index));
         queue_del(s, index);
     }
     tail_bury(s);
     s->held_spans -= n;
-    ledger_end(s->host->ledger, n, FATE_DROPPED, DROP_SHUTDOWN);
+    book_left(s, n, on_disk);
 }

@@ -76,8 +76,8 @@ void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 {
     struct trace *tr = trace_at(t, index);
 
-    tr->born_tick = w->now;
-    tr->at_tick = w->now + w->wait_ticks + 1;
+    tr->born_tick = w->now - w->age;
+    tr->at_tick = w->now - w->age + w->wait_ticks + 1;
     put(w, t, index);
 }
 
@@ -89,12 +89,25 @@ void tail_wheel_readd(struct tail_wheel *w, struct trace_table *t, uint32_t inde
 void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 {
     struct trace *tr = trace_at(t, index);
-    uint32_t at_tick = w->now + w->root_ticks + 1;
+    uint32_t at_tick = w->now - w->age + w->root_ticks + 1;
 
     if (!w->after_root || (int32_t)(at_tick - tr->at_tick) >= 0)
         return;
     tail_wheel_del(w, t, index);
     tr->at_tick = at_tick;
+    put(w, t, index);
+}
+
+void tail_wheel_older(struct tail_wheel *w, struct trace_table *t, uint32_t index)
+{
+    struct trace *tr = trace_at(t, index);
+
+    if ((int32_t)(w->now - w->age - tr->born_tick) >= 0)
+        return;
+    tail_wheel_del(w, t, index);
+    tr->born_tick = w->now - w->age;
+    if ((int32_t)(tr->born_tick + w->wait_ticks + 1 - tr->at_tick) < 0)
+        tr->at_tick = tr->born_tick + w->wait_ticks + 1;
     put(w, t, index);
 }
 

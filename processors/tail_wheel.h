@@ -24,6 +24,7 @@ struct tail_wheel {
     uint32_t wait_ticks, root_ticks;
     bool after_root;
     uint32_t now; /* ticks so far */
+    uint32_t age; /* so many ticks ago came the spans that are being filed; 0 but for those of a process before */
 };
 
 /* The waits as configured; after root counts only above 0 ns. */
@@ -35,6 +36,8 @@ void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 void tail_wheel_readd(struct tail_wheel *w, struct trace_table *t, uint32_t index);
 /* The root came: decided after root_ticks, if that is sooner. */
 void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index);
+/* Older spans of a trace that waits already: its time comes when it should have. */
+void tail_wheel_older(struct tail_wheel *w, struct trace_table *t, uint32_t index);
 /* A trace of another wheel with the same clock: its tick stays, but is not later than that of a trace that
  * begins now. */
 void tail_wheel_take(struct tail_wheel *w, struct trace_table *t, uint32_t index);

@@ -79,7 +79,7 @@ static uint32_t verify_run(uint32_t ref, uint32_t owner, const struct model_run 
 
         ck_assert_uint_eq(r->owner, owner);
         ck_assert_uint_eq(r->scope, run->scope);
-        n_spans += r->n_spans & ~REC_MORE;
+        n_spans += r->n_spans;
         for (uint32_t i = 0; i < r->len; i++)
             if (rec_bytes(r)[i] != byte_at(run->seed, at + i))
                 ck_abort_msg("byte %u of a run differs", at + i);
@@ -87,7 +87,7 @@ static uint32_t verify_run(uint32_t ref, uint32_t owner, const struct model_run 
         if (r->next)
             ck_assert_uint_eq(seg_at(&logs, r->next)->prev, ref);
         ref = r->next;
-        if (!(r->n_spans & REC_MORE))
+        if (!r->more)
             break;
     }
     ck_assert_uint_eq(at, run->len);
