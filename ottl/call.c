@@ -16,17 +16,17 @@
 
 /* ---- look-up ---- */
 
-static const struct func *const tables[] = {type_functions, text_functions, hash_functions,
-                                            time_functions, case_functions, parse_functions,
-                                            encode_functions, list_functions, url_functions,
-                                            format_functions};
+static const struct func *const tables[] = {
+    type_functions,  text_functions,   hash_functions, time_functions, case_functions,
+    parse_functions, encode_functions, list_functions, url_functions,  format_functions};
 
 /* Known to the Collector, not to us. */
 static const char *const not_yet[] = {
 #include "ottl/not_yet.inc"
 };
 
-static const struct func *const editor_tables[] = {map_editors, list_editors, replace_editors};
+static const struct func *const editor_tables[] = {map_editors, list_editors, replace_editors,
+                                                   name_editors};
 
 static const struct func *find_in(const struct func *const *all, size_t n, struct slice name)
 {

@@ -70,7 +70,7 @@ extern const struct func type_functions[], text_functions[], hash_functions[], t
     format_functions[];
 
 /* Tables of editors; their eval() has no result. */
-extern const struct func map_editors[], list_editors[], replace_editors[];
+extern const struct func map_editors[], list_editors[], replace_editors[], name_editors[];
 
 bool call_needs_span(struct slice function);
 

@@ -83,6 +83,12 @@ TRANSFORM = [("transform", text, "") for text in (
     spans('replace_match(name, "op *", "renamed")', 'replace_match(attributes["a"], "?", "one")', 'replace_match(attributes["b"], "{ok,fine*,[a-c]*}", "listed")',
           'replace_match(attributes["n"], "[!0-9]*", "$1", SHA256, "h=%s")', 'replace_match(attributes["url"], "**a**", "has a")'),
     spans('replace_all_matches(attributes, "*[0-9]", "ends in a digit")', 'replace_all_matches(resource.attributes, "?*", "x", MD5)'),
+    # names by semantic conventions
+    spans('set(attributes["http.request.method"], attributes["a"])', 'set(attributes["http.route"], attributes["url"])', 'set(attributes["url.template"], attributes["n"])',
+          'set(attributes["rpc.system"], attributes["b"])', 'set(attributes["rpc.method"], attributes["token"])', 'set(attributes["db.system"], attributes["n"])',
+          'set(attributes["db.namespace"], attributes["z"])', 'set(attributes["db.operation.name"], attributes["x-key"])', 'set(attributes["server.address"], name)',
+          'set(attributes["messaging.system"], attributes["api_key"])', 'set(attributes["messaging.operation"], attributes["password"])',
+          'set_semconv_span_name("1.40.0", "was")'),
     # contexts and order
     spans('set(attributes["s"], span.name)', 'set(name, Concat([name, attributes["a"]], "/"))', 'set(span.attributes["events"], name)', 'delete_key(attributes, "b")',
           'set(time_unix_nano, span.start_time_unix_nano)', context="spanevent"),

@@ -380,6 +380,9 @@ static const struct {
      "trace_statements[0].context: unknown context"},
     {"trace_statements: [{context: log, statements: []}]",
      "trace_statements[0].context: unknown context"},
+    {"trace_statements: [{context: spanevent, statements: ['set_semconv_span_name(\"1.38.0\")']}]",
+     "trace_statements[0].statements[0]: 1:1: undefined function \"set_semconv_span_name\" in the "
+     "spanevent context"},
     {"trace_statements: [{context: span, shared_cache: true}]",
      "trace_statements[0].shared_cache: unknown key"},
     {"trace_statements: [{context: span, statements: [5]}]",
@@ -438,6 +441,12 @@ static const struct {
     REFUSED("merge_maps(attributes, cache, \"x\")", "1:1: merge_maps: invalid value for strategy"),
     REFUSED("merge_maps(attributes, \"x\", \"insert\")", "1:24: expected pcommon.Map but got"),
     REFUSED("flatten(attributes, depth=0)", "1:1: flatten: invalid depth"),
+    REFUSED("set_semconv_span_name(\"1.36.0\")",
+            "1:1: set_semconv_span_name: unsupported semconv version \"1.36.0\""),
+    REFUSED("set_semconv_span_name(\"1.40.9\")", "1:1: set_semconv_span_name: unsupported"),
+    REFUSED("set_semconv_span_name(\"1.38.0-rc\")", "1:1: set_semconv_span_name: unsupported"),
+    REFUSED("set_semconv_span_name(\"1.38.0\", \"\")", "1:1: set_semconv_span_name: original_"),
+    REFUSED("set_semconv_span_name(name)", "1:23: expected a constant string"),
     REFUSED("append(attributes[\"a\"])", "1:1: append: at least one of the optional arguments"),
     REFUSED("append(attributes[\"a\"], values=cache)", "1:32: expected a list in brackets"),
 };
