@@ -71,7 +71,7 @@ EDITOR(append)
 {
     const struct node *path = n->args[0];
     struct ottl_value target, value, values, *v;
-    size_t count, more;
+    size_t count = 0, more;
     bool fine;
 
     (void)none;

@@ -18,7 +18,9 @@ extern const char *const kind_names[SPAN_KINDS], *const kind_deprecated_names[SP
 struct span_fields *span_fields(struct ottl_eval *e); /* the span's plain fields */
 int32_t status_code(struct ottl_eval *e);
 
-/* path_set.c */
+/* path_set.c, path_put.c */
+/* False, with the error set, when the value is of another type. */
+bool expect_type(struct ottl_eval *e, const struct ottl_value *v, enum ottl_type type);
 set_fn set_string, set_uint32, set_schema_url, set_name, set_kind, set_kind_string,
     set_kind_deprecated, set_flags, set_events, set_links, set_event_index, set_trace_id,
     set_span_id, set_parent, set_trace_id_string, set_span_id_string, set_parent_string,
