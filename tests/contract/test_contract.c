@@ -29,6 +29,10 @@ static const struct {
     {EXPORTER, "otlp_http", "{endpoint: 'http://127.0.0.1:1'}"},
     {EXPORTER, "file", "{path: /dev/null}"},
     {EXTENSION, "file_storage", "{directory: /tmp}"},
+    {EXTENSION, "basicauth", "{htpasswd: {inline: 'a:b'}}"},
+    {EXTENSION, "bearertokenauth", "{token: a}"},
+    {EXTENSION, "headers_setter", "{headers: [{key: a, value: b}]}"},
+    {EXTENSION, "oauth2client", "{client_id: a, client_secret: b, token_url: 'http://127.0.0.1:1'}"},
     {EXTENSION, "health_check", "{endpoint: '127.0.0.1:0'}"},
 };
 
