@@ -320,6 +320,61 @@ static int create_fresh(struct graph *g, struct err *err)
     return 0;
 }
 
+/* ---- extensions ---- */
+
+static struct node *extension_get(struct graph *g, const struct layout *l, const struct plan_component *pc,
+                                  struct plan_use *use, graph_same same)
+{
+    struct node *n;
+
+    CHECK(pc->type->kind == EXTENSION);
+    for (size_t i = 0; i < l->n_old_extensions; i++)
+        if (!l->old_extensions[i]->leaving && is_same(l->old_extensions[i]->pc, pc, same))
+            return l->old_extensions[i];
+    n = node_new(g, shared_get(g, pc, use, NULL), NULL);
+    n->on[0] = instance_new(&g->main, n);
+    return n;
+}
+
+/* In the order of the plan, what is no longer asked for behind them: created, not started. */
+static int make_extensions(struct graph *g, struct layout *l, struct plan_use *use, graph_same same, struct err *err)
+{
+    const struct plan *plan = use->plan;
+
+    l->old_extensions = g->extensions;
+    l->n_old_extensions = g->n_extensions;
+    g->extensions = mem_alloc_array(plan->n_extensions + l->n_old_extensions + 1, sizeof(*g->extensions));
+    g->n_extensions = 0;
+    for (size_t i = 0; i < plan->n_extensions; i++) {
+        struct node *n = extension_get(g, l, plan->extensions[i], use, same);
+
+        n->generation = g->generation + 1;
+        g->extensions[g->n_extensions++] = n;
+    }
+    for (size_t i = 0; i < l->n_old_extensions; i++)
+        if (l->old_extensions[i]->generation != g->generation + 1)
+            g->extensions[g->n_extensions++] = l->old_extensions[i];
+    for (size_t i = 0; i < g->n_extensions; i++)
+        if (g->extensions[i]->fresh && (create_shared(g, g->extensions[i]->shared, err) < 0 ||
+                                        create_instance(&g->main, g->extensions[i], err) < 0))
+            return -1;
+    return 0;
+}
+
+/* Those that used them are gone. */
+static void undo_extensions(struct graph *g, struct layout *l)
+{
+    for (size_t i = g->n_extensions; i-- > 0;)
+        if (g->extensions[i]->fresh)
+            node_free(g, g->extensions[i]);
+        else if (g->extensions[i]->generation > g->generation)
+            g->extensions[i]->generation = g->generation;
+    free(g->extensions);
+    g->extensions = l->old_extensions;
+    g->n_extensions = l->n_old_extensions;
+    l->old_extensions = NULL;
+}
+
 /* ---- layouts ---- */
 
 static struct node **nodes_of(struct graph *g, struct layout *l, struct line *line,
@@ -357,6 +412,8 @@ int layout_make(struct graph *g, struct layout *l, struct plan_use *use, graph_s
     const struct plan *plan = use->plan;
 
     *l = (struct layout){.arena = arena_new()};
+    if (make_extensions(g, l, use, same, err) < 0)
+        return -1;
     l->lines = arena_alloc(l->arena, (plan->n_pipelines + 1) * sizeof(*l->lines));
     for (size_t i = 0; i < plan->n_pipelines; i++)
         lay_line(g, l, &plan->pipelines[i], use, same);
@@ -365,6 +422,8 @@ int layout_make(struct graph *g, struct layout *l, struct plan_use *use, graph_s
 
 void layout_free(struct layout *l)
 {
+    free(l->old_extensions);
+    l->old_extensions = NULL;
     arena_free(&l->arena);
 }
 
@@ -388,6 +447,7 @@ void layout_undo(struct graph *g, struct layout *l)
     g->n_nodes = kept;
     while (g->n_lines && g->lines[g->n_lines - 1]->fresh)
         line_free(g, g->lines[--g->n_lines]);
+    undo_extensions(g, l);
     layout_free(l);
 }
 
@@ -418,25 +478,6 @@ static void build_main(struct graph *g)
     room_build(w);
 }
 
-static int build_extensions(struct graph *g, struct plan_use *use, struct err *err)
-{
-    const struct plan *plan = use->plan;
-
-    g->extensions = mem_alloc_array(plan->n_extensions + 1, sizeof(*g->extensions));
-    for (size_t i = 0; i < plan->n_extensions; i++) {
-        const struct plan_component *pc = plan->extensions[i];
-        struct node *n;
-
-        CHECK(pc->type->kind == EXTENSION);
-        n = node_new(g, shared_get(g, pc, use, NULL), NULL);
-        n->on[0] = instance_new(&g->main, n);
-        g->extensions[g->n_extensions++] = n;
-        if (create_shared(g, n->shared, err) < 0 || create_instance(&g->main, n, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
 static struct graph *bare(const struct plan *plan, const struct graph_options *o)
 {
     struct graph *g = mem_alloc(sizeof(*g));
@@ -461,9 +502,7 @@ struct graph *graph_new(const struct plan *plan, const struct graph_options *o, 
     for (unsigned i = 0; i < o->n_workers; i++)
         build_worker(g, i);
     build_main(g);
-    rc = build_extensions(g, use, err);
-    if (rc == 0)
-        rc = layout_make(g, &l, use, NULL, err);
+    rc = layout_make(g, &l, use, NULL, err);
     plan_use_drop(use);
     if (rc < 0) {
         layout_free(&l);

@@ -122,7 +122,7 @@ struct graph {
     size_t n_nodes;
     struct node **closed; /* of the reload before: to be freed */
     size_t n_closed;
-    struct node **extensions; /* in start order */
+    struct node **extensions; /* in start order; those that leave come last */
     size_t n_extensions;
     struct line **lines;
     size_t n_lines;
@@ -153,6 +153,8 @@ struct layout {
     struct arena *arena;
     struct layout_line *lines;
     size_t n_lines;
+    struct node **old_extensions; /* the graph's before */
+    size_t n_old_extensions;
 };
 /* Nodes of this plan: those of the running generation that `same` finds unchanged, else new ones,
  * created but not started. All get the generation g->generation + 1. -1 with err: take it back with
@@ -182,7 +184,7 @@ void wire(struct graph *g, const struct layout *l);
 void wire_sweep(struct graph *g, bool all);
 
 /* ---- run.c ---- */
-/* Starts what has not been, later stages first. */
+/* Starts what has not been: extensions, then later stages first. */
 int start_new(struct graph *g, struct err *err) MUST_USE;
 
 /* ---- room.c ---- */

@@ -40,16 +40,17 @@ static const struct plan_component *find_in(const struct plan *plan, const struc
     return NULL;
 }
 
-static int check_extensions(const struct graph *g, const struct plan *plan, graph_same same,
-                            struct err *err)
+/* Files in a storage belong to one component at a time: the new one could not have them while the old
+ * one still drains. */
+static int check_storage(const struct graph *g, const struct plan *plan, graph_same same, struct err *err)
 {
-    bool equal = plan->n_extensions == g->n_extensions;
+    for (size_t i = 0; i < g->n_extensions; i++) {
+        const struct plan_component *now = g->extensions[i]->pc, *pc = find_in(plan, g->extensions[i]);
 
-    for (size_t i = 0; equal && i < g->n_extensions; i++)
-        equal = plan->extensions[i]->type == g->extensions[i]->pc->type &&
-                strcmp(plan->extensions[i]->id, g->extensions[i]->pc->id) == 0 &&
-                same(plan->extensions[i], g->extensions[i]->pc);
-    return equal ? 0 : err_set(err, "extensions cannot be changed while running");
+        if (now->type->storage && !g->extensions[i]->leaving && !(pc && pc->used && same(now, pc)))
+            return err_set(err, "\"%s\" extension cannot be changed or removed while running: its files are in use", now->id);
+    }
+    return 0;
 }
 
 static bool pipeline_has(const struct plan *plan, const struct node *n,
@@ -96,7 +97,7 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
 static int check_changes(const struct graph *g, const struct plan *plan, graph_same same,
                          struct err *err)
 {
-    if (check_extensions(g, plan, same, err) < 0)
+    if (check_storage(g, plan, same, err) < 0)
         return -1;
     for (size_t i = 0; i < g->n_nodes; i++)
         if (check_node(g->nodes[i], plan, same, err) < 0)
@@ -115,13 +116,30 @@ static void free_closed(struct graph *g)
     g->n_closed = 0;
 }
 
+/* What used them has been closed. Last ones first. */
+static void close_extensions(struct graph *g)
+{
+    size_t kept = 0;
+
+    for (size_t i = g->n_extensions; i-- > 0;)
+        if (g->extensions[i]->leaving)
+            node_close(g, g->extensions[i]);
+    for (size_t i = 0; i < g->n_extensions; i++) {
+        if (g->extensions[i]->leaving)
+            g->closed[g->n_closed++] = g->extensions[i];
+        else
+            g->extensions[kept++] = g->extensions[i];
+    }
+    g->n_extensions = kept;
+}
+
 /* Workers are parked; everything that leaves has drained. */
 static void close_leaving(struct graph *g)
 {
     size_t kept = 0;
 
     free_closed(g);
-    g->closed = mem_alloc_array(g->n_nodes, sizeof(*g->closed));
+    g->closed = mem_alloc_array(g->n_nodes + g->n_extensions + 1, sizeof(*g->closed));
     for (unsigned stage = 0; stage < g->n_stages; stage++)
         for (size_t i = 0; i < g->n_nodes; i++)
             if (g->nodes[i]->leaving && g->nodes[i]->stage == stage)
@@ -133,6 +151,7 @@ static void close_leaving(struct graph *g)
             g->nodes[kept++] = g->nodes[i];
     }
     g->n_nodes = kept;
+    close_extensions(g);
     wire_sweep(g, false);
 }
 
@@ -160,6 +179,9 @@ static bool any_leaving(const struct graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++)
         if (g->nodes[i]->leaving)
+            return true;
+    for (size_t i = 0; i < g->n_extensions; i++)
+        if (g->extensions[i]->leaving)
             return true;
     return false;
 }

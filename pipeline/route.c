@@ -80,6 +80,7 @@ struct component *route_extension(const struct host *h, const char *id)
 {
     const struct graph *g = h->graph;
 
+    /* those that leave come last */
     for (size_t i = 0; i < g->n_extensions; i++)
         if (strcmp(g->extensions[i]->pc->id, id) == 0)
             return g->extensions[i]->on[0]->c;

@@ -48,35 +48,38 @@ static int start_kind(struct graph *g, enum component_kind kind, struct err *err
     return 0;
 }
 
+static int start_extensions(struct graph *g, struct err *err)
+{
+    for (size_t i = 0; i < g->n_extensions; i++) {
+        struct node *n = g->extensions[i];
+        const struct log *log = &n->on[0]->host.log;
+
+        if (n->started)
+            continue;
+        log_info(log, "Extension is starting...");
+        if (start_node(n, err) < 0)
+            return -1;
+        log_info(log, "Extension started.");
+    }
+    return 0;
+}
+
 int start_new(struct graph *g, struct err *err)
 {
     static const enum component_kind order[] = {EXPORTER, CONNECTOR, PROCESSOR, RECEIVER};
 
+    if (start_extensions(g, err) < 0)
+        return -1;
     for (size_t i = 0; i < ARRAY_LEN(order); i++)
         if (start_kind(g, order[i], err) < 0)
             return -1;
     return 0;
 }
 
-static int start_extensions(struct graph *g, struct err *err)
+int graph_start(struct graph *g, struct err *err)
 {
     if (g->n_extensions)
         log_info(&g->log, "Starting extensions...");
-    for (size_t i = 0; i < g->n_extensions; i++) {
-        struct instance *e = g->extensions[i]->on[0];
-
-        log_info(&e->host.log, "Extension is starting...");
-        if (start_instance(e, err) < 0)
-            return -1;
-        log_info(&e->host.log, "Extension started.");
-    }
-    return 0;
-}
-
-int graph_start(struct graph *g, struct err *err)
-{
-    if (start_extensions(g, err) < 0)
-        return -1;
     return start_new(g, err);
 }
 

@@ -7,7 +7,7 @@
  *     drain    every worker drains its instances; wait for all host_drained()
  *     settle   again
  *     close    nothing may come out of the stage any more
- *   then the extensions, last one first.
+ *   then the extensions, last one first (of a reload: those it took out).
  *
  * The main thread conducts: it posts a step to every worker and goes on when all have reported. A
  * stage begins when the one before is over on all workers, so a flushed batch always finds its
@@ -101,7 +101,9 @@ bool stop_concerns(const struct stop *s, const struct node *n)
 
 static bool in_stage(const struct stop *s, const struct instance *i)
 {
-    return i->worker == &s->g->main || stop_concerns(s, i->node);
+    if (i->worker == &s->g->main)
+        return s->all || i->node->leaving;
+    return stop_concerns(s, i->node);
 }
 
 static void settle_worker(void *ctx)
@@ -181,7 +183,7 @@ static void extensions_drained(struct stop *s)
 
 static void begin_extensions(struct stop *s)
 {
-    if (s->g->n_extensions)
+    if (s->all && s->g->n_extensions)
         log_info(&s->g->log, "Stopping extensions...");
     s->step = extensions_drained;
     s->outstanding = 1;
@@ -193,10 +195,8 @@ static void stage_closed(struct stop *s)
     s->stage++;
     if (s->stage < s->g->n_stages)
         begin_stage(s);
-    else if (s->all)
-        begin_extensions(s);
     else
-        finish(s, true);
+        begin_extensions(s);
 }
 
 static void settle_on(void *ctx)
@@ -260,8 +260,7 @@ static void on_grace_over(void *ctx)
 
     for (unsigned i = 0; i < s->g->o.n_workers; i++)
         log_unfinished(s, &s->g->workers[i]);
-    if (s->all)
-        log_unfinished(s, &s->g->main);
+    log_unfinished(s, &s->g->main);
     finish(s, false);
 }
 
@@ -278,6 +277,9 @@ static void tell_deadline(struct stop *s)
     for (size_t i = 0; i < g->n_nodes; i++)
         if (g->nodes[i]->leaving)
             atomic_store(&g->nodes[i]->deadline_passed, true);
+    for (size_t i = 0; i < g->n_extensions; i++)
+        if (g->extensions[i]->leaving)
+            atomic_store(&g->extensions[i]->deadline_passed, true);
 }
 
 static void on_deadline(void *ctx)
@@ -288,8 +290,7 @@ static void on_deadline(void *ctx)
     tell_deadline(s);
     for (unsigned i = 0; i < g->o.n_workers; i++)
         loop_post(g->workers[i].loop, drain_again, &s->reports[i]);
-    if (s->all)
-        loop_post(g->main.loop, drain_again, &s->reports[g->o.n_workers]);
+    loop_post(g->main.loop, drain_again, &s->reports[g->o.n_workers]);
     timer_free(&s->timer);
     s->timer = timer_new(g->o.main_loop, __func__, on_grace_over, s);
     timer_start(s->timer, GRACE_MS, 0);

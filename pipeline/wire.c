@@ -264,9 +264,18 @@ static void change_node(struct node *n)
     shared_drop(old);
 }
 
+static void wire_extensions(struct graph *g)
+{
+    for (size_t i = 0; i < g->n_extensions; i++) {
+        g->extensions[i]->fresh = false;
+        g->extensions[i]->leaving = g->extensions[i]->generation != g->generation;
+    }
+}
+
 void wire(struct graph *g, const struct layout *l)
 {
     g->generation++;
+    wire_extensions(g);
     take_leave(g, l);
     for (size_t i = 0; i < l->n_lines; i++)
         wire_line(g, &l->lines[i]);

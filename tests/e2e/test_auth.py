@@ -4,6 +4,7 @@ import base64
 import http.server
 import json
 import os
+import signal
 import tempfile
 import threading
 import unittest
@@ -339,6 +340,83 @@ class HeadersSetter(unittest.TestCase):
                     self.assertEqual(r.status, 503)
                     self.assertIn('invalid character in the value of header \"x-user\"', otlp_client.parse_status(r.body)[1])
                 self.assertEqual(len(backend.headers), 0)
+                self.assertEqual(d.stop(), 0)
+
+
+class Live(unittest.TestCase):
+    """Extensions that a reload adds, changes, removes."""
+
+    def reload(self, d, text, message="Configuration reloaded"):
+        with d.lock:
+            before = sum(line.get("msg") == message for line in d.lines)
+        replace(d.path, text)
+        d.signal(signal.SIGHUP)
+
+        def more():
+            with d.lock:
+                return sum(line.get("msg") == message for line in d.lines) > before
+        wait_for(more, lambda: message + " in:\n" + d.log())
+
+    def text(self, token, running="", ports=None):
+        text = config("bearertokenauth", "{%s}" % token)
+        if ports:
+            text = text.replace("127.0.0.1:0", "127.0.0.1:%d" % ports.grpc, 1).replace("127.0.0.1:0", "127.0.0.1:%d" % ports.http, 1)
+        return text.replace(
+            "extensions: {", "extensions: {%s" % running).replace("[bearertokenauth]", "[bearertokenauth%s]" % (
+                ", health_check" if running else ""))
+
+    def test_new_credentials(self):
+        with Daemon(self.text("token: one")) as d:
+            ports = Ports(d)
+            self.assertEqual(ports.by_grpc("Bearer one")[0], 0)
+            for i in range(5):
+                token = "t%d" % i
+                self.reload(d, self.text("token: " + token, ports=ports))
+                self.assertEqual(ports.by_grpc("Bearer " + token)[0], 0)
+                self.assertEqual(ports.by_http("Bearer " + token).status, 200)
+                self.assertEqual(ports.by_grpc("Bearer one")[0], UNAUTHENTICATED)
+            failed = "The configuration was not reloaded, nothing changed"
+            self.reload(d, self.text("filename: /nonexistent", ports=ports), failed)
+            self.reload(d, self.text("token: t5, header: 'a b'", ports=ports), failed)
+            self.assertEqual(ports.by_grpc("Bearer t4")[0], 0)
+            self.assertEqual(d.stop(), 0)
+
+    def test_added_and_removed(self):
+        with Daemon(self.text("token: one")) as d:
+            ports = Ports(d)
+            with HttpClient(ports.http) as c:
+                head = {"Authorization": "Bearer one"}
+                self.assertEqual(c.request(body=request(), headers=head).status, 200)
+                self.reload(d, self.text("token: one", running="health_check: {endpoint: '127.0.0.1:0'}, "))
+                port = d.port("Starting health_check extension")
+                self.assertEqual(d.get("/", port)[0], 200)
+                self.assertEqual(c.request(body=request(), headers=head).status, 200)  # the same connection
+                self.reload(d, self.text("token: one"))
+
+                def gone():
+                    try:
+                        HttpClient(port).close()
+                        return False
+                    except OSError:
+                        return True
+                wait_for(gone, "the health check's end")
+                self.assertEqual(c.request(body=request(), headers=head).status, 200)
+            self.assertEqual(d.stop(), 0)
+
+    def test_exporters_credentials(self):
+        """The receiver stays; what waits for the old exporter goes out with the old credentials, what comes later with the new ones."""
+        with Backend() as backend:
+            exporter = "otlp_http: {endpoint: '%s', auth: {authenticator: bearertokenauth}}" % backend.url
+            with Daemon(sender(exporter, "bearertokenauth", "{token: old}")) as d:
+                d.wait_ready()
+                port = d.port("Starting HTTP server")
+                for i in range(6):
+                    self.assertEqual(send(port, i, 1), 200)
+                    self.reload(d, sender(exporter, "bearertokenauth", "{token: new%d}" % i))
+                self.assertEqual(send(port, 6, 1), 200)
+                wait_for(lambda: backend.count() == 7, lambda: "all spans, log:\n" + d.log())
+                shown = [h["authorization"] for h in backend.headers]
+                self.assertEqual(sorted(shown), sorted(["Bearer old"] + ["Bearer new%d" % i for i in range(6)]))
                 self.assertEqual(d.stop(), 0)
 
 

@@ -386,8 +386,9 @@ class NothingChanges(unittest.TestCase):
                 self.refuse(d, good.replace("always_sample", "never_sample"), "never_sample")
                 self.refuse(d, good.replace("policies:", "sampling_strategy: span-ingest, policies:"), "cannot be changed")
                 self.refuse(d, plan(backend, tail, []), '"tail_sampling" processor cannot be changed or removed')
-                self.refuse(d, good.replace("service: {", "extensions: {health_check: {endpoint: '127.0.0.1:0'}}\n"
-                                                          "service: {extensions: [health_check], "), "extensions cannot be changed")
+                self.refuse(d, good.replace("service: {", "extensions: {health_check: {endpoint: '%s'}}\n"
+                                                          "service: {extensions: [health_check], " % backend.url[7:]),
+                            'failed to start "health_check" extension')
                 self.assertEqual(client.send(2, 1), 200)  # the same connection
                 self.assertEqual(d.ledger()["accepted"], 2)
                 d.reload(good, SAME)
