@@ -494,7 +494,8 @@ const struct regex *arg_regex(struct ottl_eval *e, const struct node *n, unsigne
     pattern = ottl_room(e, v.s.len + 1);
     if (!pattern)
         return NULL;
-    memcpy(pattern, v.s.p, v.s.len);
+    if (v.s.len)
+        memcpy(pattern, v.s.p, v.s.len);
     pattern[v.s.len] = 0;
     *own = regex_new(pattern, &why);
     if (!*own)

@@ -9,6 +9,7 @@
 #include "model/wire_checked.h"
 #include "ottl/call.h"
 #include "ottl/draft.h"
+#include "ottl/key_index.h"
 
 #define EDITOR(name)                                                                               \
     static bool name(struct ottl_eval *e, const struct node *n, struct ottl_value *none)
@@ -135,7 +136,8 @@ EDITOR(delete_index)
 
 struct flat {
     struct ottl_eval *e;
-    struct attr_map *to; /* empty at first; its memory holds the keys */
+    struct attr_map *to;    /* empty at first; its memory holds the keys */
+    struct key_index index; /* of it */
     int64_t most_depth;
     bool resolve, failed;
     struct slice latest; /* key that was in use */
@@ -179,7 +181,7 @@ static bool flat_free_key(struct flat *f, struct slice *key)
         f->latest = base;
         f->next = 0;
     }
-    while (attr_map_find(f->to, *key))
+    while (key_index_find(&f->index, *key))
         if (!flat_numbered(f, base, f->next++, key))
             return false;
     return true;
@@ -189,8 +191,7 @@ static bool flat_put(struct flat *f, struct slice key, struct slice value)
 {
     if (f->resolve && !flat_free_key(f, &key))
         return false;
-    attr_map_put(f->to, key, value);
-    return map_fine(f->e, f->to) || flat_fail(f);
+    return key_index_put(&f->index, key, value) || flat_fail(f);
 }
 
 static bool flat_map(struct flat *f, struct slice map, struct slice prefix, int64_t depth);
@@ -273,16 +274,15 @@ static bool flat_map(struct flat *f, struct slice map, struct slice prefix, int6
     return true;
 }
 
-/* Nothing nested, and no key twice. */
-static bool is_flat(const struct attr_map *m)
+static bool nests(const struct attr_map *m)
 {
     for (size_t i = 0; i < m->n; i++) {
         struct any v = wire_any(m->v[i].value);
 
-        if (v.type == ANY_MAP || v.type == ANY_ARRAY || attr_map_find(m, m->v[i].key) != &m->v[i])
-            return false;
+        if (v.type == ANY_MAP || v.type == ANY_ARRAY)
+            return true;
     }
-    return true;
+    return false;
 }
 
 EDITOR(flatten)
@@ -297,7 +297,9 @@ EDITOR(flatten)
     if (!m)
         return false;
     f.resolve = n->args[3] && arg_constant(n, 3)->i;
-    if (prefix.len == 0 && is_flat(m))
+    if (!key_index_of(&f.index, e, m, m->n))
+        return false;
+    if (prefix.len == 0 && !f.index.repeats && !nests(m))
         return map_close(e, n->args[0], m);
     count = m->n;
     old = ottl_room(e, count * sizeof(*old));
@@ -308,6 +310,7 @@ EDITOR(flatten)
     f.to = m;
     m->n = 0;
     m->changed = true;
+    f.failed = !key_index_of(&f.index, e, m, 0);
     for (size_t i = 0; i < count && !f.failed; i++) {
         struct slice key = old[i].key;
 

@@ -9,6 +9,7 @@
 #include "model/wire_checked.h"
 #include "ottl/call.h"
 #include "ottl/draft.h"
+#include "ottl/key_index.h"
 #include "ottl/path.h"
 
 #define EDITOR(name)                                                                               \
@@ -315,15 +316,32 @@ static int check_strategy(struct compiler *k, struct node *n, struct err *err)
                    (int)(s.len < 60 ? s.len : 60), s.p);
 }
 
+/* n: the editor's call. */
+static bool merge(struct ottl_eval *e, const struct node *n, struct attr_map *m,
+                  struct attr_iter it)
+{
+    bool insert = n->data != strategies[1], update = n->data != strategies[0];
+    struct key_index x;
+    struct attr a;
+
+    if (!key_index_of(&x, e, m, m->n))
+        return false;
+    while (attr_next(&it, &a)) {
+        bool there = key_index_find(&x, a.key) != NULL;
+
+        if ((there ? update : insert) && !key_index_put(&x, a.key, a.value))
+            return false;
+    }
+    return true;
+}
+
 EDITOR(merge_maps)
 {
     const struct node *path = n->args[0];
-    bool insert = n->data != strategies[1], update = n->data != strategies[0];
     struct ottl_value source;
     struct attr_map *m;
-    struct attr_iter it;
-    struct attr a;
     uint8_t *copy;
+    bool fine;
 
     (void)none;
     if (!arg(e, n, 1, &source) || !(m = map_open(e, path)))
@@ -333,16 +351,8 @@ EDITOR(merge_maps)
         return false;
     if (source.s.len)
         memcpy(copy, source.s.p, source.s.len);
-    it = attr_iter(slice_of(copy, source.s.len), source.aux);
-    while (attr_next(&it, &a)) {
-        struct attr_entry *at = attr_map_find(m, a.key);
-
-        if (at && update)
-            attr_map_set(m, at, a.value);
-        else if (!at && insert)
-            attr_map_append(m, a.key, a.value);
-    }
-    return map_close(e, path, m);
+    fine = merge(e, n, m, attr_iter(slice_of(copy, source.s.len), source.aux));
+    return map_close(e, path, m) && fine;
 }
 
 const struct func map_editors[] = {

@@ -12,6 +12,7 @@
 #include "ottl/call.h"
 #include "ottl/draft.h"
 #include "ottl/glob.h"
+#include "ottl/key_index.h"
 
 #define EDITOR(name)                                                                               \
     static bool name(struct ottl_eval *e, const struct node *n, struct ottl_value *none)
@@ -335,11 +336,10 @@ static bool in_values(struct job *j, struct attr_map *m, change_fn *change)
 }
 
 /* Entry i with its new key, in front of those not yet looked at. */
-static bool in_key(struct job *j, struct attr_map *m, size_t i, size_t *kept)
+static bool in_key(struct job *j, struct attr_map *m, size_t i, struct key_index *x)
 {
     struct attr_entry a = m->v[i], *same;
     struct slice now;
-    size_t n = m->n;
 
     if (!replaced(j, a.key, &now))
         return false;
@@ -349,40 +349,51 @@ static bool in_key(struct job *j, struct attr_map *m, size_t i, size_t *kept)
         a.rec = (struct slice){0};
         m->changed = true;
     }
-    m->n = *kept;
-    same = attr_map_find(m, a.key);
-    m->n = n;
-    if (same)
+    same = key_index_find(x, a.key);
+    if (same) {
         attr_map_set(m, same, a.value);
-    else
-        m->v[(*kept)++] = a;
-    return true;
+        return true;
+    }
+    m->v[x->n] = a;
+    return key_index_more(x);
 }
 
 /* The map anew: an entry whose new key is there already takes its place. */
 static bool in_keys(struct job *j, struct attr_map *m)
 {
-    size_t kept = 0, i = 0;
+    struct key_index x;
+    size_t i = 0, kept;
 
-    while (i < m->n && in_key(j, m, i, &kept))
+    if (!key_index_of(&x, j->e, m, 0))
+        return false;
+    while (i < m->n && in_key(j, m, i, &x))
         i++;
+    kept = x.n;
     memmove(&m->v[kept], &m->v[i], (m->n - i) * sizeof(*m->v));
     m->n -= i - kept;
     return kept == m->n;
 }
 
-/* Is there anything to do? Keys that stand twice become one. */
 static bool any_match(const struct job *j, const struct attr_map *m, bool keys)
 {
     for (size_t i = 0; i < m->n; i++) {
         struct any v =
             keys ? (struct any){.type = ANY_STR, .bytes = m->v[i].key} : wire_any(m->v[i].value);
 
-        if ((v.type == ANY_STR && regex_search(j->re, v.bytes, 0, NULL, NULL)) ||
-            (keys && attr_map_find(m, m->v[i].key) != &m->v[i]))
+        if (v.type == ANY_STR && regex_search(j->re, v.bytes, 0, NULL, NULL))
             return true;
     }
     return false;
+}
+
+/* Is there anything to do? Keys that stand twice become one. */
+static bool worth_it(struct job *j, struct attr_map *m, bool keys)
+{
+    struct key_index x;
+
+    if (any_match(j, m, keys))
+        return true;
+    return keys && (!key_index_of(&x, j->e, m, m->n) || x.repeats);
 }
 
 static bool in_map(struct job *j, change_fn *change, bool keys)
@@ -393,7 +404,7 @@ static bool in_map(struct job *j, change_fn *change, bool keys)
 
     if (!m)
         return false;
-    if (any_match(j, m, keys))
+    if (worth_it(j, m, keys))
         fine = keys ? in_keys(j, m) : in_values(j, m, change);
     return map_close(j->e, path, m) && fine;
 }

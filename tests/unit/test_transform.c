@@ -2,6 +2,7 @@
 /* transform: every editor, every path that can be written, the order of effects, error modes, what
  * keeps its bytes, settings that are refused. Expected results are the real Collector's. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "processors/processors.h"
@@ -357,6 +358,53 @@ START_TEST(nesting)
 }
 END_TEST
 
+static struct payload *many(struct test_host *t, struct buf *attributes, int n)
+{
+    struct test_span span = {.trace = 1, .id = 1, .name = "many"};
+    char key[16];
+
+    for (int i = 0; i < n; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        ck_assert_int_eq(attr_put_int(attributes, SPAN_ATTRIBUTES, slice_str(key), i), 0);
+    }
+    span.extra = slice_of(attributes->p, attributes->len);
+    return th_payload(t, &span, 1);
+}
+
+/* More keys than are compared one by one: the later of two that become the same wins, in its place. */
+START_TEST(many_keys)
+{
+    struct test_settings s = ts_new(
+        &transform_type,
+        "trace_statements: [{context: span, statements: ['replace_all_patterns(attributes, "
+        "\"key\", \"[0-9]$\", \"\")', 'set(attributes[\"m\"], attributes)', "
+        "'flatten(attributes)', 'merge_maps(attributes, {\"m.k7\": \"x\", \"new\": 1}, "
+        "\"insert\")', 'flatten(attributes, \"p\")']}]");
+    struct test_host *t = th_new();
+    struct component *c = th_component(t, &transform_type, s.settings);
+    struct buf attributes = {0};
+    struct attr_iter it;
+    struct attr a;
+    size_t n = 0;
+
+    ck_assert_str_eq(ts_problems(&s), "");
+    th_push(c, th_batch(t, many(t, &attributes, 300)));
+    it = attr_iter(span_body(th_span(t->out[0], 0)), SPAN_ATTRIBUTES);
+    while (attr_next(&it, &a))
+        n++;
+    ck_assert_uint_eq(n, 30 + 30 + 1); /* k, k1 to k29; m.k, ...; new */
+    ck_assert_str_eq(th_span_attr(th_span(t->out[0], 0), "p.k"), "9");
+    ck_assert_str_eq(th_span_attr(th_span(t->out[0], 0), "p.k29"), "299");
+    ck_assert_str_eq(th_span_attr(th_span(t->out[0], 0), "p.m.k7"), "79");
+    ck_assert_str_eq(th_span_attr(th_span(t->out[0], 0), "p.new"), "1");
+    buf_free(&attributes);
+    th_out_end(t);
+    th_component_free(t, &c);
+    th_free(&t);
+    ts_free(&s);
+}
+END_TEST
+
 /* ---- settings ---- */
 
 static const struct {
@@ -518,6 +566,7 @@ int main(void)
     tcase_add_test(c, no_memory);
     tcase_add_test(c, utf8);
     tcase_add_test(c, nesting);
+    tcase_add_test(c, many_keys);
     tcase_add_loop_test(c, refusals, 0, (int)ARRAY_LEN(refused));
     tcase_add_loop_test(c, acceptances, 0, (int)ARRAY_LEN(accepted));
     tcase_set_timeout(c, 120);
