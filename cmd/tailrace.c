@@ -118,6 +118,7 @@ static int validate(const struct args *a)
     if (!plan)
         return 1;
     memory_print(plan, a->workers ? a->workers : cpu_count(), &out);
+    overflow_print(plan, &out);
     plan_free(&plan);
     return put_out(&out);
 }

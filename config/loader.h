@@ -50,8 +50,6 @@ void loader_not_configured(struct loader *l, struct pos at, const char *path, en
                            enum component_kind or_kind, const char *id);
 /* What the settings of components that are used say about extensions; fills in plan_component.uses. */
 void load_references(struct loader *l);
-/* Pipelines whose full queues cannot be told to clients. at: where each pipeline stands. */
-void load_overflow_warnings(struct loader *l, const struct pos *at);
 
 /* service.telemetry. */
 void load_telemetry(struct loader *l, const struct node *n, struct pos at);

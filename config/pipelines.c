@@ -400,12 +400,8 @@ void load_pipelines(struct loader *l, const struct node *n, struct pos at)
     }
     check_connectors(l);
     check_cycles(l, drafts, count);
-    struct pos *places = arena_alloc(l->scratch, (count + 1) * sizeof(*places));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         out[i] = drafts[i].p;
-        places[i] = drafts[i].at;
-    }
     l->plan->pipelines = out;
     l->plan->n_pipelines = count;
-    load_overflow_warnings(l, places);
 }

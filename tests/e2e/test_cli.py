@@ -133,6 +133,22 @@ class Validate(Case):
         self.assertIn("    200.00 MiB  of the budget in use", out)
         self.assertIn("caches of 3 workers", out)
 
+    def test_where_a_full_queue_drops(self):
+        text = "while the queue of %s is full, spans that batch has acknowledged are dropped: %s must not wait for it"
+        self.assertNotIn("while the queue", run("validate", "--config", self.file(GOOD))[1])
+        two = GOOD.replace("nop: }", "otlp_grpc: {endpoint: 'b:1', tls: {insecure: true}}}").replace(", nop]", ", otlp_grpc]")
+        _, out, err = run("validate", "--config", self.file(two))
+        self.assertEqual(err, "")
+        self.assertIn("traces: " + text % ("otlp_http", "otlp_grpc"), out)
+        self.assertIn("traces: " + text % ("otlp_grpc", "otlp_http"), out)
+        waits = two.replace("http://backend:4318\"", "http://backend:4318\", sending_queue: {block_on_overflow: true}")
+        out = run("validate", "--config", self.file(waits))[1]
+        self.assertNotIn(text % ("otlp_http", "otlp_grpc"), out)
+        self.assertIn(text % ("otlp_grpc", "otlp_http"), out)
+        pipelines = GOOD.replace("exporters: [otlp_http, nop]}", "exporters: [otlp_http]}, traces/b: {receivers: [otlp], "
+                                 "exporters: [otlp_grpc]}").replace("nop: }", "otlp_grpc: {endpoint: 'b:1', tls: {insecure: true}}}")
+        self.assertIn(text % ("otlp_http", "traces/b, which otlp feeds too,"), run("validate", "--config", self.file(pipelines))[1])
+
     def test_feature_gates(self):
         path = self.file(GOOD)
         code, _, err = run("validate", "--config", path, "--feature-gates=+confmap.unifyEnvVarExpansion,-telemetry.x,+processor.tailsamplingprocessor.recordpolicy")

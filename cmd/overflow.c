@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which pipelines lose acknowledged spans when a queue is full: said before it happens.
+ * Which pipelines lose acknowledged spans when a queue is full: `validate` says it before it happens.
  *
  * A processor that holds spans answers its clients first. Where it has one way out it keeps them while
  * the queue is full and clients are refused; where there are several, one full queue must not hold up
@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "config/loader.h"
+#include "cmd/memory.h"
 
 static bool is_way(const struct plan_component *c)
 {
@@ -64,27 +64,37 @@ static const struct plan_component *other_way(const struct plan_pipeline *p, con
     return NULL;
 }
 
-static void warn_pipeline(struct loader *l, struct pos at, const struct plan_pipeline *p)
+static bool print_pipeline(const struct plan *plan, const struct plan_pipeline *p, struct buf *out)
 {
     const struct plan_component *held_by = holder(p), *feeder = NULL;
-    const struct plan_pipeline *other = sibling(l->plan, p, &feeder);
-    const char *path = arena_printf(l->scratch, "service.pipelines.%s", p->id);
+    const struct plan_pipeline *other = sibling(plan, p, &feeder);
+    bool any = false;
 
     for (size_t i = 0; held_by && i < p->n_exporters; i++) {
         const struct plan_component *e = p->exporters[i], *way = other_way(p, e);
-        const char *why;
 
         if (!e->type->overflows || !e->type->overflows(e->settings) || (!way && !other))
             continue;
-        why = way ? arena_printf(l->scratch, "%s must not wait for it", way->id)
-                  : arena_printf(l->scratch, "%s, which %s feeds too, must not wait for it", other->id, feeder->id);
-        diag_warn(l->diags, at, path, "sending_queue: {block_on_overflow: true} makes receivers refuse requests instead",
-                  "while the queue of %s is full, spans that %s has acknowledged are dropped: %s", e->id, held_by->id, why);
+        buf_putf(out, "  %s: while the queue of %s is full, spans that %s has acknowledged are dropped: ", p->id, e->id, held_by->id);
+        if (way)
+            buf_putf(out, "%s must not wait for it\n", way->id);
+        else
+            buf_putf(out, "%s, which %s feeds too, must not wait for it\n", other->id, feeder->id);
+        any = true;
     }
+    return any;
 }
 
-void load_overflow_warnings(struct loader *l, const struct pos *at)
+void overflow_print(const struct plan *plan, struct buf *out)
 {
-    for (size_t i = 0; i < l->plan->n_pipelines; i++)
-        warn_pipeline(l, at[i], &l->plan->pipelines[i]);
+    struct buf lines = {0};
+    bool any = false;
+
+    for (size_t i = 0; i < plan->n_pipelines; i++)
+        any |= print_pipeline(plan, &plan->pipelines[i], &lines);
+    if (any) {
+        buf_puts(out, "Backends that are away for long cost spans here (sending_queue: {block_on_overflow: true} makes receivers refuse instead):\n");
+        buf_put(out, lines.p, lines.len);
+    }
+    buf_free(&lines);
 }
