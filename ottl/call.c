@@ -16,9 +16,10 @@
 
 /* ---- look-up ---- */
 
-static const struct func *const tables[] = {
-    type_functions,  text_functions,   hash_functions, time_functions, case_functions,
-    parse_functions, encode_functions, list_functions, url_functions,  format_functions};
+static const struct func *const tables[] = {type_functions,   text_functions,   hash_functions,
+                                            time_functions,   case_functions,   parse_functions,
+                                            encode_functions, list_functions,   url_functions,
+                                            format_functions, record_functions, grok_functions};
 
 /* Known to the Collector, not to us. */
 static const char *const not_yet[] = {

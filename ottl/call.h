@@ -67,7 +67,7 @@ struct func {
 /* Tables of functions by subject, each ends with a NULL name. */
 extern const struct func type_functions[], text_functions[], hash_functions[], time_functions[],
     case_functions[], parse_functions[], encode_functions[], list_functions[], url_functions[],
-    format_functions[];
+    format_functions[], record_functions[], grok_functions[];
 
 /* Tables of editors; their eval() has no result. */
 extern const struct func map_editors[], list_editors[], replace_editors[], name_editors[];
@@ -101,10 +101,11 @@ bool parse_bool(struct slice s, bool *b);
 /* A map whose attributes stand in records OTTL_MAP_FIELD. */
 bool map_plain(struct ottl_eval *e, struct ottl_value *map);
 
-/* func_parse.c: puts {key: value} into the body of a KeyValueList; an earlier entry of the key goes.
- * -1: too long. */
-int ottl_put_entry(struct buf *map, struct slice key, const struct any *value) MUST_USE;
-/* Checks parameters 1 and 2: what parts key and value, and what parts the pairs. */
+/* func_parse.c: checks parameters 1 and 2: what parts key and value, and what parts the pairs. */
 int prepare_key_value(struct compiler *k, struct node *n, struct err *err);
+/* func_parse.c: 4 or 16 bytes. False: neither form. IPv4 in IPv6's clothes is IPv4. */
+bool parse_address(struct slice s, uint8_t ip[static 16], unsigned *len);
+/* func_encode.c: base64 with padding; to has room for (s.len + 2) / 3 * 4. Returns the length. */
+size_t put_base64(struct slice s, uint8_t *to);
 
 #endif

@@ -61,6 +61,11 @@ static size_t encode64(struct slice s, const struct variant *as, uint8_t *to)
     return len;
 }
 
+size_t put_base64(struct slice s, uint8_t *to)
+{
+    return encode64(s, &variants[0], to);
+}
+
 FN(base64_encode)
 {
     const struct variant *as = &variants[0];

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "ottl/call.h"
+#include "ottl/map_build.h"
 
 #define FN(name) static bool name(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 
@@ -208,7 +209,7 @@ static bool key_of(struct ottl_eval *e, const struct node *path, size_t element,
 
 /* item: an attribute's value. */
 static bool put_element(struct ottl_eval *e, const struct node *n, size_t element,
-                        struct ottl_value item)
+                        struct ottl_value item, struct map_build *map)
 {
     const struct node *key_path = n->args[1], *value_path = n->args[2];
     struct ottl_value v = item;
@@ -226,24 +227,26 @@ static bool put_element(struct ottl_eval *e, const struct node *n, size_t elemen
     if (value_path && !follow(e, value_path, element, "value", &v))
         return false;
     (void)ottl_to_any(&v, &a);
-    return ottl_put_entry(&e->text, key, &a) == 0 || ottl_too_long(e);
+    return map_put(map, key, &a) == 0 || ottl_too_long(e);
 }
 
 FN(slice_to_map)
 {
     struct ottl_value list, v;
     struct ottl_list_iter it;
+    struct map_build map;
     struct any plain;
+    bool fine = true;
 
     if (!arg(e, n, 0, &list) || !eval_to_any(e, &list, &plain))
         return false;
     list = ottl_of(OTTL_LIST, plain.bytes); /* of attribute values only */
-    (void)ottl_text(e);
+    map = map_build(ottl_text(e));
     it = ottl_list_iter(&list);
-    for (size_t i = 0; ottl_list_next(&it, &v); i++)
-        if (!put_element(e, n, i, v))
-            return false;
-    return ottl_keep_text(e, OTTL_MAP, out);
+    for (size_t i = 0; fine && ottl_list_next(&it, &v); i++)
+        fine = put_element(e, n, i, v, &map);
+    map_finish(&map);
+    return fine && ottl_keep_text(e, OTTL_MAP, out);
 }
 
 /* ---- maps into text ---- */

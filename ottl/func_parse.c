@@ -9,6 +9,7 @@
 
 #include "model/json_reader.h"
 #include "ottl/call.h"
+#include "ottl/map_build.h"
 
 #define FN(name)    static bool name(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 
@@ -24,20 +25,6 @@ static bool keep(struct ottl_eval *e, struct buf *b, bool fine, enum ottl_type t
     return fine;
 }
 
-int ottl_put_entry(struct buf *map, struct slice key, const struct any *value)
-{
-    struct attr a;
-
-    if (attr_find(slice_of(map->p, map->len), OTTL_MAP_FIELD, key, &a)) {
-        CHECK(map->p);
-        size_t at = (size_t)(a.rec.p - map->p), behind = map->len - at - a.rec.len;
-
-        memmove(map->p + at, map->p + at + a.rec.len, behind);
-        map->len -= a.rec.len;
-    }
-    return attr_put(map, OTTL_MAP_FIELD, key, value);
-}
-
 /* ---- JSON ---- */
 
 static int json_value(struct json_reader *r, struct buf *out, unsigned level);
@@ -45,6 +32,7 @@ static int json_value(struct json_reader *r, struct buf *out, unsigned level);
 static int json_object(struct json_reader *r, struct buf *body, unsigned level)
 {
     struct buf key = {.max = OTTL_SCRATCH_BYTES}, value = {.max = OTTL_SCRATCH_BYTES};
+    struct map_build map = map_build(body);
     int more = jr_enter(r, JR_OBJECT) ? -1 : 1;
 
     while (more > 0) {
@@ -58,10 +46,11 @@ static int json_object(struct json_reader *r, struct buf *body, unsigned level)
         } else {
             struct any v = any_parse(slice_of(value.p, value.len));
 
-            if (ottl_put_entry(body, slice_of(key.p, key.len), &v))
+            if (map_put(&map, slice_of(key.p, key.len), &v))
                 more = -1;
         }
     }
+    map_finish(&map);
     buf_free(&key);
     buf_free(&value);
     return more;
@@ -179,7 +168,7 @@ static bool begins(struct slice s, struct slice with)
     return s.len >= with.len && memcmp(s.p, with.p, with.len) == 0;
 }
 
-static bool put_pair(struct ottl_eval *e, struct buf *map, struct slice pair, struct slice by)
+static bool put_pair(struct ottl_eval *e, struct map_build *map, struct slice pair, struct slice by)
 {
     const uint8_t *at = pair.len ? memmem(pair.p, pair.len, by.p, by.len) : NULL;
     struct any v = {.type = ANY_STR};
@@ -190,11 +179,11 @@ static bool put_pair(struct ottl_eval *e, struct buf *map, struct slice pair, st
                          (int)(pair.len < 80 ? pair.len : 80), pair.p);
     key = trimmed(slice_of(pair.p, (size_t)(at - pair.p)));
     v.bytes = trimmed(slice_of(at + by.len, pair.len - (size_t)(at - pair.p) - by.len));
-    return ottl_put_entry(map, key, &v) == 0 || ottl_too_long(e);
+    return map_put(map, key, &v) == 0 || ottl_too_long(e);
 }
 
 /* Pairs in turn; quotes group and go, a backslash keeps the quote that follows from doing so. */
-static bool put_pairs(struct ottl_eval *e, struct buf *map, struct buf *pair, struct slice s,
+static bool put_pairs(struct ottl_eval *e, struct map_build *map, struct buf *pair, struct slice s,
                       struct slice by, struct slice between)
 {
     uint8_t quote = 0;
@@ -231,6 +220,7 @@ static bool put_pairs(struct ottl_eval *e, struct buf *map, struct buf *pair, st
 FN(parse_key_value)
 {
     struct buf map = {.max = OTTL_SCRATCH_BYTES}, pair = {.max = OTTL_SCRATCH_BYTES};
+    struct map_build build = map_build(&map);
     struct ottl_value v, by, between;
     bool fine;
 
@@ -238,8 +228,9 @@ FN(parse_key_value)
         return false;
     if (v.s.len == 0)
         return ottl_fail(e, "cannot parse from empty target");
-    fine = put_pairs(e, &map, &pair, v.s, by.type == OTTL_STR ? by.s : slice_str("="),
+    fine = put_pairs(e, &build, &pair, v.s, by.type == OTTL_STR ? by.s : slice_str("="),
                      between.type == OTTL_STR ? between.s : slice_str(" "));
+    map_finish(&build);
     buf_free(&pair);
     return keep(e, &map, fine, OTTL_MAP, out);
 }
@@ -262,7 +253,7 @@ int prepare_key_value(struct compiler *k, struct node *n, struct err *err)
 
 /* ---- named groups ---- */
 
-static bool put_groups(struct ottl_eval *e, const struct regex *re, struct slice s, struct buf *map)
+static bool put_groups(struct ottl_eval *e, const struct regex *re, struct slice s, struct map_build *map)
 {
     size_t groups = regex_groups(re), named = 0;
     struct slice *found = ottl_room(e, (groups + 1) * sizeof(*found));
@@ -279,7 +270,7 @@ static bool put_groups(struct ottl_eval *e, const struct regex *re, struct slice
         const char *name = regex_group_name(re, i);
         struct any v = {.type = ANY_STR, .bytes = found[i - 1].p ? found[i - 1] : slice_str("")};
 
-        if (name && ottl_put_entry(map, slice_str(name), &v))
+        if (name && map_put(map, slice_str(name), &v))
             return ottl_too_long(e);
     }
     return true;
@@ -288,6 +279,7 @@ static bool put_groups(struct ottl_eval *e, const struct regex *re, struct slice
 FN(extract_patterns)
 {
     struct buf map = {.max = OTTL_SCRATCH_BYTES};
+    struct map_build build = map_build(&map);
     struct ottl_value v;
     struct regex *own_re;
     const struct regex *re;
@@ -298,7 +290,8 @@ FN(extract_patterns)
     re = arg_regex(e, n, 1, &own_re);
     if (!re)
         return false;
-    fine = put_groups(e, re, v.s, &map);
+    fine = put_groups(e, re, v.s, &build);
+    map_finish(&build);
     if (own_re)
         regex_free(&own_re);
     return keep(e, &map, fine, OTTL_MAP, out);
@@ -311,8 +304,7 @@ struct network {
     unsigned bits, len; /* len: of an address, 4 or 16 bytes */
 };
 
-/* False: neither form. IPv4 in IPv6's clothes is IPv4. */
-static bool address(struct slice s, uint8_t ip[static 16], unsigned *len)
+bool parse_address(struct slice s, uint8_t ip[static 16], unsigned *len)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     char text[64];
@@ -339,7 +331,7 @@ static bool network_of(struct slice s, struct network *w)
     const uint8_t *slash = s.len ? memchr(s.p, '/', s.len) : NULL;
     int64_t bits;
 
-    if (!slash || !address(slice_of(s.p, (size_t)(slash - s.p)), w->ip, &w->len) ||
+    if (!slash || !parse_address(slice_of(s.p, (size_t)(slash - s.p)), w->ip, &w->len) ||
         !parse_int(slice_of(slash + 1, s.len - (size_t)(slash - s.p) - 1), &bits) ||
         slash[1] == '+' || bits < 0 || bits > 8 * (int64_t)w->len)
         return false;
@@ -370,7 +362,7 @@ FN(is_in_cidr)
 
     if (!arg(e, n, 0, &v))
         return false;
-    if (!address(v.s, ip, &len))
+    if (!parse_address(v.s, ip, &len))
         return ottl_fail(e, "\"%.*s\" is no IP address", (int)(v.s.len < 80 ? v.s.len : 80), v.s.p);
     *out = ottl_bool(false);
     for (size_t i = 0; i < all->n && !out->i; i++)

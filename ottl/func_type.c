@@ -377,6 +377,7 @@ const struct func type_functions[] = {
     {"Keys", keys_of, {P("target", ARG_MAP)}, NULL},
     {"Values", values_of, {P("target", ARG_MAP)}, NULL},
     {"TraceID", trace_id, {P("target", ARG_BYTES_LIKE)}, prepare_trace_id},
+    {"ProfileID", trace_id, {P("target", ARG_BYTES_LIKE)}, prepare_trace_id},
     {"SpanID", span_id, {P("target", ARG_BYTES_LIKE)}, prepare_span_id},
     {.name = NULL},
 };

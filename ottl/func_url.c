@@ -417,6 +417,6 @@ static bool url(struct ottl_eval *e, const struct node *n, struct ottl_value *ou
 }
 
 const struct func url_functions[] = {
-    {"URL", url, {P("url", ARG_STR)}, NULL},
+    {"URL", url, {P("u_r_i", ARG_STR)}, NULL},
     {.name = NULL},
 };

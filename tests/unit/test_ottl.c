@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ottl/map_build.h"
 #include "ottl/ottl.h"
+#include "ottl/value.h"
+#include "platform/hash.h"
 #include "tests/lib/test_host.h"
 
 /* The one span all verdicts are about. */
@@ -180,8 +183,29 @@ static const struct {
     {OTTL_SPAN, "name == \"x\" name", "1:13: unexpected token \"name\" (expected the end"},
     {OTTL_SPAN, "IsMtch(name, \"x\")",
      "1:1: undefined function \"IsMtch\", did you mean \"IsMatch\"?"},
-    {OTTL_SPAN, "true or ExtractGrokPatterns(name, \"x\") == nil",
-     "1:9: function \"ExtractGrokPatterns\" is not supported yet"},
+    {OTTL_SPAN, "true or UserAgent(name) == nil",
+     "1:9: function \"UserAgent\" is not supported yet"},
+    {OTTL_SPAN, "ExtractGrokPatterns(name, name) == nil", "1:27: expected a constant string"},
+    {OTTL_SPAN, "ExtractGrokPatterns(name, \"%{NOPE:x}\") == nil",
+     "1:1: ExtractGrokPatterns: the regex pattern supplied to ExtractGrokPatterns "
+     "'\"%{NOPE:x}\"' is not a valid pattern: pattern definition \"NOPE\" unknown: parsing failed"},
+    {OTTL_SPAN, "ExtractGrokPatterns(name, \"%{WORD:x} (\") == nil",
+     "1:1: ExtractGrokPatterns: the regex pattern supplied to ExtractGrokPatterns"},
+    {OTTL_SPAN, "ExtractGrokPatterns(name, \"%{A:x}\", true, [\"A=%{B}%{B}\", \"B=%{A}%{A}\"]) == nil",
+     "1:1: ExtractGrokPatterns: the regex pattern supplied to ExtractGrokPatterns "
+     "'\"%{A:x}\"' is not a valid pattern: patterns are nested more than 32 deep"},
+    {OTTL_SPAN, "ExtractGrokPatterns(name, \"%{A:x}\", true, [\"A\"]) == nil",
+     "1:1: ExtractGrokPatterns: pattern \"A\" supplied to ExtractGrokPatterns at index 0 has "
+     "incorrect format, expecting PATTERNNAME=pattern definition"},
+    {OTTL_SPAN, "ExtractGrokPatterns(name, \"%{A:x}\", true, [\"A:b=c\"]) == nil",
+     "1:1: ExtractGrokPatterns: pattern ID \"A:b\" should not contain ':'"},
+    {OTTL_SPAN, "ParseCSV(nil, \"a\") == nil", "1:10: expected string but got nil"},
+    {OTTL_SPAN, "ParseCSV(name, \"a\", \"||\") == nil",
+     "1:1: ParseCSV: invalid arguments: delimiter must be a single character"},
+    {OTTL_SPAN, "ParseCSV(name, \"a\", mode=\"foo\") == nil", "1:1: ParseCSV: unknown mode: foo"},
+    {OTTL_SPAN, "CommunityID(name, \"1\", name, 2) == nil", "1:19: expected int64 but got string"},
+    {OTTL_SPAN, "ProfileID(0x11) == nil",
+     "1:1: ProfileID: could not decode ID: invalid length: expected 16 or 32 bytes, got 1"},
     {OTTL_SPAN, "set(name, \"x\")",
      "1:1: converter names must start with an uppercase letter but got 'set'"},
     {OTTL_SPAN, "IsMatch(name)",
@@ -389,6 +413,36 @@ START_TEST(growth)
 }
 END_TEST
 
+/* A map of more entries than are compared one by one, each key twice. */
+START_TEST(map_of_many)
+{
+    struct buf b = {.max = 0};
+    struct map_build m;
+    struct ottl_value map, v;
+    char key[16];
+
+    hash_seed(1);
+    ck_assert_int_eq(buf_add(&b, "before", 6), 0);
+    m = map_build(&b);
+    for (int64_t i = 0; i < 2000; i++) {
+        struct any a = {.type = ANY_INT, .i = i};
+        size_t n = (size_t)snprintf(key, sizeof(key), "k%d", (int)(i * 7 % 1000));
+
+        ck_assert_int_eq(map_put(&m, slice_of(key, n), &a), 0);
+    }
+    map_finish(&m);
+    map = ottl_map(slice_of(b.p + 6, b.len - 6), OTTL_MAP_FIELD);
+    ck_assert_uint_eq(ottl_map_len(&map), 1000);
+    for (int64_t i = 1000; i < 2000; i++) {
+        size_t n = (size_t)snprintf(key, sizeof(key), "k%d", (int)(i * 7 % 1000));
+
+        ck_assert(ottl_map_get(&map, slice_of(key, n), &v));
+        ck_assert_int_eq(v.i, i);
+    }
+    buf_free(&b);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("ottl");
@@ -406,6 +460,7 @@ int main(void)
     tcase_add_test(c, every_prefix);
     tcase_add_test(c, bounds);
     tcase_add_test(c, growth);
+    tcase_add_test(c, map_of_many);
     suite_add_tcase(s, c);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
