@@ -13,6 +13,9 @@ const struct gate_row gate_rows[GATES] = {
                                "tail_sampling counts each policy's votes in spans as well."},
     [GATE_TAIL_COUNT_BYTES] = {TAIL "metricstatcountbytessampled", "Alpha",
                                "tail_sampling counts each policy's votes in bytes as well."},
+    [GATE_TAIL_TRACE_STATE] = {TAIL "usetracestate", "Alpha",
+                               "tail_sampling's probabilistic policies go by the randomness in tracestate, where spans bring "
+                               "some, and kept spans get the threshold they were kept with."},
 };
 
 enum gate gate_find(const char *id, size_t len)

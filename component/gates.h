@@ -14,6 +14,7 @@ enum gate {
     GATE_TAIL_RECORD_POLICY, /* kept spans name the policy that kept them */
     GATE_TAIL_COUNT_SPANS,   /* votes counted in spans */
     GATE_TAIL_COUNT_BYTES,   /* votes counted in bytes */
+    GATE_TAIL_TRACE_STATE,   /* probabilistic policies and tracestate agree */
     GATES
 };
 #define GATE_BIT(g) (1u << (g))

@@ -117,8 +117,8 @@ static void take_table(struct tail_sampler *s, struct tail_sampler *old)
 
     if (now->sized && before->sized)
         carry = (struct facts_carry){
-            .from = (before->n_words + (before->n_latency ? 2 : 0)) * (uint32_t)sizeof(uint64_t),
-            .to = (now->n_words + (now->n_latency ? 2 : 0)) * (uint32_t)sizeof(uint64_t),
+            .from = tail_facts_head(before) * (uint32_t)sizeof(uint64_t),
+            .to = tail_facts_head(now) * (uint32_t)sizeof(uint64_t),
             .bytes = sizeof(struct tail_size),
         };
     trace_table_fini(&s->table);
@@ -186,12 +186,26 @@ static uint32_t place_of(const struct tail_policies *p, const char *name)
     return 0;
 }
 
+/* What is on its way out as well. */
+static void renote(struct tail_sampler *s, const uint32_t *notes)
+{
+    for (uint32_t i = s->decided.oldest; i; i = tail_at(s, i)->newer)
+        tail_at(s, i)->policy = (uint16_t)notes[tail_at(s, i)->policy];
+    for (uint32_t i = s->sending; i; i = tail_at(s, i)->ring_next == s->sending ? 0 : tail_at(s, i)->ring_next)
+        tail_at(s, i)->policy = (uint16_t)notes[tail_at(s, i)->policy];
+    for (uint32_t ref = s->passing_first; ref; ref = seg_at(&s->log, ref)->next)
+        seg_at(&s->log, ref)->owner = tail_passing(notes[seg_at(&s->log, ref)->owner - TAIL_PASSING]);
+    for (uint32_t i = 0; i < s->emit.n_items; i++)
+        s->emit.items[i].policy = notes[s->emit.items[i].policy];
+}
+
 static void take_caches(struct tail_sampler *s, struct tail_sampler *old)
 {
     uint32_t *notes = mem_alloc_array(old->policies->n_policies + 1, sizeof(*notes));
 
     for (uint32_t i = 0; i < old->policies->n_policies; i++)
         notes[i + 1] = place_of(s->policies, old->policies->policies[i].name);
+    renote(s, notes);
     tail_cache_take(&s->sampled, &old->sampled, notes);
     tail_cache_take(&s->non_sampled, &old->non_sampled, notes);
     tail_cache_fini(&old->sampled);
@@ -220,9 +234,9 @@ void tail_sampler_change(struct tail_sampler *s, const struct tail_settings *set
     take_wheel(s, &old);
     take_rest(s, &old);
     take_books(s, &old);
-    take_caches(s, &old);
     tail_emit_fini(&s->emit);
     s->emit = old.emit; /* it knows this sampler's parts by their place */
+    take_caches(s, &old);
     tail_metrics_fini(&old.metrics);
     tail_ottl_free(&old.ottl);
     tail_explain_fini(&old.explain); /* its verdicts are of policies that go */

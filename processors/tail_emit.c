@@ -20,11 +20,15 @@ void tail_emit_fini(struct tail_emit *e)
     budget_release(e->budget, MEM_TAIL, e->cap_items * sizeof(*e->items));
     e->items = NULL;
     e->cap_items = 0;
+    free(e->policies);
+    budget_release(e->budget, MEM_TAIL, e->cap_policies * sizeof(*e->policies));
+    e->policies = NULL;
+    e->cap_policies = 0;
 }
 
 /* ---- adding ---- */
 
-/* Bounded by EMIT_SPANS: 8 bytes a record. */
+/* Bounded by EMIT_SPANS: 12 bytes a record. */
 static void items_grow(struct tail_emit *e)
 {
     uint32_t cap = e->cap_items ? e->cap_items * 2 : 256;
@@ -65,7 +69,7 @@ static void scope_add(struct tail_emit *e, uint32_t s)
     e->n_bytes += x->body_len + x->url_len;
 }
 
-static void item_add(struct tail_emit *e, uint32_t scope, uint32_t ref)
+static void item_add(struct tail_emit *e, uint32_t scope, uint32_t ref, uint32_t policy)
 {
     struct interned *x = intern_at(e->in, scope);
 
@@ -73,7 +77,7 @@ static void item_add(struct tail_emit *e, uint32_t scope, uint32_t ref)
         items_grow(e);
     if (!x->emit_first)
         scope_add(e, scope);
-    e->items[e->n_items++] = (struct emit_item){.ref = ref};
+    e->items[e->n_items++] = (struct emit_item){.ref = ref, .policy = policy};
     if (x->emit_first)
         e->items[x->emit_last - 1].next = e->n_items;
     else
@@ -81,11 +85,11 @@ static void item_add(struct tail_emit *e, uint32_t scope, uint32_t ref)
     x->emit_last = e->n_items;
 }
 
-uint32_t tail_emit_add(struct tail_emit *e, uint32_t ref)
+uint32_t tail_emit_add(struct tail_emit *e, uint32_t ref, uint32_t policy)
 {
     const struct record *r = seg_at(e->log, ref);
 
-    item_add(e, r->scope, ref);
+    item_add(e, r->scope, ref, policy);
     for (;; r = seg_at(e->log, r->next)) {
         e->n_spans += r->n_spans;
         e->n_bytes += r->len;
@@ -131,9 +135,17 @@ static void add_spans(struct builder *b, const uint8_t *from)
     }
 }
 
-static void build_item(struct builder *b, uint32_t ref)
+/* There is room: policies_fit() saw to it. */
+static void note_policies(struct builder *b, uint32_t policy)
+{
+    while (b->e->n_policies < b->p->n_spans)
+        b->e->policies[b->e->n_policies++] = policy;
+}
+
+static void build_item(struct builder *b, const struct emit_item *item)
 {
     const uint8_t *from = b->at;
+    uint32_t ref = item->ref;
 
     for (;;) {
         const struct record *r = seg_at(b->e->log, ref);
@@ -144,6 +156,8 @@ static void build_item(struct builder *b, uint32_t ref)
         ref = r->next;
     }
     add_spans(b, from);
+    if (b->e->wants_policies)
+        note_policies(b, item->policy);
 }
 
 static void build_scope(struct builder *b, uint32_t s)
@@ -152,11 +166,23 @@ static void build_scope(struct builder *b, uint32_t s)
 
     payload_add_scope(b->p, copy(b, intern_body(e->in, s)), copy(b, intern_url(e->in, s)));
     for (uint32_t i = intern_at(e->in, s)->emit_first; i; i = e->items[i - 1].next)
-        build_item(b, e->items[i - 1].ref);
+        build_item(b, &e->items[i - 1]);
+}
+
+/* Bounded by EMIT_SPANS and the longest run: 4 bytes a span. */
+static void policies_fit(struct tail_emit *e)
+{
+    e->n_policies = 0;
+    if (!e->wants_policies || e->n_spans <= e->cap_policies)
+        return;
+    budget_force(e->budget, MEM_TAIL, (e->n_spans - e->cap_policies) * sizeof(*e->policies));
+    e->policies = mem_grow(e->policies, e->n_spans * sizeof(*e->policies));
+    e->cap_policies = e->n_spans;
 }
 
 static struct payload *build(struct tail_emit *e)
 {
+    policies_fit(e);
     struct payload *p = payload_build(e->budget, e->n_resources, e->n_scopes, (uint32_t)e->n_spans);
     uint8_t *room = p ? payload_room(p, e->n_bytes) : NULL;
     struct builder b = {e, p, room};

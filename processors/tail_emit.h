@@ -22,7 +22,8 @@
 
 struct emit_item {
     uint32_t ref;
-    uint32_t next; /* of the same scope; index + 1; 0: last */
+    uint32_t next;   /* of the same scope; index + 1; 0: last */
+    uint32_t policy; /* that kept it, + 1; 0: not known */
 };
 
 struct tail_emit {
@@ -38,14 +39,17 @@ struct tail_emit {
     uint32_t n_resources, n_scopes;
     uint64_t n_spans, n_bytes; /* of items; bytes with resources and scopes */
     uint64_t max_bytes;        /* of a payload with its index */
+    bool wants_policies;       /* of who calls: while out() runs it sees, */
+    uint32_t *policies;        /* for each span of the payload, the policy that kept it, + 1 */
+    uint64_t cap_policies, n_policies;
 };
 
 void tail_emit_init(struct tail_emit *e, struct seg_log *l, struct intern *in, struct budget *b,
                     uint64_t max_bytes, void (*out)(void *ctx, struct payload **take), void *ctx);
 void tail_emit_fini(struct tail_emit *e);
 
-/* Takes the record and those it goes on in; returns the next in the chain. */
-uint32_t tail_emit_add(struct tail_emit *e, uint32_t ref);
+/* Takes the record and those it goes on in; returns the next in the chain. policy: that kept it, + 1. */
+uint32_t tail_emit_add(struct tail_emit *e, uint32_t ref, uint32_t policy);
 /* Sends what was added as one payload; 0 also when there is nothing. -1: the budget refused. */
 int tail_emit_flush(struct tail_emit *e) MUST_USE;
 /* Forgets what was added, its records too. Returns how many spans that were. */

@@ -5,6 +5,7 @@
  */
 #include "model/attr.h"
 #include "processors/tail_policy.h"
+#include "processors/trace_state.h"
 
 static void set_bit(uint64_t *facts, uint32_t bit)
 {
@@ -107,6 +108,20 @@ static void states(const struct tail_policies *p, uint64_t *facts, const struct 
     }
 }
 
+/* The first `rv` counts. */
+static void randomness(const struct tail_policies *p, uint64_t *facts, const struct span *s)
+{
+    uint64_t *word = tail_facts_randomness(p, facts);
+    struct trace_state ts;
+
+    if (*word & RANDOM_GIVEN || !trace_state_parse(&ts, field_bytes(span_body(s), SPAN_TRACE_STATE)))
+        return;
+    if (ts.has_rv)
+        *word = RANDOM_SAID | RANDOM_GIVEN | ts.rv;
+    else if (ts.has_th)
+        *word |= RANDOM_SAID;
+}
+
 /* ---- a span ---- */
 
 void tail_facts_span(const struct tail_policies *p, uint64_t *facts, const struct span *s)
@@ -119,6 +134,8 @@ void tail_facts_span(const struct tail_policies *p, uint64_t *facts, const struc
         latency(p, facts, s);
     if (p->n_states && s->flags & SPAN_HAS_STATE)
         states(p, facts, s);
+    if (UNLIKELY(p->randomness) && s->flags & SPAN_HAS_STATE)
+        randomness(p, facts, s);
     if (wants_attributes(p, facts))
         attributes(p, facts, span_body(s), SPAN_ATTRIBUTES, false);
 }

@@ -234,7 +234,7 @@ static void pass_on(struct tail_sampler *s, uint32_t part, const struct span *sp
     struct seg_writer w;
 
     for (uint32_t done; n; sp += done, n -= done) {
-        done = log_spans(s, &w, TAIL_NO_TRACE, part, sp, n);
+        done = log_spans(s, &w, tail_passing(tail_cache_note(&s->sampled)), part, sp, n);
         if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
             tail_record(&s->log, &s->in, w.first, s->policies, stamp);
         chain_append(s, &s->passing_first, &s->passing_last, &w);

@@ -30,6 +30,7 @@ enum {
     ROW_DROPPED_EARLY,
     ROW_ON_MEMORY,
     ROW_TOO_LARGE,
+    ROW_UNPARSEABLE,
     ROW_EARLY,
     ROW_HELD_BYTES,
     ROW_HELD_SPANS,
@@ -82,6 +83,8 @@ const struct metric_row tail_metric_rows[] = {
                        .from_start = true, .help = "Traces in the table, decided ones included."},
     [ROW_TOO_LARGE] = {.name = OTELCOL("traces_dropped_too_large"), .type = METRIC_COUNTER, .unit = "{traces}",
                        .from_start = true, .help = "Traces over maximum_trace_size_bytes."},
+    [ROW_UNPARSEABLE] = {.name = OTELCOL("count_spans_with_unparseable_tracestate"), .type = METRIC_COUNTER, .unit = "{spans}",
+                         .help = "Kept spans whose tracestate cannot be read; with the feature gate usetracestate."},
     [ROW_EARLY] = {.name = TAILRACE("early_decisions"), .type = METRIC_COUNTER, .unit = "{traces}",
                    .from_start = true, .help = "Traces decided before their time, by the bound that was reached."},
     [ROW_HELD_BYTES] = {.name = TAILRACE("held_bytes"), .type = METRIC_GAUGE, .unit = "By", .from_start = true,
@@ -177,6 +180,8 @@ void tail_metrics_init(struct tail_metrics *m, struct metric_set *set, const cha
     m->decided_early = plain(set, ROW_DROPPED_EARLY);
     m->evaluation_errors = plain(set, ROW_ERRORS);
     m->too_large = plain(set, ROW_TOO_LARGE);
+    if (p->randomness)
+        m->unparseable = plain(set, ROW_UNPARSEABLE);
     m->timer_latency = plain(set, ROW_TIMER_LATENCY);
     m->late_age = plain(set, ROW_LATE_AGE);
     m->removal_age = plain(set, ROW_REMOVAL_AGE);

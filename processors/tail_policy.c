@@ -519,6 +519,7 @@ void tail_policies_set_gates(struct tail_policies *p, uint32_t gates)
     p->gates = gates;
     if (gates & GATE_BIT(GATE_TAIL_COUNT_BYTES))
         p->sized = true;
+    p->randomness = gates & GATE_BIT(GATE_TAIL_TRACE_STATE);
 }
 
 void tail_policies_free(struct tail_policies **sp)
@@ -570,7 +571,7 @@ static bool holds(const struct condition *c, const struct tail_subject *t)
     case COND_ALWAYS:
         return true;
     case COND_PROBABILISTIC:
-        return tail_probabilistic_keeps(c, t->id);
+        return tail_probabilistic_keeps(c, t->id, t->randomness);
     case COND_SPAN_COUNT:
         return count_within(c, count_of(t->n_spans));
     case COND_RATE_SPANS:

@@ -140,9 +140,10 @@ struct tail_policies {
     bool ingest;              /* span-ingest: items are judged as they come */
     uint32_t gates;           /* the process's */
 
-    /* layout of the facts: bit words, then the times if latency is asked for, then the size */
+    /* layout of the facts: bit words, then the times if latency is asked for, then the randomness, the size */
     uint32_t n_words, n_bits;
     bool any_flags, sized;
+    bool randomness; /* with the gate usetracestate: what tracestate says of it, a word */
     uint32_t n_states; /* trace_state conditions */
     struct ottl_program *ottl; /* of all ottl_conditions; NULL: none */
     struct condition *latency; /* copies of the latency conditions, together */
@@ -186,9 +187,15 @@ struct tail_item {
     uint32_t decided;   /* decided traces: when, in ticks */
 };
 
+/* Words of 8 bytes before the size: bits, times, randomness. */
+static inline uint32_t tail_facts_head(const struct tail_policies *p)
+{
+    return p->n_words + (p->n_latency ? 2 : 0) + p->randomness;
+}
+
 static inline uint32_t tail_facts_bytes(const struct tail_policies *p)
 {
-    return (p->n_words + (p->n_latency ? 2 : 0)) * (uint32_t)sizeof(uint64_t) +
+    return tail_facts_head(p) * (uint32_t)sizeof(uint64_t) +
            (p->sized ? (uint32_t)sizeof(struct tail_size) : 0) +
            (p->ingest ? (uint32_t)sizeof(struct tail_item) : 0);
 }
@@ -201,7 +208,17 @@ static inline bool tail_has_bit(const uint64_t *facts, uint32_t bit)
 /* Only if p->sized. */
 static inline struct tail_size *tail_facts_size(const struct tail_policies *p, uint64_t *facts)
 {
-    return (struct tail_size *)(void *)(facts + p->n_words + (p->n_latency ? 2 : 0));
+    return (struct tail_size *)(void *)(facts + tail_facts_head(p));
+}
+
+/* The word of randomness: RANDOM_SAID when some span's tracestate has `rv` or `th`, with RANDOM_GIVEN the first
+ * `rv` in the order of arrival as well. */
+#define RANDOM_SAID  ((uint64_t)1 << 63)
+#define RANDOM_GIVEN ((uint64_t)1 << 62)
+/* Only if p->randomness. */
+static inline uint64_t *tail_facts_randomness(const struct tail_policies *p, uint64_t *facts)
+{
+    return facts + tail_facts_head(p) - 1;
 }
 
 /* A span of the trace; facts were zero before the first. */
@@ -222,7 +239,7 @@ static inline struct tail_item *tail_facts_item(const struct tail_policies *p, u
 /* Forgets the bits and times, for the next item. */
 static inline void tail_facts_reset(const struct tail_policies *p, uint64_t *facts)
 {
-    for (uint32_t i = 0; i < p->n_words + (p->n_latency ? 2 : 0); i++)
+    for (uint32_t i = 0; i < tail_facts_head(p); i++)
         facts[i] = 0;
 }
 
@@ -235,6 +252,7 @@ struct tail_subject {
     const uint8_t *id;
     uint64_t n_spans, n_bytes; /* bytes: if p->sized */
     const uint64_t *facts;
+    uint64_t randomness; /* the facts' word; 0: tracestate says nothing */
     struct tail_limits *limits;
     uint32_t *composite_sub; /* + 1: set when a composite grants; NULL: nobody asks */
 };
@@ -247,7 +265,7 @@ bool tail_attribute_match(const struct condition *c, struct slice any_value, boo
 /* tail_policy_state.c: has the tracestate header one of the values? */
 bool tail_state_match(const struct condition *c, struct slice header);
 /* tail_policy_probabilistic.c */
-bool tail_probabilistic_keeps(const struct condition *c, const uint8_t id[static 16]);
+bool tail_probabilistic_keeps(const struct condition *c, const uint8_t id[static 16], uint64_t randomness);
 uint64_t tail_probabilistic_limit(double percentage);
 
 #endif

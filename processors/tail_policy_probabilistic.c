@@ -8,10 +8,14 @@
  *
  * The Collector computes P in a float of 64 bits of mantissa; here the same value comes from 128-bit
  * integers, alike on every machine.
+ * With the gate usetracestate, traces whose tracestate takes part in consistent sampling go by that: kept when
+ * the threshold is not above their randomness, which is `rv` or the id's last 56 bits; the salt plays no role.
  */
 #include <math.h>
 
+#include "processors/sampling_math.h"
 #include "processors/tail_policy.h"
+#include "processors/trace_state.h"
 
 #define FNV_OFFSET 14695981039346656037u
 #define FNV_PRIME  1099511628211u
@@ -86,7 +90,11 @@ int tail_condition_probabilistic(struct condition *c, const struct probabilistic
     return 0;
 }
 
-bool tail_probabilistic_keeps(const struct condition *c, const uint8_t id[static 16])
+bool tail_probabilistic_keeps(const struct condition *c, const uint8_t id[static 16], uint64_t randomness)
 {
+    if (randomness & RANDOM_GIVEN)
+        return c->u.probabilistic.threshold <= (randomness & (SAMPLING_NEVER - 1));
+    if (randomness & RANDOM_SAID)
+        return c->u.probabilistic.threshold <= sampling_trace_randomness(id);
     return fnv_add(c->u.probabilistic.fnv_salted, id, 16) <= c->u.probabilistic.limit;
 }

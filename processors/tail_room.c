@@ -67,7 +67,7 @@ bool tail_may_emit(const struct tail_sampler *s)
 static void on_moved(void *ctx, uint32_t owner, uint32_t from, uint32_t to)
 {
     struct tail_sampler *s = ctx;
-    bool passing = owner == TAIL_NO_TRACE;
+    bool passing = owner >= TAIL_PASSING;
     uint32_t *first = passing ? &s->passing_first : &tail_at(s, owner)->first;
     uint32_t *last = passing ? &s->passing_last : &tail_at(s, owner)->last;
 

@@ -151,6 +151,7 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
                                h->n_workers));
     tail_emit_init(&s->emit, &s->log, &s->in, h->budget, tail_emit_bytes(h->budget, h->n_workers),
                    tail_emit_to, s);
+    s->emit.wants_policies = p->randomness;
     tail_metrics_init(&s->metrics, h->metrics, h->id, p);
     tail_explain_init(&s->explain, h->budget, p, tail_share(set->explain_decisions, h->n_workers));
     s->tick_wall_s = clock_wall_ns() / NS_PER_SEC;

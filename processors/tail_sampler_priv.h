@@ -6,7 +6,12 @@
 
 #include "processors/tail_sampler.h"
 
-#define TAIL_NO_TRACE UINT32_MAX /* owner of records that only pass through */
+/* Owners of records that only pass through: their trace was kept by this policy, + 1; 0: not known. */
+#define TAIL_PASSING (UINT32_MAX - UINT16_MAX)
+static inline uint32_t tail_passing(uint32_t policy)
+{
+    return TAIL_PASSING + (policy <= UINT16_MAX ? policy : 0);
+}
 #define TAIL_MOST_AGE (1u << 28) /* ticks: ages of what comes from before are cut there */
 
 static inline struct trace *tail_at(const struct tail_sampler *s, uint32_t index)

@@ -269,6 +269,8 @@ static int tail_start(struct component *c, struct err *err)
     struct tail *t = tail_of(c);
 
     (void)err;
+    if (t->sampler.policies->randomness && t->sampler.policies->first_match && c->host->worker == 0)
+        log_warn(&c->host->log, "sample_on_first_match with the feature gate usetracestate: thresholds are those of the first match");
     t->ticker = timer_new(c->host->loop, __func__, on_tick, t);
     t->worker = timer_new(c->host->loop, __func__, work, t);
     t->started_ns = clock_mono_ns();

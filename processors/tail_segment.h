@@ -33,11 +33,12 @@ struct record {
     uint32_t owner;      /* the trace's index; 0: dead */
     uint32_t scope;      /* interned scope */
     uint32_t len : SEG_LEN_BITS; /* bytes that follow */
-    uint32_t n_spans : 13;       /* exact for a run, not for each of its records */
+    uint32_t n_spans : 12;       /* exact for a run, not for each of its records */
     uint32_t more : 1;           /* the chain's next record goes on with this one's bytes */
+    uint32_t plain : 1;          /* kept, but not by what judged it: it carries no mark of it */
     uint32_t stored;             /* a run's first record: its request in the tail_store; 0: none */
 };
-#define SEG_RUN_SPANS 8191u /* the most spans of a run */
+#define SEG_RUN_SPANS 4095u /* the most spans of a run */
 
 struct segment {
     uint8_t *base; /* NULL: number not in use */

@@ -7,6 +7,7 @@
  * Order: releasing spans, deciding, sending. When there is room for what is sent: tail_room.c.
  */
 #include "processors/tail_sampler_priv.h"
+#include "processors/tail_state.h"
 
 #include <string.h>
 
@@ -131,6 +132,7 @@ void tail_unsettle(struct tail_sampler *s, uint32_t index)
 static struct tail_subject subject_of(const struct tail_sampler *s, struct trace *tr)
 {
     return (struct tail_subject){.id = tr->id, .n_spans = tr->n_spans, .facts = tr->facts, .limits = s->shared->limits,
+                                 .randomness = s->policies->randomness ? *tail_facts_randomness(s->policies, tr->facts) : 0,
                                  .n_bytes = s->policies->sized ? tail_size_whole(tail_facts_size(s->policies, tr->facts)) : 0};
 }
 
@@ -236,6 +238,13 @@ static void note_decision(struct tail_sampler *s, const struct trace *tr, enum n
         tail_store_decided(s->store, tr->id, code, policy ? tail_note_policy(policy) : 0);
 }
 
+/* Records before `from`. */
+static void mark_plain(const struct tail_sampler *s, uint32_t ref, uint32_t from)
+{
+    for (; ref && ref != from; ref = seg_at(&s->log, ref)->next)
+        seg_at(&s->log, ref)->plain = 1;
+}
+
 /* Records from `from` on are those that the deciding policy saw. */
 static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint32_t from)
 {
@@ -247,9 +256,12 @@ static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint3
     series_add(s->metrics.decisions[v], 1);
     mark_decided(s, tr);
     tr->state = v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED;
+    tr->policy = s->stamp.policy <= UINT16_MAX ? (uint16_t)s->stamp.policy : 0;
     note_decision(s, tr, v == VOTE_SAMPLED ? NOTE_SAMPLED : v == VOTE_DROPPED ? NOTE_DROPPED : NOTE_NOT_SAMPLED);
     remember(s, v == VOTE_SAMPLED ? &s->sampled : &s->non_sampled, tr);
     if (v == VOTE_SAMPLED) {
+        if (UNLIKELY(s->emit.wants_policies))
+            mark_plain(s, tr->first, from);
         if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
             tail_record(&s->log, &s->in, from, s->policies, s->stamp);
         tail_queue_add(s, index);
@@ -397,6 +409,8 @@ void tail_emit_to(void *sampler, struct payload **take)
     struct tail_sampler *s = sampler;
     struct batch *b = batch_new(take, NULL);
 
+    if (UNLIKELY(s->emit.wants_policies))
+        tail_state_write(b, s->emit.policies, s->policies, s->metrics.unparseable);
     s->held_spans -= b->n_spans;
     if (s->store)
         tail_store_fly(s->store, b);
@@ -460,6 +474,13 @@ static void note_leaving(struct tail_sampler *s, uint32_t ref, const uint8_t *id
     tail_store_leaves(s->store, stored, n, tail_store_key(id));
 }
 
+static uint32_t kept_by(const struct tail_sampler *s, const struct record *r)
+{
+    if (r->plain)
+        return 0;
+    return r->owner >= TAIL_PASSING ? r->owner - TAIL_PASSING : tail_at(s, r->owner)->policy;
+}
+
 /* Hands a chain of records to the emitter. False: the emitter is full and cannot flush, or has as
  * often as it should. */
 static bool send_chain(struct tail_sampler *s, uint32_t *first, uint32_t *last, const uint8_t *id, unsigned *flushes)
@@ -469,7 +490,7 @@ static bool send_chain(struct tail_sampler *s, uint32_t *first, uint32_t *last, 
             return false;
         if (s->store)
             note_leaving(s, *first, id);
-        *first = tail_emit_add(&s->emit, *first);
+        *first = tail_emit_add(&s->emit, *first, kept_by(s, seg_at(&s->log, *first)));
         if (*first)
             seg_at(&s->log, *first)->prev = 0;
     }

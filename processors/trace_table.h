@@ -45,7 +45,7 @@ struct trace {
     uint32_t at_tick;                 /* undecided: when to decide; decided: when it was */
     uint32_t born_tick;
     uint8_t state, flags;
-    uint16_t unused;
+    uint16_t policy;                  /* that kept it, + 1; 0: none, or not known */
     uint64_t facts[];
 };
 

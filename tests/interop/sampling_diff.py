@@ -166,6 +166,17 @@ class Traffic:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.n_spans = 0
+        self.consistent = False  # tracestate with `ot`
+
+    def state(self):
+        r = self.random
+        rv = f"{r.getrandbits(56):014x}"
+        th = r.choice(["0", "8", "c", "4", "80", "e6666666666666", "ffbe76c8b43958", "E", f"{r.getrandbits(56):014x}"])
+        return r.choice([
+            f"ot=rv:{rv}", f"ot=th:{th}", f"ot=rv:{rv};th:{th}", f"ot=th:{th};rv:{rv}", f"k=v,ot=rv:{rv};x:y,1t@s=u", f"ot=a:b;th:{th};c:", "ot=a:b",
+            f" k=v , ot=th:{th}", f"ot=rv:{rv.upper()}", f"ot=th:{th},ot=rv:{rv}", "k=v", "k=v,k=w", "k =v", "ot=", f"ot=rv:{rv[1:]}", "ot=th:", f"ot=th:0{rv}",
+            f"ot=rv:{rv};;th:{th}", f"ot=rv:{rv};th:{th};", "ot=x:~", ",".join(f"k{i}=v" for i in range(31)), ",".join(f"k{i}=v" for i in range(32)),
+            "ot=" + "a:" + "b" * 254, "ot=" + "a:" + "b" * 255, "k=" + "v" * 256 + ",l=" + "v" * 256 + ",m=" + "v" * 256 + ",n=" + "v" * r.choice([239, 250, 256])])
 
     def value(self):
         r = self.random
@@ -205,6 +216,8 @@ class Traffic:
             span["status"] = {"code": r.choice([0, 1, 2])}
         if r.random() < 0.2:
             span["traceState"] = r.choice(["k=v", "x=1, k=w ", "k=v,k=w", "k =v", "k=v,,y=2", "k=v, ,y=2", "1t@s=v", "K=v", "k=u", "k"])
+        if self.consistent and r.random() < 0.3:
+            span["traceState"] = self.state()
         if r.random() < 0.2:
             span["status"] = {"code": 2, "message": r.choice(["", "broken"])}
             span["kind"] = r.randrange(6)
@@ -291,6 +304,18 @@ def recorded(folder, program, name):
                                         if a["key"].startswith("tailsampling.")))
                     for s in ss["spans"]:
                         found[s["traceId"], s["spanId"]] = said
+    return found
+
+
+def states(folder, program, name):
+    """The tracestate of each kept span."""
+    found = {}
+    with open(out_path(folder, program, name)) as f:
+        for line in f:
+            for rs in json.loads(line).get("resourceSpans", []):
+                for ss in rs.get("scopeSpans", []):
+                    for s in ss["spans"]:
+                        found[s["traceId"], s["spanId"]] = s.get("traceState", "")
     return found
 
 
@@ -386,6 +411,31 @@ class SamplingDiff(unittest.TestCase):
                 self.assertEqual(recorded(self.folder.name, program, name), theirs, f"{program}, {name}")
             print(f"{name}: {collections.Counter(theirs.values())}")
             self.assertGreater(len(set(theirs.values())), 3)
+
+    def test_trace_state(self):
+        """With the gate: who is kept, and what each kept span's tracestate says then. Without limiters: their thresholds came
+        after the release compared with."""
+        self.traffic.consistent = True
+        names = ("always", "error", "percent", "percent_salt", "percent_all", "percent_none", "percent_small", "and", "not", "drop_two", "composite",
+                 "composite_and", "many", "inverts")
+        pipelines = {name: {"decision_wait": "10m", "policies": named(POLICIES[name])} for name in names}
+        pipelines["both"] = dict(pipelines["many"], policies=named([POLICIES["percent"][0], POLICIES["percent_salt"][0]]))
+        pipelines["and_percents"] = dict(pipelines["many"], policies=named([{"type": "and", "and": {"and_sub_policy": [
+            {"name": "a", **POLICIES["percent"][0]}, {"name": "b", **POLICIES["percent_salt"][0]}]}}, POLICIES["slow"][0]]))
+        pipelines["not_percent"] = dict(pipelines["many"], policies=named([{"type": "not", "not": {"not_sub_policy": {"name": "a", **POLICIES["percent"][0]}}}]))
+        pipelines["drop_percent"] = dict(pipelines["many"], policies=named([POLICIES["percent_all"][0], {"type": "drop", "drop": {"drop_sub_policy": [
+            {"name": "a", **POLICIES["percent"][0]}]}}]))
+        pipelines["first"] = dict(pipelines["both"], sample_on_first_match=True)
+        self.start(pipelines, ["--feature-gates=+processor.tailsamplingprocessor.usetracestate"])
+        for body in self.traffic.traces(TRACES):
+            self.post_all(body)
+        self.stop_and_compare(pipelines, self.traffic.n_spans)
+        for name in pipelines:
+            theirs = states(self.folder.name, "otelcol", name)
+            self.assertGreater(sum("ot=" in state for state in theirs.values()), len(theirs) // 2, name)
+            for program in OURS:
+                ours = states(self.folder.name, program, name)
+                self.assertEqual({k: (v, theirs[k]) for k, v in ours.items() if v != theirs[k]}, {}, f"{program}, {name}")
 
     def late(self, settings, between_s):
         """Traces whole in one request; what comes later follows what was decided."""
