@@ -36,8 +36,7 @@ struct tail {
     struct tail_sampler sampler;
     struct tail_exchange exchange;
     struct timer *ticker, *worker;
-    uint64_t started_ns;
-    uint64_t n_ticks;
+    uint64_t next_tick_ns;
     bool drop_pending;
     bool draining, drained;
 };
@@ -82,21 +81,16 @@ static void work(void *ctx)
 
 static void arm_ticker(struct tail *t, uint64_t now_ns)
 {
-    uint64_t next_ns = t->started_ns + (t->n_ticks + 1) * NS_PER_SEC;
-
-    timer_start(t->ticker, next_ns > now_ns ? (next_ns - now_ns) / NS_PER_MS + 1 : 1, 0);
+    timer_start(t->ticker, t->next_tick_ns > now_ns ? (t->next_tick_ns - now_ns) / NS_PER_MS + 1 : 1, 0);
 }
 
-/* Ticks that a busy loop missed are made up for: no decision is put off. */
 static void on_tick(void *ctx)
 {
     struct tail *t = ctx;
     uint64_t now_ns = clock_mono_ns();
 
-    while (t->started_ns + (t->n_ticks + 1) * NS_PER_SEC <= now_ns) {
-        t->n_ticks++;
+    for (uint32_t n = tail_ticks_due(&t->next_tick_ns, now_ns); n; n--)
         tail_sampler_tick(&t->sampler);
-    }
     arm_ticker(t, now_ns);
     work(t);
 }
@@ -273,8 +267,10 @@ static int tail_start(struct component *c, struct err *err)
         log_warn(&c->host->log, "sample_on_first_match with the feature gate usetracestate: thresholds are those of the first match");
     t->ticker = timer_new(c->host->loop, __func__, on_tick, t);
     t->worker = timer_new(c->host->loop, __func__, work, t);
-    t->started_ns = clock_mono_ns();
-    arm_ticker(t, t->started_ns);
+    uint64_t now_ns = clock_mono_ns();
+
+    t->next_tick_ns = now_ns + NS_PER_SEC;
+    arm_ticker(t, now_ns);
     if (t->sampler.store) {
         tail_restore_decisions(&t->sampler);
         timer_start(t->worker, 0, 0);

@@ -6,7 +6,7 @@
 
 #include "platform/clock.h"
 
-enum { MAX_SLOTS = 4096, MAX_TICKS = 1 << 30 };
+enum { MAX_SLOTS = 4096, MAX_TICKS = 1 << 30, MOST_MISSED = 4096 };
 
 static uint32_t whole_ticks(int64_t ns, uint32_t least)
 {
@@ -157,4 +157,17 @@ void tail_wheel_all_due(struct tail_wheel *w, struct trace_table *t)
 {
     for (uint32_t i = 1; i <= w->n_slots; i++)
         splice(t, &w->due, &w->slots[(w->now + i) & (w->n_slots - 1)]);
+}
+
+uint32_t tail_ticks_due(uint64_t *next_ns, uint64_t now_ns)
+{
+    uint64_t n = *next_ns <= now_ns ? (now_ns - *next_ns) / NS_PER_SEC + 1 : 0;
+
+    if (n > MOST_MISSED) {
+        n = MOST_MISSED;
+        *next_ns = now_ns + NS_PER_SEC;
+    } else {
+        *next_ns += n * NS_PER_SEC;
+    }
+    return (uint32_t)n;
 }

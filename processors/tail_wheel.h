@@ -48,6 +48,11 @@ void tail_wheel_tick(struct tail_wheel *w, struct trace_table *t);
 /* Everything becomes due, in the order of its tick; the caller says so in the traces (at_tick). */
 void tail_wheel_all_due(struct tail_wheel *w, struct trace_table *t);
 
+/* How many ticks have come by now; *next_ns, when the next one is due, moves on. Ticks that a busy loop
+ * missed are made up for: no decision is put off. A clock that jumped farther than an hour and some starts
+ * anew from there. */
+uint32_t tail_ticks_due(uint64_t *next_ns, uint64_t now_ns);
+
 /* Bytes of a wheel for this wait. */
 uint64_t tail_wheel_bytes_for(int64_t wait_ns);
 

@@ -87,6 +87,71 @@ START_TEST(table_against_a_model)
 }
 END_TEST
 
+/* How far the farthest trace is from where its hash points. */
+static uint32_t longest_probe(const struct trace_table *t)
+{
+    uint32_t longest = 0;
+
+    for (uint32_t i = 0; i < t->n_slots; i++)
+        if (t->slots[i].index) {
+            uint32_t far = (i - t->slots[i].tag) & (t->n_slots - 1);
+
+            longest = far > longest ? far : longest;
+        }
+    return longest;
+}
+
+static void set_half(uint8_t id[static 16], int half, uint64_t v)
+{
+    memset(id, 0x5a, 16);
+    for (int i = 0; i < 8; i++)
+        id[8 * half + i] = (uint8_t)(v >> 8 * (7 - i));
+}
+
+/* Ids that share a half, or count up in one: chains stay short, and every id is itself. */
+START_TEST(ids_that_share_a_half_do_not_collide)
+{
+    enum { N = 60000 };
+    struct trace_table t;
+    uint8_t id[16];
+
+    trace_table_init(&t, budget, 0);
+    for (uint32_t i = 0; i < N; i++) {
+        set_half(id, _i, _i == 0 ? (uint64_t)i << 40 : i);
+        ck_assert_int_eq(trace_table_reserve(&t), 0);
+        ck_assert_uint_eq(trace_table_find(&t, id, hash_u128(id)), 0);
+        trace_table_add(&t, id, hash_u128(id));
+    }
+    ck_assert_uint_eq(t.n_traces, N);
+    ck_assert_uint_lt(longest_probe(&t), 400); /* some tens at this load with any good hash */
+    trace_table_fini(&t);
+}
+END_TEST
+
+/* Whoever finds ids that fall into one slot of one process gains nothing against another: the hash has a key. */
+START_TEST(ids_made_to_collide_do_so_under_one_key_only)
+{
+    enum { N = 400, SLOTS = 1024 };
+    static uint8_t ids[N][16];
+    struct trace_table t;
+
+    hash_seed(1001);
+    for (uint64_t i = 0, n = 0; n < N; i++) {
+        set_half(ids[n], 1, i);
+        n += (hash_u128(ids[n]) & (SLOTS - 1)) == 77;
+    }
+    hash_seed(1002);
+    trace_table_init(&t, budget, 0);
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(trace_table_reserve(&t), 0);
+        trace_table_add(&t, ids[i], hash_u128(ids[i]));
+    }
+    ck_assert_uint_eq(t.n_slots, SLOTS);
+    ck_assert_uint_lt(longest_probe(&t), 60);
+    trace_table_fini(&t);
+}
+END_TEST
+
 START_TEST(table_gives_chunks_back)
 {
     struct trace_table t;
@@ -180,6 +245,25 @@ START_TEST(wheel_decides_when_the_collector_does)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         ck_assert_msg(tick_of_decision(rows[i].wait_ms, rows[i].after_root_ms, rows[i].begin, rows[i].root) ==
                           rows[i].tick, "row %zu", i);
+}
+END_TEST
+
+START_TEST(a_clock_that_jumps_is_made_up_for_within_bounds)
+{
+    const uint64_t s = 1000000000, from = 5 * s + 1;
+    uint64_t next = from;
+
+    ck_assert_uint_eq(tail_ticks_due(&next, from - 1), 0);
+    ck_assert_uint_eq(next, from);
+    ck_assert_uint_eq(tail_ticks_due(&next, from), 1);
+    ck_assert_uint_eq(next, from + s);
+    ck_assert_uint_eq(tail_ticks_due(&next, from + s / 2), 0);
+    ck_assert_uint_eq(tail_ticks_due(&next, from + 7 * s + s / 2), 7); /* a stall: the beat stays */
+    ck_assert_uint_eq(next, from + 8 * s);
+    ck_assert_uint_eq(tail_ticks_due(&next, from + 40000000 * s + 3), 4096); /* a year: asleep */
+    ck_assert_uint_eq(next, from + 40000001 * s + 3);
+    ck_assert_uint_eq(tail_ticks_due(&next, 0), 0); /* back: it waits for its time */
+    ck_assert_uint_eq(next, from + 40000001 * s + 3);
 }
 END_TEST
 
@@ -439,6 +523,9 @@ static Suite *suite(void)
     tcase_add_test(t, table_against_a_model);
     tcase_add_test(t, table_gives_chunks_back);
     tcase_add_test(t, table_respects_the_budget);
+    tcase_add_loop_test(t, ids_that_share_a_half_do_not_collide, 0, 2);
+    tcase_add_test(t, ids_made_to_collide_do_so_under_one_key_only);
+    tcase_add_test(t, a_clock_that_jumps_is_made_up_for_within_bounds);
     tcase_add_test(t, wheel_decides_when_the_collector_does);
     tcase_add_test(t, wheel_against_a_model);
     tcase_add_test(t, cache_forgets_the_least_recently_used);
