@@ -208,6 +208,16 @@ static void not_held(struct tail_sampler *s, const struct span *sp, uint32_t n, 
         tail_store_over(s->store, s->log.stored, n, tail_store_key(sp->trace_id));
 }
 
+/* Once for each resource they stand in, as each is an item of its own. */
+static void late_age(const struct tail_sampler *s, const struct trace *tr, uint32_t part, const struct span *sp, uint32_t n)
+{
+    const struct scope *scopes = s->parts[part].payload->scopes;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (i == 0 || scopes[sp[i].scope].resource != scopes[sp[i - 1].scope].resource)
+            series_observe(s->metrics.late_age, s->wheel.now - tr->at_tick);
+}
+
 static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp, uint32_t n)
 {
     struct trace *tr = tail_at(s, index);
@@ -216,7 +226,7 @@ static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const st
         not_held(s, sp, n, FATE_DROPPED, DROP_TOO_LARGE);
         return;
     }
-    series_observe(s->metrics.late_age, s->wheel.now - tail_decided_tick(s, tr));
+    late_age(s, tr, part, sp, n);
     if (tr->state != TRACE_SAMPLED) {
         not_held(s, sp, n, FATE_SAMPLED_OUT, DROP_NONE);
         return;
@@ -234,7 +244,7 @@ static void pass_on(struct tail_sampler *s, uint32_t part, const struct span *sp
     struct seg_writer w;
 
     for (uint32_t done; n; sp += done, n -= done) {
-        done = log_spans(s, &w, tail_passing(tail_cache_note(&s->sampled)), part, sp, n);
+        done = log_spans(s, &w, tail_passing(stamp.policy), part, sp, n);
         if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
             tail_record(&s->log, &s->in, w.first, s->policies, stamp);
         chain_append(s, &s->passing_first, &s->passing_last, &w);
@@ -330,6 +340,8 @@ static void items_judge(struct tail_sampler *s)
 
 /* ---- a run ---- */
 
+static void file_spans(struct tail_sampler *s, const struct tail_run *run, uint64_t hash);
+
 /* index 0: there was no place. */
 static void file_in_table(struct tail_sampler *s, const struct tail_run *run, uint32_t index)
 {
@@ -341,8 +353,12 @@ static void file_in_table(struct tail_sampler *s, const struct tail_run *run, ui
         not_held(s, sp, n, FATE_DROPPED, DROP_MEMORY);
         return;
     }
-    if (tail_at(s, index)->state != TRACE_UNDECIDED || (UNLIKELY(ingest) && item_begins(s, index, part, sp))) {
+    if (tail_at(s, index)->state != TRACE_UNDECIDED) {
         late(s, index, part, sp, n);
+        return;
+    }
+    if (UNLIKELY(ingest) && item_begins(s, index, part, sp)) {
+        file_spans(s, run, hash_u128(sp->trace_id)); /* decided just now: these come late, if the trace is still here */
         return;
     }
     uint32_t last_before = tail_at(s, index)->last;

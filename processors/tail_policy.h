@@ -184,7 +184,7 @@ int tail_policy_try(const struct policy_settings *s, struct policy_fault *fault,
 struct tail_item {
     uint64_t key;       /* as in struct tail_place; 0: none */
     uint32_t first;     /* its first record */
-    uint32_t decided;   /* decided traces: when, in ticks */
+    uint32_t unused;
 };
 
 /* Words of 8 bytes before the size: bits, times, randomness. */
@@ -251,6 +251,7 @@ enum vote { VOTE_NOT_SAMPLED, VOTE_SAMPLED, VOTE_DROPPED, VOTE_ERROR /* could no
 struct tail_subject {
     const uint8_t *id;
     uint64_t n_spans, n_bytes; /* bytes: if p->sized */
+    uint64_t n_item_bytes;     /* the same without the envelopes of its items */
     const uint64_t *facts;
     uint64_t randomness; /* the facts' word; 0: tracestate says nothing */
     struct tail_limits *limits;

@@ -164,8 +164,6 @@ static void all_due(struct tail_sampler *s)
     tail_wheel_all_due(&s->wheel, &s->table);
     for (uint32_t i = s->undecided.oldest; i; i = tail_at(s, i)->newer)
         tail_at(s, i)->at_tick = s->wheel.now;
-    for (uint32_t i = s->policies->ingest ? s->decided.oldest : 0; i; i = tail_at(s, i)->newer)
-        tail_at(s, i)->at_tick = s->wheel.now;
 }
 
 static void drop_undecided(struct tail_sampler *s)
@@ -232,7 +230,7 @@ void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], s
         tail_explain_print(&s->explain, e, out);
     else if (tr)
         buf_putf(out, "  decision      %s, %u s ago; more is not remembered (explain_decisions)\n", states[tr->state],
-                 s->wheel.now - tail_decided_tick(s, tr));
+                 s->wheel.now - tr->at_tick);
     else if (s->sampled.n && tail_cache_hit(&s->sampled, id))
         buf_puts(out, "  decision      sampled, says the decision cache\n");
     else if (s->non_sampled.n && tail_cache_hit(&s->non_sampled, id))

@@ -31,12 +31,8 @@ static inline uint64_t tail_own_bytes(const struct tail_sampler *s)
 void tail_decide(struct tail_sampler *s, uint32_t index);
 /* span-ingest: judges what the item under way brought. True: that decided the trace. */
 bool tail_judge_item(struct tail_sampler *s, uint32_t index);
-/* A decided trace leaves its list, and its slot. */
+/* A decided trace leaves its list. */
 void tail_unsettle(struct tail_sampler *s, uint32_t index);
-static inline uint32_t tail_decided_tick(const struct tail_sampler *s, struct trace *tr)
-{
-    return s->policies->ingest ? tail_facts_item(s->policies, tr->facts)->decided : tr->at_tick;
-}
 /* The same for one that is not to be decided any more: dropped as DROP_SHUTDOWN. */
 void tail_drop(struct tail_sampler *s, uint32_t index);
 /* An undecided trace that is larger than it may be: not sampled, its spans dropped. */

@@ -97,7 +97,9 @@ static uint64_t chain_bytes(const struct tail_sampler *s, const struct trace *tr
 /* The trace leaves the table; it is on no list. */
 void tail_forget(struct tail_sampler *s, uint32_t index)
 {
-    series_observe(s->metrics.removal_age, s->wheel.now - tail_at(s, index)->born_tick);
+    uint32_t ticks = s->wheel.now - tail_at(s, index)->born_tick;
+
+    series_observe(s->metrics.removal_age, ticks ? ticks - 1 : 0); /* whole seconds: it came between two ticks */
     trace_table_remove(&s->table, index);
 }
 
@@ -111,29 +113,23 @@ static void settle(struct tail_sampler *s, uint32_t index)
         return;
     }
     trace_list_add(&s->table, &s->decided, index);
-    if (s->policies->ingest) {
-        tr->flags |= TRACE_ON_WHEEL;
-        tail_wheel_readd(&s->wheel, &s->table, index);
-    }
 }
 
 void tail_unsettle(struct tail_sampler *s, uint32_t index)
 {
-    struct trace *tr = tail_at(s, index);
-
     trace_list_del(&s->table, &s->decided, index);
-    if (tr->flags & TRACE_ON_WHEEL)
-        tail_wheel_del(&s->wheel, &s->table, index);
-    tr->flags &= (uint8_t)~TRACE_ON_WHEEL;
 }
 
 /* ---- deciding ---- */
 
 static struct tail_subject subject_of(const struct tail_sampler *s, struct trace *tr)
 {
+    const struct tail_size *size = s->policies->sized ? tail_facts_size(s->policies, tr->facts) : NULL;
+
     return (struct tail_subject){.id = tr->id, .n_spans = tr->n_spans, .facts = tr->facts, .limits = s->shared->limits,
                                  .randomness = s->policies->randomness ? *tail_facts_randomness(s->policies, tr->facts) : 0,
-                                 .n_bytes = s->policies->sized ? tail_size_whole(tail_facts_size(s->policies, tr->facts)) : 0};
+                                 .n_bytes = size ? tail_size_whole(size) : 0,
+                                 .n_item_bytes = size ? tail_size_bodies(size) : 0};
 }
 
 static enum vote vote(struct tail_sampler *s, uint32_t policy, const struct tail_subject *t, bool timed)
@@ -153,7 +149,7 @@ static enum vote vote(struct tail_sampler *s, uint32_t policy, const struct tail
     if (ps->spans[v])
         series_add(ps->spans[v], t->n_spans);
     if (ps->bytes[v])
-        series_add(ps->bytes[v], t->n_bytes);
+        series_add(ps->bytes[v], t->n_item_bytes);
     return v;
 }
 
@@ -221,14 +217,6 @@ void tail_queue_add(struct tail_sampler *s, uint32_t index)
     trace_ring_add(&s->table, &s->sending, index);
 }
 
-static void mark_decided(struct tail_sampler *s, struct trace *tr)
-{
-    if (s->policies->ingest)
-        tail_facts_item(s->policies, tr->facts)->decided = s->wheel.now; /* its slot stands */
-    else
-        tr->at_tick = s->wheel.now;
-}
-
 /* For the next process. */
 static void note_decision(struct tail_sampler *s, const struct trace *tr, enum note_code code)
 {
@@ -254,7 +242,7 @@ static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint3
     trace_list_del(&s->table, &s->undecided, index);
     note(s, tr, v, s->why);
     series_add(s->metrics.decisions[v], 1);
-    mark_decided(s, tr);
+    tr->at_tick = s->wheel.now;
     tr->state = v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED;
     tr->policy = s->stamp.policy <= UINT16_MAX ? (uint16_t)s->stamp.policy : 0;
     note_decision(s, tr, v == VOTE_SAMPLED ? NOTE_SAMPLED : v == VOTE_DROPPED ? NOTE_DROPPED : NOTE_NOT_SAMPLED);
@@ -300,8 +288,11 @@ bool tail_judge_item(struct tail_sampler *s, uint32_t index)
 {
     struct trace *tr = tail_at(s, index);
     struct tail_item *item = tail_facts_item(s->policies, tr->facts);
+    uint64_t from_ns = clock_mono_ns();
     enum vote v = item_vote(s, tr);
     uint32_t first = item->first;
+
+    series_observe(s->metrics.timer_latency, (double)((clock_mono_ns() - from_ns) / NS_PER_MS));
 
     *item = (struct tail_item){0};
     if (v == VOTE_NOT_SAMPLED) {
@@ -312,16 +303,11 @@ bool tail_judge_item(struct tail_sampler *s, uint32_t index)
     return true;
 }
 
-/* span-ingest: whatever became of it, the trace is forgotten when its slot comes. */
+/* span-ingest: a trace that nothing has decided by now is not sampled, and forgotten. */
 static void slot_over(struct tail_sampler *s, uint32_t index)
 {
     struct trace *tr = tail_at(s, index);
 
-    if (tr->state != TRACE_UNDECIDED) {
-        tail_unsettle(s, index);
-        tail_forget(s, index);
-        return;
-    }
     tr->flags |= TRACE_FORGET;
     if (tail_facts_item(s->policies, tr->facts)->key && tail_judge_item(s, index))
         return;
@@ -349,7 +335,7 @@ void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
     series_add(s->metrics.too_large, 1);
     tail_explain_begin(&s->explain);
     note(s, tr, VOTE_NOT_SAMPLED, WHY_TOO_LARGE);
-    mark_decided(s, tr);
+    tr->at_tick = s->wheel.now;
     tr->state = TRACE_NOT_SAMPLED;
     tr->flags |= TRACE_TOO_LARGE;
     s->stamp = (struct tail_stamp){0};

@@ -32,7 +32,7 @@ void tail_wheel_init(struct tail_wheel *w, int64_t wait_ns, int64_t after_root_n
 void tail_wheel_fini(struct tail_wheel *w);
 
 void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index);
-/* Back into its slot, for one whose at_tick stands. */
+/* Back into its slot, for one whose at_tick stands, or was moved while it was not on the wheel. */
 void tail_wheel_readd(struct tail_wheel *w, struct trace_table *t, uint32_t index);
 /* The root came: decided after root_ticks, if that is sooner. */
 void tail_wheel_root(struct tail_wheel *w, struct trace_table *t, uint32_t index);

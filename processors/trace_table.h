@@ -29,7 +29,6 @@ enum trace_flag {
     TRACE_IN_QUEUE = 1, /* on the list of traces whose spans are to be sent */
     TRACE_FORGET = 2,   /* leaves the table as soon as its spans are gone */
     TRACE_TOO_LARGE = 4, /* decided by its size */
-    TRACE_ON_WHEEL = 8,  /* decided, and forgotten when its slot comes (span-ingest) */
     TRACE_ON_DISK = 16,  /* with storage: spans of it are on disk too, */
     TRACE_IN_MEMORY = 32, /* or only in memory */
     TRACE_CUT = 64,      /* both: that is noted on disk */

@@ -13,13 +13,14 @@ import http.client
 import json
 import os
 import random
+import re
 import sys
 import tempfile
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from peers import free_ports, peer, start_otelcol, start_tailrace, wait_for  # noqa: E402
+from peers import free_ports, get, peer, start_otelcol, start_tailrace, wait_for  # noqa: E402
 
 SEED = int(os.environ.get("SEED", "1"))
 TRACES = int(os.environ.get("TRACES", "2500"))
@@ -266,10 +267,12 @@ def yaml_of(config):
     return json.dumps(config)  # JSON is YAML
 
 
-def config(pipelines, folder, program, http, tail=None):
-    """pipelines: name -> policies, or name -> whole tail_sampling settings."""
+def config(pipelines, folder, program, http, page=None):
+    """pipelines: name -> tail_sampling settings. page: the prometheus reader's settings."""
     whole = {"receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{http}"}}}},
              "processors": {}, "exporters": {}, "service": {"pipelines": {}, "telemetry": {"metrics": {"level": "none"}}}}
+    if page:
+        whole["service"]["telemetry"]["metrics"] = {"level": "detailed", "readers": [{"pull": {"exporter": {"prometheus": page}}}]}
     for name, settings in pipelines.items():
         whole["processors"][f"tail_sampling/{name}"] = dict({"num_traces": 1000000}, **settings)
         whole["exporters"][f"file/{name}"] = {"path": out_path(folder, program, name)}
@@ -319,6 +322,21 @@ def states(folder, program, name):
     return found
 
 
+def page_of(page):
+    """Types and series of tail_sampling: values where they do not depend on the machine or the number of workers."""
+    found = {}
+    for line in page.splitlines():
+        m = re.match(r"# TYPE (\S*tail_sampling\S*) (\S+)", line)
+        if m:
+            found["type", m.group(1)] = m.group(2)
+        m = re.match(r"(\w*tail_sampling\w*)(?:\{(.*)\})? (\S+)$", line)
+        if m:
+            labels = sorted(kv for kv in re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', m.group(2) or "") if not kv[0].startswith("otel_scope"))
+            varies = re.search("execution_time|timer_latency", m.group(1)) or re.search("_age.*(bucket|sum)", m.group(1))
+            found[m.group(1), tuple(labels)] = "" if varies else float(m.group(3))
+    return found
+
+
 def post(address, body):
     host, port = address.rsplit(":", 1)
     c = http.client.HTTPConnection(host, int(port), timeout=60)
@@ -339,13 +357,14 @@ class SamplingDiff(unittest.TestCase):
     def tearDown(self):
         self.folder.cleanup()
 
-    def start(self, pipelines, args=()):
-        """The Collector, and tailrace with one and with two workers."""
+    def start(self, pipelines, args=(), metrics=None):
+        """The Collector, and tailrace with one and with two workers. metrics: a port for each page, and how it is written."""
         d = self.folder.name
         *ours, theirs = free_ports(len(OURS) + 1)
-        self.tailraces = [start_tailrace(d, config(pipelines, d, name, port), args=("--workers", name[-1], *args))[0]
-                          for name, port in zip(OURS, ours)]
-        self.otelcol = start_otelcol(d, config(pipelines, d, "otelcol", theirs), theirs, args=args)
+        pages = [dict(metrics[1], host="127.0.0.1", port=port) for port in metrics[0]] if metrics else [None] * (len(OURS) + 1)
+        self.tailraces = [start_tailrace(d, config(pipelines, d, name, port, page), args=("--workers", name[-1], *args))[0]
+                          for name, port, page in zip(OURS, ours, pages)]
+        self.otelcol = start_otelcol(d, config(pipelines, d, "otelcol", theirs, pages[-1]), theirs, args=args)
         self.addresses = [f"127.0.0.1:{port}" for port in (*ours, theirs)]
 
     def stop(self):
@@ -436,6 +455,33 @@ class SamplingDiff(unittest.TestCase):
             for program in OURS:
                 ours = states(self.folder.name, program, name)
                 self.assertEqual({k: (v, theirs[k]) for k, v in ours.items() if v != theirs[k]}, {}, f"{program}, {name}")
+
+    def test_metrics(self):
+        """The pages of both after the same input: families, types, labels, and what can be equal is. Late spans find caches (eu), or
+        the table (span-ingest)."""
+        policies = named([POLICIES["error"][0], POLICIES["slow"][0], POLICIES["drop"][1], ottl(["Len(attributes[\"s\"]) == 5"], error_mode="propagate"),
+                          POLICIES["composite"][0]])
+        base = {"decision_wait": "1s", "policies": policies}
+        self.metrics_of({"eu": dict(base, decision_cache={"sampled_cache_size": 1000, "non_sampled_cache_size": 1000})}, {})
+        self.metrics_of({"table": dict(base, maximum_trace_size_bytes=700)}, {"without_type_suffix": True, "without_units": True, "without_scope_info": True})
+        self.metrics_of({"items": dict(base, sampling_strategy="span-ingest", policies=[p for p in policies if p["type"] != "drop"])}, {})
+
+    def metrics_of(self, pipelines, reader):
+        ports = free_ports(len(OURS) + 1)
+        self.start(pipelines, ["--feature-gates=+processor.tailsamplingprocessor.metricstatcountspanssampled,"
+                               "+processor.tailsamplingprocessor.metricstatcountbytessampled"], (ports, reader))
+        t = self.traffic
+        ids = [f"{t.random.getrandbits(128) | 1:032x}" for _ in range(300)]
+        for _ in range(3):
+            self.post_all(t.request([t.span(i, 0.3) for i in ids for _ in range(2)]))
+            time.sleep(4)
+        pages = [page_of(get(f"http://127.0.0.1:{port}/metrics").decode()) for port in ports]
+        self.stop()
+        theirs = pages.pop()
+        self.assertGreater(len(theirs), 20)
+        for ours in pages:
+            self.assertEqual({k: (ours.get(k), v) for k, v in theirs.items() if ours.get(k) != v}, {})
+            self.assertEqual([k for k, v in ours.items() if v and k not in theirs and k[0] != "type" and "tailrace_" not in k[0]], [])
 
     def late(self, settings, between_s):
         """Traces whole in one request; what comes later follows what was decided."""

@@ -293,10 +293,10 @@ START_TEST(probabilistic_chooses_by_id)
         from_hex(rows[i].id, id);
         ck_assert_int_eq(tail_condition_probabilistic(
                              &c, &(struct probabilistic_settings){rows[i].salt, rows[i].from + 0.0001}, &err), 0);
-        ck_assert(tail_probabilistic_keeps(&c, id));
+        ck_assert(tail_probabilistic_keeps(&c, id, 0));
         ck_assert_int_eq(tail_condition_probabilistic(
                              &c, &(struct probabilistic_settings){rows[i].salt, rows[i].from - 0.0001}, &err), 0);
-        ck_assert(!tail_probabilistic_keeps(&c, id));
+        ck_assert(!tail_probabilistic_keeps(&c, id, 0));
     }
 }
 END_TEST
