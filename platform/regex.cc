@@ -6,6 +6,9 @@
  * RE2 is built with exceptions off here, and allocates only while compiling and for the caches of its
  * automata, which max_mem bounds. When a cache is full RE2 falls back to slower, still linear ways.
  *
+ * A search first looks for text that every match must hold, where the expression shows one: what does
+ * not match is the usual case, and an automaton costs ten times as much as a look for a word.
+ *
  * Threads: compiled objects are immutable to callers; RE2 locks its caches itself.
  */
 #include <re2/re2.h>
@@ -21,7 +24,9 @@ extern "C" {
 
 struct regex {
     re2::RE2 re;
-    explicit regex(const char *pattern, const re2::RE2::Options &o) : re(pattern, o) {}
+    std::string needed; /* text that stands in every match; "" when none is known */
+    bool plain;         /* the expression is that text and nothing else */
+    explicit regex(const char *pattern, const re2::RE2::Options &o) : re(pattern, o), plain(false) {}
 };
 
 struct regex_set {
@@ -81,6 +86,139 @@ static bool translated(const char *pattern, std::string *out, struct err *err)
     return true;
 }
 
+/* Where the group at p[at] == '(' ends: behind its ')'. */
+static size_t group_end(const std::string &p, size_t at)
+{
+    for (at++; at < p.size() && p[at] != ')';)
+        at = p[at] == '(' ? group_end(p, at) : p[at] == '[' ? class_end(p, at) : at + (p[at] == '\\' ? 2 : 1);
+    return at + 1;
+}
+
+/*
+ * The longest text that every match of an expression holds, seen without parsing it: characters for
+ * themselves that stand next to each other outside of groups. Nothing is said of expressions with
+ * alternatives, flags, or escapes by number.
+ */
+class needed_text {
+public:
+    std::string best;
+    bool plain = true; /* so far */
+
+    explicit needed_text(const std::string &pattern) : p(pattern)
+    {
+        size_t at = 0;
+
+        known = p.find("\\Q") == p.npos;
+        while (at < p.size() && known)
+            at = element(at);
+        end_run();
+        if (!known)
+            best.clear();
+        plain = plain && known && !best.empty();
+    }
+
+private:
+    const std::string &p;
+    std::string run;
+    size_t last = 0; /* where the run's latest character begins */
+    bool known = true;
+
+    void end_run()
+    {
+        if (run.size() > best.size())
+            best = run;
+        run.clear();
+        last = 0;
+    }
+
+    void literal(size_t at, size_t n)
+    {
+        last = run.size();
+        run.append(p, at, n);
+    }
+
+    size_t other(size_t next)
+    {
+        plain = false;
+        end_run();
+        return next;
+    }
+
+    size_t escape(size_t at)
+    {
+        char c = at + 1 < p.size() ? p[at + 1] : 'Q';
+
+        if (strchr("01234567xQEC", c)) {
+            known = false;
+            return p.size();
+        }
+        if ((c == 'p' || c == 'P') && at + 2 < p.size() && p[at + 2] == '{')
+            return other(p.find('}', at) == p.npos ? p.size() : p.find('}', at) + 1);
+        if (c == 'p' || c == 'P')
+            return other(at + 3);
+        if ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
+            return other(at + 2);
+        literal(at + 1, 1);
+        return at + 2;
+    }
+
+    /* {2,3}; anything else that stands between braces is not looked at. */
+    size_t repeat_end(size_t at)
+    {
+        size_t end = p.find_first_not_of("0123456789,", at + 1);
+
+        known = known && end != p.npos && p[end] == '}';
+        return known ? end + 1 : p.size();
+    }
+
+    size_t element(size_t at)
+    {
+        switch (p[at]) {
+        case '|':
+            known = false;
+            return p.size();
+        case '(':
+            if (p.compare(at, 2, "(?") == 0 && p.compare(at, 3, "(?:") != 0 && p.compare(at, 4, "(?P<") != 0) {
+                known = false;
+                return p.size();
+            }
+            return other(group_end(p, at));
+        case '[':
+            return other(class_end(p, at));
+        case '\\':
+            return escape(at);
+        case '*':
+        case '?': /* its character may be missing */
+            run.resize(last);
+            return other(at + 1);
+        case '{':
+            run.resize(last);
+            return other(repeat_end(at));
+        case '+':
+        case '^':
+        case '$':
+        case '.':
+            return other(at + 1);
+        default: {
+            size_t n = 1;
+
+            while (at + n < p.size() && (p[at + n] & 0xc0) == 0x80)
+                n++;
+            literal(at, n);
+            return at + n;
+        }
+        }
+    }
+};
+
+static void note_needed(struct regex *r, const std::string &pattern)
+{
+    needed_text n(pattern);
+
+    r->needed = n.best;
+    r->plain = n.plain;
+}
+
 extern "C" struct regex *regex_new(const char *pattern, struct err *err)
 {
     std::string text;
@@ -98,6 +236,7 @@ extern "C" struct regex *regex_new(const char *pattern, struct err *err)
         delete r;
         return nullptr;
     }
+    note_needed(r, text);
     return r;
 }
 
@@ -112,7 +251,24 @@ extern "C" bool regex_search(const struct regex *r, struct slice s, size_t from,
     re2::StringPiece match;
     bool wanted = start || end;
 
-    if (from > s.len || !r->re.Match(piece(s), from, s.len, re2::RE2::UNANCHORED, wanted ? &match : nullptr, wanted))
+    if (from > s.len)
+        return false;
+    if (!r->needed.empty()) {
+        const void *at = s.len > from ? memmem(s.p + from, s.len - from, r->needed.data(), r->needed.size()) : nullptr;
+
+        if (!at)
+            return false;
+        if (r->plain) {
+            size_t first = static_cast<size_t>(static_cast<const uint8_t *>(at) - s.p);
+
+            if (start)
+                *start = first;
+            if (end)
+                *end = first + r->needed.size();
+            return true;
+        }
+    }
+    if (!r->re.Match(piece(s), from, s.len, re2::RE2::UNANCHORED, wanted ? &match : nullptr, wanted))
         return false;
     if (start)
         *start = s.len ? static_cast<size_t>(match.data() - reinterpret_cast<const char *>(s.p)) : 0;

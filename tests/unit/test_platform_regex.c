@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "platform/clock.h"
+#include "platform/hash.h"
 #include "platform/mem.h"
 #include "platform/regex.h"
 
@@ -246,6 +247,48 @@ START_TEST(hostile_pattern_is_linear)
 }
 END_TEST
 
+/* Searching looks for text that every match holds before it asks the automaton; capturing does not.
+ * They agree on expressions and texts made of what matters to that. */
+START_TEST(short_cuts_change_nothing)
+{
+    static const char *const bits[] = {"a",  "b",  "ab",   "ba",  "*",     "+",    "?",   "{2}", "{0,1}", "{,2}", "{a|b}", "|",
+                                       "(",  ")",  "(a|b)", "[ab]", "[^a|]", "\\.", "\\|", "\\d", "\\pL", "\\p{Lu}", ".",
+                                       "^",  "$",  "\xc3\xa9", "(?i)", "(?:a|)", "(?P<n>b)", "\\Qa|\\E", "\\x61", "-", "[a\\]|]", "(a[)|]b)"};
+    static const char *const texts[] = {"a", "b", "|", ".", "ab", "\xc3\xa9", "A", "B", "1", "-", "", "{a", "b}", ")"};
+    uint64_t rng = 11;
+    unsigned n_compiled = 0, n_found = 0;
+
+    for (int i = 0; i < 3000; i++) {
+        char pattern[128] = "", text[64] = "";
+        struct slice groups[40];
+        struct regex *r;
+        struct err err;
+        bool found;
+
+        for (uint64_t n = 1 + random_next(&rng) % 6; n; n--)
+            strcat(pattern, bits[random_next(&rng) % ARRAY_LEN(bits)]);
+        r = regex_new(pattern, &err);
+        if (!r)
+            continue;
+        n_compiled++;
+        for (int k = 0; k < 6; k++) {
+            size_t start = 0, end = 0;
+
+            text[0] = 0;
+            for (uint64_t n = random_next(&rng) % 7; n; n--)
+                strcat(text, texts[random_next(&rng) % ARRAY_LEN(texts)]);
+            found = regex_capture(r, slice_str(text), groups);
+            n_found += found;
+            ck_assert_msg(regex_search(r, slice_str(text), 0, NULL, NULL) == found, "%s in %s", pattern, text);
+            ck_assert(regex_search(r, slice_str(text), 0, &start, &end) == found && start <= end);
+        }
+        regex_free(&r);
+    }
+    ck_assert_uint_gt(n_compiled, 800);
+    ck_assert_uint_gt(n_found, 800);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("platform regex");
@@ -266,6 +309,7 @@ int main(void)
     tcase_add_test(t, sets_too_large_for_one_automaton);
     tcase_add_test(t, both_ways_to_name_a_group);
     tcase_add_test(t, hostile_pattern_is_linear);
+    tcase_add_test(t, short_cuts_change_nothing);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
