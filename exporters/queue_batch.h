@@ -18,7 +18,7 @@ const char *queue_batch_sizer(const struct queue_settings *q);
 int64_t queue_size_of(const struct batch *b, enum queue_sizer sizer);
 
 /* Rows of send_queue_metrics. */
-enum queue_row { ROW_SENT, ROW_FAILED, ROW_ENQUEUE_FAILED, ROW_SIZE, ROW_CAPACITY, ROW_IN_FLIGHT };
+enum queue_row { ROW_SENT, ROW_FAILED, ROW_ENQUEUE_FAILED, ROW_SIZE, ROW_CAPACITY, ROW_IN_FLIGHT, ROW_BATCH_SPANS, ROW_BATCH_BYTES };
 
 /* ---- who waits for a batch that was merged and cut ---- */
 

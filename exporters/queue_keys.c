@@ -2,6 +2,7 @@
 /* The section sending_queue: its keys, the rules between them, and the metrics of the queue. */
 #include <string.h>
 
+#include "component/size_buckets.h"
 #include "exporters/queue_batch.h"
 
 static const char *const queue_sizers[] = {"requests", "items", "bytes", NULL};
@@ -97,4 +98,10 @@ const struct metric_row send_queue_metrics[] = {
      .help = "Fixed capacity of the sending queue, in units of its sizer.", .from_start = true},
     {.name = "otelcol_exporter_in_flight_requests", .type = METRIC_GAUGE, .level = METRIC_BASIC,
      .unit = "{requests}", .help = "Batches being sent or waiting for their next attempt.", .from_start = true},
+    {.name = "otelcol_exporter_queue_batch_send_size", .type = METRIC_HISTOGRAM, .level = METRIC_DETAILED,
+     .unit = "{units}", .help = "Number of spans in each batch sent.",
+     .bounds = size_buckets_spans, .n_bounds = ARRAY_LEN(size_buckets_spans)},
+    {.name = "otelcol_exporter_queue_batch_send_size_bytes", .type = METRIC_HISTOGRAM, .level = METRIC_DETAILED,
+     .unit = "By", .help = "Size of each batch sent, before compression.",
+     .bounds = size_buckets_bytes, .n_bounds = ARRAY_LEN(size_buckets_bytes)},
     {0}};

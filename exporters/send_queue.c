@@ -59,6 +59,7 @@ struct send_queue {
     struct metric_label *labels; /* of sent and failed spans, with the exporter's */
     size_t n_labels;
     struct series *sent, *failed, *enqueue_failed, *size, *capacity, *in_flight;
+    struct series *batch_spans, *batch_bytes; /* NULL: below the detailed level */
 };
 
 static void step(struct send_queue *q);
@@ -437,6 +438,10 @@ static void begin(struct send *s)
     struct send_queue *q = s->q;
 
     enter_slot(s);
+    if (q->batch_spans != NULL) {
+        series_observe(q->batch_spans, (double)s->batch->n_spans);
+        series_observe(q->batch_bytes, (double)s->batch->n_bytes);
+    }
     if (q->cfg.retry != NULL)
         retry_begin(&s->retry, q->cfg.retry, loop_now_ns(q->host->loop));
     attempt(s);
@@ -740,6 +745,10 @@ static void make_series(struct send_queue *q)
     q->in_flight = series_with(q, ROW_IN_FLIGHT, gauge, 2);
     if (!queue_is_on(q))
         return;
+    if (q->host->metric_level >= METRIC_DETAILED) {
+        q->batch_spans = series_with(q, ROW_BATCH_SPANS, gauge, 1);
+        q->batch_bytes = series_with(q, ROW_BATCH_BYTES, gauge, 1);
+    }
     q->size = series_with(q, ROW_SIZE, gauge, 2);
     q->capacity = series_with(q, ROW_CAPACITY, gauge, 2);
     /* workers are summed on the page, and the capacity is theirs together */

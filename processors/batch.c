@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "component/size_buckets.h"
 #include "platform/clock.h"
 #include "processors/batch_shards.h"
 #include "processors/items.h"
@@ -51,11 +52,6 @@ static const struct key batch_keys[] = {
 };
 #undef S
 
-static const double buckets_spans[] = {10,   25,   50,   75,   100,  250,  500,  750,   1000,  2000,  3000,
-                                       4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000, 30000, 50000, 100000};
-static const double buckets_bytes[] = {128,    256,    512,     1024,    2048,    4096,    8192,    16384,    32768,
-                                       65536,  131072, 262144,  524288,  1048576, 2097152, 4194304, 8388608,  16777216};
-
 enum { ROW_SIZE, ROW_BYTES, ROW_BY_SIZE, ROW_BY_TIMEOUT, ROW_CARDINALITY };
 static const struct metric_row batch_rows[] = {
     [ROW_SIZE] = {.name = "otelcol_processor_batch_batch_send_size",
@@ -63,15 +59,15 @@ static const struct metric_row batch_rows[] = {
                   .level = METRIC_NORMAL,
                   .unit = "{units}",
                   .help = "Number of units in the batch [Development]",
-                  .bounds = buckets_spans,
-                  .n_bounds = ARRAY_LEN(buckets_spans)},
+                  .bounds = size_buckets_spans,
+                  .n_bounds = ARRAY_LEN(size_buckets_spans)},
     [ROW_BYTES] = {.name = "otelcol_processor_batch_batch_send_size_bytes",
                    .type = METRIC_HISTOGRAM,
                    .level = METRIC_DETAILED,
                    .unit = "By",
                    .help = "Number of bytes in batch that was sent. Only available on detailed level. [Development]",
-                   .bounds = buckets_bytes,
-                   .n_bounds = ARRAY_LEN(buckets_bytes)},
+                   .bounds = size_buckets_bytes,
+                   .n_bounds = ARRAY_LEN(size_buckets_bytes)},
     [ROW_BY_SIZE] = {.name = "otelcol_processor_batch_batch_size_trigger_send",
                      .type = METRIC_COUNTER,
                      .level = METRIC_NORMAL,

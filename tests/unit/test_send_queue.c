@@ -736,6 +736,8 @@ START_TEST(test_cuts_at_max_size)
     f->set.batch.max_size = 5;
     fake_start(f, true, true, 0);
     push(f, 13);
+    ck_assert_double_eq(th_metric(f->t, "otelcol_exporter_queue_batch_send_size_sum{exporter=\"test\"}"), 10);
+    ck_assert_double_eq(th_metric(f->t, "otelcol_exporter_queue_batch_send_size_bytes_count{exporter=\"test\"}"), 2);
     ck_assert_uint_eq(f->attempts, 2); /* 5, 5, and 3 wait */
     ck_assert_double_eq(queue_size(f), 3);
     push(f, 1);
