@@ -24,6 +24,7 @@
 
 #include "cmd/admin.h"
 #include "cmd/reload.h"
+#include "cmd/trim.h"
 #include "cmd/upgrade.h"
 #include "net/listen_socket.h"
 #include "platform/clock.h"
@@ -43,6 +44,7 @@ struct daemon {
     struct admin *admin;
     struct inheritance inherited;
     struct upgrade *upgrade;
+    struct trimmer *trimmer;
     struct reloader *reloader; /* from when everything runs */
     struct timer *last_books; /* the end of waiting for them after a drain that was not clean */
     uint64_t stopping_since_ns;
@@ -303,6 +305,7 @@ static int start(struct daemon *d, struct err *err)
     if (graph_start(d->graph, err) < 0 || graph_run(d->graph, err) < 0)
         return -1;
     start_reloader(d);
+    d->trimmer = trimmer_new(d->loop, d->budget);
     if (d->o.argv)
         d->upgrade = upgrade_new(d->loop, &d->log, d->o.argv);
     return 0;
@@ -315,6 +318,7 @@ static unsigned dismantle(struct daemon *d)
     unsigned leaked = 0;
 
     timer_free(&d->last_books);
+    trimmer_free(&d->trimmer);
     reloader_free(&d->reloader);
     upgrade_free(&d->upgrade);
     admin_free(&d->admin);

@@ -37,6 +37,11 @@ void mem_setup(void)
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }
 
+void mem_trim(void)
+{
+    malloc_trim(0);
+}
+
 void *mem_alloc(size_t size)
 {
     return mem_alloc_array(1, size);

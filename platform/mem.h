@@ -56,6 +56,9 @@ void budget_set_limits(struct budget *b, uint64_t soft_bytes, uint64_t limit_byt
 /* Tells the allocator to give large blocks back to the system as soon as they are freed: what is not
  * charged must not stay in the process either. Once, before any thread runs. */
 void mem_setup(void);
+/* Gives what the allocator keeps back to the system, as far as whole pages are free. Any thread; takes the
+ * allocator's locks one after the other. */
+void mem_trim(void);
 
 /* True and charged, or false and nothing charged. `admit` is for new work at the door (soft limit);
  * it leaves a quarter of that to small requests, so that a few large ones do not shut everybody out;

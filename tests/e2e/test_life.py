@@ -2,13 +2,17 @@
 """The life of the process: a log that nobody reads, the number of workers, a stop under full load."""
 import os
 import re
+import resource
+import socket
 import subprocess
 import threading
 import unittest
 
 from otlp_client import GrpcClient, HttpClient, request, span
 from otlp_http import Backend
-from tailrace import BINARY, DEADLINE_S, Daemon
+from tailrace import BINARY, DEADLINE_S, Daemon, wait_for
+
+SANITIZED = os.environ.get("TAILRACE_KIND") == "sanitized"
 
 SAMPLING = """
 receivers: {otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}}}
@@ -48,6 +52,28 @@ class Life(unittest.TestCase):
                 self.assertEqual(p.wait(DEADLINE_S), 0)
             finally:
                 p.kill()
+
+    @unittest.skipIf(SANITIZED, "the sanitizer's allocator keeps what it likes")
+    def test_memory_comes_back(self):
+        """Scenario: thousands of connections come and go. Guarantees: the process does not stay as large as with them."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        with Backend() as backend, Daemon(SAMPLING % (POLICIES, backend.url), ["--workers", "2"]) as d:
+            def rss_mib():
+                with open("/proc/%d/status" % d.process.pid, encoding="ascii") as f:
+                    return int(re.search(r"VmRSS:\s*(\d+)", f.read()).group(1)) / 1024
+            d.wait_ready()
+            port, before = d.port("Starting GRPC server"), rss_mib()
+            held = [socket.create_connection(("127.0.0.1", port), DEADLINE_S) for _ in range(3000)]
+            for s in held:
+                s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+            wait_for(lambda: rss_mib() > before + 16, "the connections to be there")
+            largest = rss_mib()
+            for s in held:
+                s.close()
+            wait_for(lambda: rss_mib() < before + (largest - before) / 2,
+                     lambda: "memory to come back: %.1f, %.1f, %.1f" % (before, largest, rss_mib()))
 
     def sampled(self, workers):
         """The spans kept of the same made-up traffic, sent by three clients at once."""
