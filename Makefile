@@ -256,7 +256,7 @@ $(FOBJ)/gen/%.o: $(OUT)/gen/%.c
 $(FOBJ)/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu11 $(FUZZ_FLAGS) -w -c -o $@ $<
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/fuzz/libtailrace.a
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/fuzz/libtailrace.a $(wildcard tests/fuzz/*.h)
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(CPPFLAGS) -std=gnu11 $(FUZZ_FLAGS) -fsanitize=fuzzer $(PKG_CFLAGS) -o $@ $< $(BUILD)/fuzz/libtailrace.a $(LIBS)
 

@@ -98,6 +98,8 @@ bool grpc_prefix_feed(struct grpc_prefix *x, const uint8_t **p, size_t *n)
 
     if (take > *n)
         take = *n;
+    if (take == 0) /* an empty body has no address */
+        return x->have == GRPC_PREFIX_BYTES;
     memcpy(x->bytes + x->have, *p, take);
     x->have = (uint8_t)(x->have + take);
     *p += take;

@@ -68,8 +68,10 @@ class Life(unittest.TestCase):
             held = [socket.create_connection(("127.0.0.1", port), DEADLINE_S) for _ in range(3000)]
             for s in held:
                 s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
-            wait_for(lambda: rss_mib() > before + 16, "the connections to be there")
+            wait_for(lambda: d.metrics().get('tailrace_receiver_connections{receiver="otlp",transport="grpc"}') == 3000,
+                     "the connections to be there")
             largest = rss_mib()
+            self.assertGreater(largest, before + 16)
             for s in held:
                 s.close()
             wait_for(lambda: rss_mib() < before + (largest - before) / 2,

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 
 #include "net/conn.h"
+#include "net/listen_socket.h"
 #include "receivers/otlp.h"
 #include "receivers/receivers.h"
 
 /* The fuzz programs link the library only. */
+#include "tests/lib/test_extension.c" /* NOLINT(bugprone-suspicious-include) */
 #include "tests/lib/test_host.c"    /* NOLINT(bugprone-suspicious-include) */
 #include "tests/lib/test_payload.c" /* NOLINT(bugprone-suspicious-include) */
 
@@ -69,6 +71,10 @@ int listener_probe(const char *endpoint, const struct listen_owner *owner, struc
     (void)owner;
     (void)err;
     return 0;
+}
+bool listen_sockets_handed_on(void)
+{
+    return false;
 }
 void listener_pause(struct listener *l, bool paused)
 {
@@ -131,6 +137,8 @@ const char *conn_peer(const struct conn *c)
 
 static struct test_host *host;
 static struct otlp_settings settings = {
+    .fair_share_enabled = true,
+    .fair_share = {.max_connection_percentage = 25},
     .protocols = {.grpc_enabled = true,
                   .http_enabled = true,
                   .grpc = {.endpoint = "x:0", .transport = "tcp", .include_metadata = true},
