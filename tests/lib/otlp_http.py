@@ -48,8 +48,8 @@ def send(port, first_trace, n_spans, **kw):
 
 
 class Load(threading.Thread):
-    """Sends requests over one connection until told to stop. Every answer must be 200; but for 503, which says that the
-    queue behind a slow backend is full: that request is sent again, as a client should."""
+    """Sends requests over one connection until told to stop. Every answer must be 200; but for 503 and 429, which say that the
+    queue behind a slow backend is full (429: for this connection): that request is sent again, as a client should."""
 
     def __init__(self, port, k, n_spans=10, keep=True):
         super().__init__()
@@ -65,7 +65,7 @@ class Load(threading.Thread):
                     self.client.close()  # the next request opens it again
             except (OSError, http.client.HTTPException) as e:
                 status = repr(e)
-            if status == 503:
+            if status in (429, 503):
                 self.refused += 1
                 time.sleep(0.05)  # as the answer asks; nothing is waited for
                 continue
