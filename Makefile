@@ -14,6 +14,7 @@
 #   make interop     real SDKs and backends; PEERS=DIR holds otelcol, jaeger, tempo, telemetrygen
 #   make interop-processors   processors beside the Collector's, over INTEROP_SPANS random spans (default 2000)
 #   make interop-sampling  of that, tail_sampling beside the Collector: every policy, random traces
+#   make soak        crashes at length: SOAK_ROUNDS (default 50) kills under load, with storage
 #   make install     to $(DESTDIR)$(PREFIX)
 #   make dist        build/tailrace-VERSION.tar.gz of the committed tree
 #   make clean       removes build/
@@ -34,6 +35,7 @@ LIB      := $(OUT)/libtailrace.a
 CLANG    ?= clang-14
 T        ?=
 FUZZ_SECONDS ?= 20
+SOAK_ROUNDS ?= 50
 export VERSION PREFIX BUILD
 
 DEB_BUILD := gcc g++ make pkg-config git libuv1-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler \
@@ -84,7 +86,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 .DEFAULT_GOAL := all
-.PHONY: all deps run check check-fast check-tsan lint format docs fuzz bench interop interop-sampling install dist clean help \
+.PHONY: all deps run check check-fast check-tsan lint format docs fuzz bench interop interop-sampling soak install dist clean help \
         _bin _tests _fuzz_build _bench _lint
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -100,7 +102,7 @@ all:
 	$(SUB) _bin
 
 help:
-	@sed -n '3,25s/^# \{0,1\}//p' Makefile
+	@sed -n '3,26s/^# \{0,1\}//p' Makefile
 
 deps:
 	$(Q)if command -v apt-get >/dev/null 2>&1; then \
@@ -142,6 +144,9 @@ fuzz:
 bench: all
 	$(SUB) _bench
 	$(Q)/usr/bin/python3 bench/run.py $(BUILD) $(T)
+
+soak: all
+	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_WINDOW_ROUNDS=$(SOAK_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_window.py -v
 
 interop: all
 	$(Q)tests/interop/run.sh $(BUILD) $(T)

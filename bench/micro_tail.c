@@ -223,7 +223,6 @@ int main(int argc, char **argv)
 
     hash_seed(0);
     printf("%llu traces of %llu spans\n", (unsigned long long)traces, (unsigned long long)per_trace);
-    if (argc > 4) { storage_dir = argv[3]; report("storage", traces, per_trace, true, &set); report("storage", traces, per_trace, true, &set); return 0; }
     report("side by side", traces, per_trace, true, &set);
     report("scattered", traces, per_trace, false, &set);
     set.policies.n = 4;

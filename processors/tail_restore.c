@@ -213,7 +213,11 @@ static bool restore_request(struct tail_sampler *s, struct tail_exchange *x)
 
 void tail_restore_done(struct tail_sampler *s)
 {
-    CHECK(atomic_fetch_sub_explicit(&s->store->shelf->restoring, 1, memory_order_acq_rel) > 0);
+    uint32_t left = atomic_fetch_sub_explicit(&s->store->shelf->restoring, 1, memory_order_acq_rel);
+
+    CHECK(left > 0);
+    if (left == 1) /* only who brings something back can bring more */
+        tail_shelf_forget(s->store->shelf);
 }
 
 static void finish(struct tail_sampler *s)

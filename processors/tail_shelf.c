@@ -93,7 +93,7 @@ static struct journal *open_one(struct tail_shelf *w, struct host *h, const char
                                 .segment_bytes = spans ? SEGMENT_BYTES : NOTES_SEGMENT_BYTES,
                                 .max_bytes = max_bytes,
                                 .pool_segments = spans ? POOL_SEGMENTS : 4,
-                                .keep_mapped = true,
+                                .keep_mapped = spans, /* mapping pages again costs more than writing them */
                                 .warn = on_warn,
                                 .warn_ctx = h};
     struct journal *j = journal_open(&o, NULL, &err);
@@ -112,7 +112,7 @@ static void open_pair(struct tail_shelf *w, struct host *h, unsigned number, uin
     uint64_t share = w->place.max_bytes / w->n_workers;
     w->journals = mem_grow(w->journals, (w->n_journals + 1) * sizeof(*w->journals));
     p = &w->journals[w->n_journals++];
-    *p = (struct shelf_journal){.number = number};
+    *p = (struct shelf_journal){.number = number, .decided.budget = w->budget, .ended.budget = w->budget};
     p->notes = open_one(w, h, "notes", number, false, 0);
     if (share)
         share = share > notes_bytes + SEGMENT_BYTES ? share - notes_bytes : SEGMENT_BYTES;
@@ -223,6 +223,8 @@ static void take_notes(struct tail_shelf *w, struct gathered *g)
     w->n_noted = g->noted.len / sizeof(struct note);
     w->ended = (struct ended *)(void *)g->ended.p;
     w->n_ended = g->ended.len / sizeof(struct ended);
+    w->notes_bytes = g->noted.len + g->ended.len;
+    budget_force(w->budget, MEM_TAIL, w->notes_bytes);
     if (w->n_noted)
         qsort(w->noted, w->n_noted, sizeof(struct note), by_id);
     if (w->n_ended)
@@ -232,6 +234,17 @@ static void take_notes(struct tail_shelf *w, struct gathered *g)
     for (size_t i = 0; i < w->n_noted; i++) /* never behind what is noted */
         if (w->noted[i].time_ns >= tail_shelf_now(w))
             w->offset_ns += w->noted[i].time_ns - tail_shelf_now(w) + 1;
+}
+
+void tail_shelf_forget(struct tail_shelf *w)
+{
+    free(w->noted);
+    free(w->ended);
+    w->noted = NULL;
+    w->ended = NULL;
+    w->n_noted = w->n_ended = 0;
+    budget_release(w->budget, MEM_TAIL, w->notes_bytes);
+    w->notes_bytes = 0;
 }
 
 static const struct note *noted(const struct tail_shelf *w, const uint8_t id[static 16])
@@ -304,6 +317,7 @@ static struct tail_shelf *shelf_new(struct host *h, const char *storage_id, stru
     }
     w->pipeline = mem_dup(h->pipeline ? h->pipeline : "");
     w->n_workers = h->n_workers;
+    w->budget = h->budget;
     w->stores = mem_alloc_array(h->n_workers, sizeof(struct tail_store *));
     w->home = home;
     w->next = *home;
@@ -327,12 +341,6 @@ static void unlink_shelf(struct tail_shelf *w)
         *at = w->next;
 }
 
-static void queue_free(struct note_queue *q)
-{
-    free(q->v);
-    *q = (struct note_queue){0};
-}
-
 static void store_destroy(struct tail_store **sp)
 {
     struct tail_store *s = *sp;
@@ -344,8 +352,8 @@ static void store_destroy(struct tail_store **sp)
         next = r->next;
         free(r);
     }
-    queue_free(&s->decided_q);
-    queue_free(&s->ended_q);
+    tail_store_queue_free(&s->decided_q);
+    tail_store_queue_free(&s->ended_q);
     free(s->old);
     free(s);
 }
@@ -362,14 +370,13 @@ static void shelf_unref(struct tail_shelf *w)
         struct shelf_journal *p = &w->journals[i];
         bool old = p->number >= w->n_workers;
 
-        queue_free(&p->decided);
-        queue_free(&p->ended);
+        tail_store_queue_free(&p->decided);
+        tail_store_queue_free(&p->ended);
         old ? journal_close_and_remove(&p->spans) : journal_close(&p->spans);
         old ? journal_close_and_remove(&p->notes) : journal_close(&p->notes);
     }
     free(w->journals);
-    free(w->noted);
-    free(w->ended);
+    tail_shelf_forget(w);
     free(w->stores);
     free(w->pipeline);
     free(w);
@@ -401,6 +408,8 @@ static void take_journals(struct tail_store *s)
             s->old[s->n_old++] = p->spans;
         queues_join(&s->decided_q, &p->decided);
         queues_join(&s->ended_q, &p->ended);
+        tail_store_queue_free(&p->decided);
+        tail_store_queue_free(&p->ended);
     }
 }
 
@@ -425,7 +434,8 @@ struct tail_store *tail_store_new(struct host *h, const char *storage_id, struct
     tail_metrics_storage(m, h->metrics);
     CHECK(w->n_workers == h->n_workers && !w->stores[h->worker]);
     w->refs++;
-    *s = (struct tail_store){.shelf = w, .host = h, .metrics = m, .max_decided = max_decided ? max_decided : 1};
+    *s = (struct tail_store){.shelf = w, .host = h, .metrics = m, .max_decided = max_decided ? max_decided : 1,
+                             .decided_q.budget = h->budget, .ended_q.budget = h->budget};
     w->stores[h->worker] = s;
     take_journals(s);
     s->working = s->spans && s->notes;

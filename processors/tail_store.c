@@ -312,13 +312,22 @@ void tail_store_queue(struct note_queue *q, struct note_batch b)
         uint32_t cap = q->cap ? q->cap * 2 : 64;
         struct note_batch *v = mem_alloc_array(cap, sizeof(*v));
 
+        budget_force(q->budget, MEM_TAIL, (cap - q->cap) * sizeof(*v));
         for (uint32_t i = 0; i < q->n; i++)
             v[i] = q->v[(q->first + i) & (q->cap - 1)];
         free(q->v);
-        *q = (struct note_queue){.v = v, .n = q->n, .cap = cap, .total = q->total};
+        *q = (struct note_queue){.budget = q->budget, .v = v, .n = q->n, .cap = cap, .total = q->total};
     }
     q->v[(q->first + q->n++) & (q->cap - 1)] = b;
     q->total += b.n;
+}
+
+void tail_store_queue_free(struct note_queue *q)
+{
+    free(q->v);
+    if (q->cap)
+        budget_release(q->budget, MEM_TAIL, q->cap * sizeof(*q->v));
+    *q = (struct note_queue){.budget = q->budget};
 }
 
 static void queue_pop(struct note_queue *q)

@@ -13,7 +13,7 @@
  * A disk that cannot be written costs nothing but safety: the request is held in memory only. A trace that is
  * partly on disk is noted as cut, so that the next process does not take it for whole.
  *
- * Memory: 48 bytes a request, 16 for each run on its way, 24 a batch of notes; charged as MEM_TAIL. What the
+ * Memory: 48 bytes a request, 16 for each run on its way, 32 a batch of notes; charged as MEM_TAIL. What the
  * journals map is page cache, see platform/journal.h.
  * Threads: a store is its worker's; others only give back (an atomic list). The shelf that the workers of one
  * processor share is made and freed on main, and does not change in between but for one counter.
@@ -75,6 +75,7 @@ struct note_batch {
     uint64_t newest_ns; /* ended: of their requests */
 };
 struct note_queue {
+    struct budget *budget;
     struct note_batch *v;
     uint32_t first, n, cap; /* a ring; cap is a power of two */
     uint64_t total;         /* notes in all batches */
@@ -114,10 +115,12 @@ struct tail_shelf {
     struct shelf_journal *journals;
     size_t n_journals;
     _Atomic uint32_t restoring;   /* workers and messages that still bring back what was held */
-    struct note *noted;  /* from before, by id */
+    struct budget *budget;
+    struct note *noted;  /* from before, by id; both until everything has come back */
     size_t n_noted;
     struct ended *ended; /* by request and key */
     size_t n_ended;
+    size_t notes_bytes;  /* charged for them */
 };
 
 struct tail_store {
@@ -174,6 +177,8 @@ const struct note *tail_shelf_noted(const struct tail_shelf *w, const uint8_t id
 bool tail_shelf_was_cut(const struct tail_shelf *w, const uint8_t id[static 16]);
 /* Of these n spans of a request, is it known that they were delivered? Asked once for each run. */
 bool tail_shelf_ended(struct tail_shelf *w, uint64_t request_ns, const uint8_t id[static 16], uint32_t n);
+/* Everything has come back. */
+void tail_shelf_forget(struct tail_shelf *w);
 uint64_t tail_shelf_now(const struct tail_shelf *w);
 /* How long ago that was, in seconds, whatever clocks did. */
 uint64_t tail_shelf_age_s(const struct tail_shelf *w, const struct request_head *h);
@@ -217,6 +222,7 @@ void tail_store_mark(struct tail_store *s, struct trace *tr, bool on_disk);
 /* Writes what was noted. Before anything is sent, and at the end of whatever decides. */
 void tail_store_flush(struct tail_store *s);
 void tail_store_queue(struct note_queue *q, struct note_batch b);
+void tail_store_queue_free(struct note_queue *q);
 
 /* Once a second: notes that nobody needs go, gauges are set. */
 void tail_store_tick(struct tail_store *s);

@@ -114,7 +114,10 @@ class Window(unittest.TestCase):
             for i in range(ROUNDS):
                 with Daemon(config(self.dir, backend.url), ["--workers", str(WORKERS[i % len(WORKERS)])]) as d:
                     d.wait_ready()
+                    arrived = backend.count()
                     loads = self.load_for(d, random.randint(1, 40))
+                    if i % 5 == 3:  # amid decisions and deliveries
+                        wait_for(lambda: backend.count() > arrived, "kept spans: " + d.log())
                     d.process.kill()
                     d.wait_exit()
                     self.collect(loads)
