@@ -52,7 +52,7 @@ static const struct key redaction_keys[] = {
             "keep what has few possible values, such as a card number, from being found again by trying all."),
     KEY_SECRET(S, hmac_key, "", "The key of hmac-sha256 (at least 32 bytes) and hmac-sha512 (at least 64)."),
     KEY_NOT_YET("url_sanitizer", "Variable parts of URLs become *."),
-    KEY_NOT_YET("db_sanitizer", "Literals in database statements become ?."),
+    KEY_SECTION(S, db_sanitizer, db_keys, "Statements of databases without the values in them."),
     KEY_END,
 };
 #undef S

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Redaction of messages: see redaction_edit.h. Order: the look, one map, the summary, spans,
+ * Redaction of messages: see redaction_edit.h. Order: statements, the look, one map, spans,
  * parts.
  *
  * The scratch buffers hold one value or one span and are given back when they were large. A value
@@ -11,8 +11,7 @@
 #include <stdlib.h>
 
 #include "model/wire_checked.h"
-
-enum mark { MARK_NONE, MARK_DELETED, MARK_MASKED, MARK_ALLOWED, MARK_IGNORED, MARKS };
+#include "processors/redaction_summary.h"
 
 void redactor_init(struct redactor *rd, const struct rules *r, struct budget *b)
 {
@@ -20,6 +19,7 @@ void redactor_init(struct redactor *rd, const struct rules *r, struct budget *b)
     value_redactor_init(&rd->values, r);
     attr_map_init(&rd->map, b);
     attr_map_init(&rd->inner, b);
+    rd->statement.max = rd->values.scratch[0].max;
 }
 
 void redactor_free(struct redactor *rd)
@@ -31,7 +31,42 @@ void redactor_free(struct redactor *rd)
     buf_free(&rd->out);
     buf_free(&rd->body);
     buf_free(&rd->nested);
+    buf_free(&rd->statement);
     *rd = (struct redactor){0};
+}
+
+/* ---- statements of databases ---- */
+
+static const char *const system_keys[] = {"db.system.name", "db.system"};
+
+static bool is_system_key(struct slice key)
+{
+    return slice_eq(key, slice_str(system_keys[0])) || slice_eq(key, slice_str(system_keys[1]));
+}
+
+/* Which the map names; the first key that has a text counts. */
+static enum db_system system_in(const struct redactor *rd, const struct attr_map *m)
+{
+    for (size_t i = 0; rules_db(rd->rules) && i < ARRAY_LEN(system_keys); i++) {
+        const struct attr_entry *e = attr_map_find(m, slice_str(system_keys[i]));
+        struct any v = {0};
+
+        if (e)
+            v = wire_any(e->value);
+        if (v.type == ANY_STR && v.bytes.len)
+            return db_system_of(v.bytes);
+    }
+    return DB_UNKNOWN;
+}
+
+/* The statement in rd->statement instead of *text. */
+static bool sanitize(struct redactor *rd, enum db_system system, struct slice *text)
+{
+    buf_clear(&rd->statement);
+    if (db_obfuscate(system, *text, &rd->statement))
+        return false;
+    *text = slice_of(rd->statement.p, rd->statement.len);
+    return true;
 }
 
 /* ---- the look ---- */
@@ -42,6 +77,8 @@ static bool touches(struct redactor *rd, enum look look, struct slice key, struc
     bool counts = rules_summary(rd->rules) != SUMMARY_NONE;
     struct slice text;
 
+    if (look == LOOK_ALL && rules_db(rd->rules) && is_system_key(key))
+        return true; /* there may be statements next to it */
     switch (rules_key(rd->rules, rd->keys, key)) {
     case KEY_IGNORED:
         return counts;
@@ -144,6 +181,18 @@ static bool mask_nested(struct redactor *rd, struct attr_map *m, struct attr_ent
     return true;
 }
 
+/* text_redact(), and behind it what db_sanitizer does with the attribute. */
+static enum text_fate entry_redact(struct redactor *rd, struct slice key, struct slice text, bool whole, struct slice *masked)
+{
+    enum text_fate fate = text_redact(&rd->values, text, whole, masked);
+
+    if (whole || (fate != TEXT_SAME && fate != TEXT_MASKED) || !db_attribute(rules_db(rd->rules), rd->system, key))
+        return fate;
+    if (!sanitize(rd, rd->system, masked))
+        return TEXT_NO_MEMORY;
+    return slice_eq(*masked, text) ? TEXT_SAME : TEXT_MASKED;
+}
+
 static bool mask_entry(struct redactor *rd, struct attr_map *m, struct attr_entry *e, bool whole, enum mark *mark)
 {
     struct slice text, masked;
@@ -152,7 +201,7 @@ static bool mask_entry(struct redactor *rd, struct attr_map *m, struct attr_entr
         return false;
     if (!whole && value_is_nested(&rd->values, e->value) && !rules_allow_value(rd->rules, text))
         return mask_nested(rd, m, e, mark);
-    switch (text_redact(&rd->values, text, whole, &masked)) {
+    switch (entry_redact(rd, e->key, text, whole, &masked)) {
     case TEXT_SAME:
         return true;
     case TEXT_ALLOWED:
@@ -218,153 +267,6 @@ static bool delete_marked(struct attr_map *m, const uint8_t *marks, size_t n_del
     return true;
 }
 
-/* ---- the summary ---- */
-
-static int by_bytes(const void *a, const void *b)
-{
-    const struct slice *x = a, *y = b;
-    int d = memcmp(x->p ? (const void *)x->p : "", y->p ? (const void *)y->p : "", x->len < y->len ? x->len : y->len);
-
-    return d ? d : (x->len > y->len) - (x->len < y->len);
-}
-
-static size_t count_commas(struct slice s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.len; i++)
-        n += s.p[i] == ',';
-    return n;
-}
-
-/* Splits at commas into keys[]; returns how many. */
-static size_t split(struct slice s, struct slice *keys)
-{
-    size_t n = 0, from = 0;
-
-    for (size_t i = 0; i <= s.len; i++)
-        if (i == s.len || s.p[i] == ',') {
-            keys[n++] = slice_of(s.p + from, i - from);
-            from = i + 1;
-        }
-    return n;
-}
-
-/* What stands in the attribute as a string; empty for none. */
-static struct slice old_keys(const struct attr_map *m, struct slice name)
-{
-    const struct attr_entry *e = attr_map_find(m, name);
-    struct any v = {0};
-
-    if (e)
-        v = wire_any(e->value);
-    return v.type == ANY_STR ? v.bytes : (struct slice){0};
-}
-
-static struct slice joined(struct attr_map *m, const struct slice *keys, size_t n)
-{
-    size_t len = n - 1;
-    uint8_t *start, *p;
-
-    for (size_t i = 0; i < n; i++)
-        len += keys[i].len;
-    start = attr_map_scratch(m, wire_rec_size(len));
-    if (!start)
-        return (struct slice){0};
-    p = wire_put_header(start, 1, len);
-    for (size_t i = 0; i < n; i++) {
-        if (i)
-            *p++ = ',';
-        p = wire_put_slice(p, keys[i]);
-    }
-    return slice_of(start, (size_t)(p - start));
-}
-
-/* keys: n of them, with room for `extra` more behind; sorted, joined, put. */
-static bool put_keys(struct attr_map *m, const char *name, struct slice *keys, size_t n, struct slice before)
-{
-    struct slice value;
-
-    CHECK(keys);
-    if (before.len)
-        n += split(before, keys + n);
-    qsort(keys, n, sizeof(*keys), by_bytes);
-    value = joined(m, keys, n);
-    if (!value.p)
-        return false;
-    attr_map_put(m, slice_str(name), value);
-    return !m->out_of_memory;
-}
-
-static bool put_count(struct attr_map *m, const char *name, size_t n)
-{
-    const struct attr_entry *e = attr_map_find(m, slice_str(name));
-    struct any v = {0};
-    uint8_t *p;
-
-    if (e)
-        v = wire_any(e->value);
-    p = attr_map_scratch(m, 11);
-    if (!p)
-        return false;
-    p[0] = 3 << 3;
-    n += v.type == ANY_INT ? (uint64_t)v.i : 0;
-    attr_map_put(m, slice_str(name), slice_of(p, 1 + varint_put(p + 1, n)));
-    return !m->out_of_memory;
-}
-
-static const struct {
-    const char *keys, *count;
-} summary_names[MARKS] = {
-    [MARK_DELETED] = {"redaction.redacted.keys", "redaction.redacted.count"},
-    [MARK_MASKED] = {"redaction.masked.keys", "redaction.masked.count"},
-    [MARK_ALLOWED] = {"redaction.allowed.keys", "redaction.allowed.count"},
-    [MARK_IGNORED] = {NULL, "redaction.ignored.count"},
-};
-
-/* The keys with each mark, kept from before deletions move entries. */
-struct marked {
-    struct slice *keys[MARKS];
-    size_t n[MARKS];
-};
-
-static bool collect(struct attr_map *m, const uint8_t *marks, struct marked *k)
-{
-    for (int mark = MARK_DELETED; mark < MARKS; mark++) {
-        struct slice before = {0};
-        size_t n = 0;
-
-        if (k->n[mark] == 0 || !summary_names[mark].keys)
-            continue;
-        before = old_keys(m, slice_str(summary_names[mark].keys));
-        k->keys[mark] = (struct slice *)(void *)attr_map_scratch(
-            m, (k->n[mark] + count_commas(before) + 1) * sizeof(struct slice));
-        if (!k->keys[mark])
-            return false;
-        for (size_t i = 0; i < m->n; i++)
-            if (marks[i] == mark)
-                k->keys[mark][n++] = m->v[i].key;
-    }
-    return true;
-}
-
-static bool summarise(struct redactor *rd, struct attr_map *m, struct marked *k)
-{
-    bool debug = rules_summary(rd->rules) == SUMMARY_DEBUG;
-
-    for (int mark = MARK_DELETED; mark < MARKS; mark++) {
-        const char *keys = summary_names[mark].keys;
-
-        if (k->n[mark] == 0)
-            continue;
-        if (debug && keys && !put_keys(m, keys, k->keys[mark], k->n[mark], old_keys(m, slice_str(keys))))
-            return false;
-        if (!put_count(m, summary_names[mark].count, k->n[mark]))
-            return false;
-    }
-    return true;
-}
-
 /* All rules on a loaded map. */
 static bool redact_map(struct redactor *rd, struct attr_map *m, enum redaction_level level)
 {
@@ -374,6 +276,7 @@ static bool redact_map(struct redactor *rd, struct attr_map *m, enum redaction_l
 
     if (!marks)
         return false;
+    rd->system = system_in(rd, m);
     for (size_t i = 0; i < m->n; i++) {
         enum mark mark;
 
@@ -384,11 +287,11 @@ static bool redact_map(struct redactor *rd, struct attr_map *m, enum redaction_l
     }
     rd->counts->deleted[level] += k.n[MARK_DELETED];
     rd->counts->masked[level] += k.n[MARK_MASKED];
-    if (summary == SUMMARY_DEBUG && !collect(m, marks, &k))
+    if (summary == SUMMARY_DEBUG && !summary_collect(m, marks, &k))
         return false;
     if (k.n[MARK_DELETED] && !delete_marked(m, marks, k.n[MARK_DELETED]))
         return false;
-    return summary == SUMMARY_NONE || summarise(rd, m, &k);
+    return summary == SUMMARY_NONE || summary_put(m, &k, summary == SUMMARY_DEBUG);
 }
 
 /* ---- spans ---- */
@@ -408,6 +311,40 @@ static bool put_text(struct redactor *rd, const struct wire_field *f, enum redac
     default:
         return buf_add(out, f->rec.p, f->rec.len) == 0;
     }
+}
+
+/* The span's name as the rules leave it, in *name. False without memory. */
+static bool redact_name(struct redactor *rd, struct slice *name)
+{
+    struct slice text = *name, masked;
+    enum text_fate fate = TEXT_SAME;
+
+    if (rules_span_names(rd->rules))
+        fate = text_redact(&rd->values, text, false, &masked);
+    if (fate == TEXT_MASKED)
+        *name = masked;
+    if (fate == TEXT_ALLOWED || fate == TEXT_NO_MEMORY || !db_span_name(rules_db(rd->rules), rd->span_system, rd->kind) ||
+        rules_allow_value(rd->rules, text))
+        return fate != TEXT_NO_MEMORY;
+    masked = *name;
+    if (!sanitize(rd, rd->span_system, &masked))
+        return false;
+    if (masked.len && !slice_eq(masked, slice_str("...")))
+        *name = masked;
+    return true;
+}
+
+static bool put_name(struct redactor *rd, const struct wire_field *f)
+{
+    struct slice name = f->body;
+
+    if (!redact_name(rd, &name))
+        return false;
+    if (slice_eq(name, f->body))
+        return buf_add(&rd->out, f->rec.p, f->rec.len) == 0;
+    rd->inner_changed = true;
+    rd->counts->masked[LEVEL_SPAN_NAME]++;
+    return wire_put_bytes(&rd->out, f->number, name) == 0;
 }
 
 /* Appends fields, those of number text_field redacted. */
@@ -481,8 +418,8 @@ static bool put_field(struct redactor *rd, const struct wire_field *f)
             return put_inner(rd, f, LINK_ATTRIBUTES, NO_FIELD, LEVEL_LINK);
         break;
     case SPAN_NAME:
-        if (rules_span_names(rd->rules))
-            return put_text(rd, f, LEVEL_SPAN_NAME, &rd->out);
+        if (rules_span_names(rd->rules) || rules_db(rd->rules))
+            return put_name(rd, f);
         break;
     case SPAN_STATUS:
         if (rules_status_message(rd->rules))
@@ -516,6 +453,7 @@ static bool build_span(struct redactor *rd, struct slice body)
     rd->inner_changed = false;
     if (!attr_map_load(m, body, SPAN_ATTRIBUTES) || !redact_map(rd, m, LEVEL_SPAN))
         return false;
+    rd->span_system = system_in(rd, m);
     for (size_t i = 0; i < m->rest_before; i++)
         if (!put_run(rd, m->rest[i]))
             return false;
@@ -542,11 +480,14 @@ static bool keep_span(struct redactor *rd, struct editor *ed, uint32_t i)
 
 static bool rewrite_span(struct redactor *rd, struct editor *ed, uint32_t i)
 {
-    bool fine = build_span(rd, span_body(editor_span(ed, i))) && keep_span(rd, ed, i);
+    bool fine;
 
+    rd->kind = editor_span(ed, i)->kind;
+    fine = build_span(rd, span_body(editor_span(ed, i))) && keep_span(rd, ed, i);
     buf_rest(&rd->out);
     buf_rest(&rd->body);
     buf_rest(&rd->nested);
+    buf_rest(&rd->statement);
     value_redactor_rest(&rd->values);
     return fine;
 }

@@ -27,6 +27,7 @@ struct rules {
     struct pattern_list ignored_keys, blocked_keys, blocked_values, allowed_values;
     struct scanner *either; /* blocked keys and values together */
     struct mask mask;
+    struct db_rules *db; /* NULL: off */
 };
 
 /* ---- build ---- */
@@ -66,16 +67,19 @@ static struct keyset *allowed_keyset(const struct str_list *keys)
     return k;
 }
 
+/* And what a statement of a database is known by. */
 static struct scanner *scanner_of_both(const struct redaction_settings *s)
 {
     size_t n = s->blocked_key_patterns.n + s->blocked_values.n;
-    const char **all = mem_alloc_array(n, sizeof(*all));
+    const char **all = mem_alloc_array(n + 1, sizeof(*all)), *db = db_pattern(&s->db_sanitizer);
     struct scanner *sc;
 
     if (s->blocked_key_patterns.n)
         memcpy(all, s->blocked_key_patterns.v, s->blocked_key_patterns.n * sizeof(*all));
     if (s->blocked_values.n)
         memcpy(all + s->blocked_key_patterns.n, s->blocked_values.v, s->blocked_values.n * sizeof(*all));
+    if (db)
+        all[n++] = db;
     sc = scanner_new(all, n);
     free(all);
     return sc;
@@ -128,6 +132,7 @@ struct rules *rules_new(const struct redaction_settings *s, struct err *err)
     r->allowed = allowed_keyset(&s->allowed_keys);
     r->ignored = keyset_new(s->ignored_keys.v, s->ignored_keys.n);
     r->either = scanner_of_both(s);
+    r->db = db_rules_new(&s->db_sanitizer);
     choose_short_cuts(r, s);
     return r;
 }
@@ -147,6 +152,7 @@ void rules_free(struct rules **rp)
     if (r->ignored)
         keyset_free(&r->ignored);
     scanner_free(&r->either);
+    db_rules_free(&r->db);
     explicit_bzero(&r->mask, sizeof(r->mask));
     free(r);
     *rp = NULL;
@@ -208,6 +214,11 @@ bool rules_status_message(const struct rules *r)
 bool rules_span_names(const struct rules *r)
 {
     return r->span_names;
+}
+
+const struct db_rules *rules_db(const struct rules *r)
+{
+    return r->db;
 }
 
 enum look rules_look(const struct rules *r, struct slice message)
