@@ -9,6 +9,7 @@
 #include "ottl/path.h"
 
 #include "model/wire.h"
+#include "model/wire_checked.h"
 #include "ottl/draft.h"
 #include "ottl/eval.h"
 #include "platform/nearest.h"
@@ -44,9 +45,8 @@ static void scan_draft(struct ottl_eval *e, enum ottl_context c, size_t missing)
 void view_scan(struct ottl_eval *e, enum ottl_context c)
 {
     struct view *v = &e->views[c];
-    struct attr_iter it = attr_iter(v->message, attributes_of[c]);
+    const uint8_t *p = v->message.p, *end = wire_end(v->message);
     size_t missing = e->program->key_lists[c].n;
-    struct attr a;
 
     v->scanned = true;
     memset(v->found, 0, missing * sizeof(*v->found));
@@ -54,8 +54,16 @@ void view_scan(struct ottl_eval *e, enum ottl_context c)
         scan_draft(e, c, missing);
         return;
     }
-    while (missing && attr_next(&it, &a))
+    while (missing && p < end) {
+        struct wire_field f;
+        struct attr a;
+
+        p = wire_next(p, end, &f);
+        if (f.number != attributes_of[c] || f.wire != WIRE_LEN)
+            continue;
+        wire_attr(&f, &a.key, &a.value);
         missing -= found(e, c, &a);
+    }
 }
 
 static void span_field(struct span_fields *s, uint32_t tag, struct slice body)
