@@ -116,6 +116,7 @@ struct otlp_grpc {
     struct component base;
     const struct otlp_grpc_settings *set;
     struct endpoint endpoint;
+    struct proxy proxy;
     enum codec codec;
     struct send_queue *queue;
     struct tls_context *tls; /* NULL: plaintext */
@@ -568,7 +569,8 @@ static struct component *otlp_grpc_create(struct host *h, const void *settings, 
 
     g->base = (struct component){&otlp_grpc_exporter_type, h};
     g->set = set;
-    if (endpoint_parse_grpc(set->endpoint, &g->endpoint, err) != 0) {
+    /* as in grpc-go: the proxy for https, with TLS and without */
+    if (endpoint_parse_grpc(set->endpoint, &g->endpoint, err) != 0 || proxy_find(&g->endpoint, true, NULL, &g->proxy, err) != 0) {
         free(g);
         return NULL;
     }
@@ -605,7 +607,8 @@ static int otlp_grpc_start(struct component *c, struct err *err)
         .loop = c->host->loop,
         .endpoint = g->endpoint,
         .tls = g->tls,
-        .round_robin = g->endpoint.dns_balanced && strcmp(set->balancer_name, "pick_first") != 0,
+        .proxy = g->proxy,
+        .round_robin = g->endpoint.dns_balanced && !g->proxy.used && strcmp(set->balancer_name, "pick_first") != 0,
         .wait_for_ready = set->wait_for_ready,
         .dial_timeout_ms = DIAL_TIMEOUT_MS,
         .ping_every_ms = ping_every_ms(set),

@@ -39,6 +39,7 @@ struct otlp_http_settings {
     int64_t timeout_ns;
     struct tls_settings tls;
     struct pair_list headers;
+    const char *proxy_url;
     int64_t max_idle_conns;
     int64_t max_idle_conns_per_host;
     int64_t max_conns_per_host;
@@ -76,7 +77,9 @@ static const struct key otlp_http_keys[] = {
     KEY_PAIRS(struct otlp_http_settings, headers, "Sent with every request (X-Scope-OrgID, for one)."),
     KEY_IGNORED("read_buffer_size", false, "Buffers have their own size here."),
     KEY_IGNORED("write_buffer_size", false, "Bodies are written without a buffer."),
-    KEY_NOT_YET("proxy_url", "A proxy that requests go through."),
+    KEY_SECRET(struct otlp_http_settings, proxy_url, NULL,
+               "The HTTP proxy that requests go through, http://user:password@host:port. Default: HTTP_PROXY, HTTPS_PROXY and NO_PROXY in "
+               "the environment."),
     KEY_INT(struct otlp_http_settings, max_idle_conns, "100", 1, 0, "Connections kept open without a request; 0: no limit."),
     KEY_INT(struct otlp_http_settings, max_idle_conns_per_host, "0", 1, 0, "The same for the one host; 0: one per consumer."),
     KEY_INT(struct otlp_http_settings, max_conns_per_host, "0", 1, 0, "Connections in all; 0: no limit."),
@@ -146,10 +149,13 @@ static void otlp_http_check(const void *settings, struct check *c)
     const struct otlp_http_settings *set = settings;
     const char *path = is_set(set->traces_endpoint) ? "traces_endpoint" : "endpoint";
     struct endpoint e = {0};
+    struct proxy proxy;
     struct err err = {0};
 
     if (find_endpoint(set, &e, &err) != 0)
         check_error(c, path, "%s", err.text);
+    if (is_set(set->proxy_url) && proxy_find(&e, false, set->proxy_url, &proxy, &err) != 0)
+        check_error(c, "proxy_url", "%s", err.text);
     tls_client_check(&set->tls, "tls", c);
     if (set->timeout_ns < 0)
         check_error(c, "timeout", "'timeout' must be non-negative");
@@ -166,6 +172,7 @@ struct otlp_http {
     struct component base;
     const struct otlp_http_settings *set;
     struct endpoint endpoint;
+    struct proxy proxy;
     char url[900];
     struct send_queue *queue;
     struct tls_context *tls; /* NULL: plaintext */
@@ -413,8 +420,13 @@ static void make_head(struct otlp_http *h, enum codec codec)
 {
     const char *host = find_header(&h->set->headers, "Host");
 
-    buf_putf(&h->head, "POST %s%s HTTP/1.1\r\nHost: %s\r\n", h->endpoint.path[0] == '?' ? "/" : "", h->endpoint.path,
-             host != NULL ? host : h->endpoint.authority);
+    /* a proxy is told all of the URL, unless there is a tunnel */
+    bool whole = h->proxy.used && h->endpoint.scheme != ENDPOINT_HTTPS;
+
+    buf_putf(&h->head, "POST %s%s%s%s HTTP/1.1\r\nHost: %s\r\n", whole ? "http://" : "", whole ? h->endpoint.authority : "",
+             h->endpoint.path[0] == '?' ? "/" : "", h->endpoint.path, host != NULL ? host : h->endpoint.authority);
+    if (whole && h->proxy.authorization[0] != '\0')
+        buf_putf(&h->head, "Proxy-Authorization: %s\r\n", h->proxy.authorization);
     if (h->set->disable_keep_alives)
         buf_puts(&h->head, "Connection: close\r\n");
     collect_fields(h, codec);
@@ -476,7 +488,8 @@ static struct component *otlp_http_create(struct host *host, const void *setting
 
     h->base = (struct component){&otlp_http_exporter_type, host};
     h->set = set;
-    if (find_endpoint(set, &h->endpoint, err) != 0) {
+    if (find_endpoint(set, &h->endpoint, err) != 0 ||
+        proxy_find(&h->endpoint, h->endpoint.scheme == ENDPOINT_HTTPS, set->proxy_url, &h->proxy, err) != 0) {
         free(h);
         return NULL;
     }
@@ -512,6 +525,7 @@ static int otlp_http_start(struct component *c, struct err *err)
         .loop = c->host->loop,
         .endpoint = h->endpoint,
         .tls = h->tls,
+        .proxy = h->proxy,
         .max_conns = h->set->max_conns_per_host < 10000 ? (unsigned)h->set->max_conns_per_host : 10000,
         .max_idle = max_idle(h->set),
         .keep_alive = !h->set->disable_keep_alives,

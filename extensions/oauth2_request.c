@@ -116,12 +116,20 @@ static void put_basic(struct buf *head, const char *id, const char *secret)
     buf_free(&both);
 }
 
-static void put_request(const struct oauth2_settings *s, const struct endpoint *e, enum oauth2_style style, const char *id,
-                        const char *secret, struct buf *head, struct buf *body)
+static void put_request(const struct oauth2_settings *s, const struct endpoint *e, const struct proxy *proxy,
+                        enum oauth2_style style, const char *id, const char *secret, struct buf *head, struct buf *body)
 {
-    buf_putf(head, "POST %s%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    bool whole = proxy->used && e->scheme != ENDPOINT_HTTPS;
+
+    if (whole && proxy->authorization[0])
+        buf_putf(head, "POST http://%s%s%s HTTP/1.1\r\nProxy-Authorization: %s\r\n", e->authority, e->path[0] == '/' ? "" : "/", e->path,
+                 proxy->authorization);
+    else
+        buf_putf(head, "POST %s%s%s%s HTTP/1.1\r\n", whole ? "http://" : "", whole ? e->authority : "", e->path[0] == '/' ? "" : "/",
+                 e->path);
+    buf_putf(head, "Host: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n"
                    "Accept: application/json\r\nUser-Agent: tailrace/" TAILRACE_VERSION "\r\n",
-             e->path[0] == '/' ? "" : "/", e->path, e->authority);
+             e->authority);
     put_param(body, "grant_type", "client_credentials");
     put_scopes(body, &s->scopes);
     put_params(body, &s->endpoint_params);
@@ -133,8 +141,8 @@ static void put_request(const struct oauth2_settings *s, const struct endpoint *
     }
 }
 
-int oauth2_request(const struct oauth2_settings *s, const struct endpoint *e, enum oauth2_style style, struct buf *head,
-                   struct buf *body, struct err *err)
+int oauth2_request(const struct oauth2_settings *s, const struct endpoint *e, const struct proxy *proxy,
+                   enum oauth2_style style, struct buf *head, struct buf *body, struct err *err)
 {
     char *id = is_set(s->client_id_file) ? secret_read(s->client_id_file, err) : mem_dup(s->client_id);
     char *secret = !id                           ? NULL
@@ -142,7 +150,7 @@ int oauth2_request(const struct oauth2_settings *s, const struct endpoint *e, en
                                                    : mem_dup(s->client_secret);
 
     if (secret)
-        put_request(s, e, style, id, secret, head, body);
+        put_request(s, e, proxy, style, id, secret, head, body);
     free(id);
     int rc = secret ? 0 : -1;
     secret_free(&secret);

@@ -60,6 +60,7 @@ struct oauth2 {
     struct component base;
     const struct oauth2_settings *set;
     struct endpoint endpoint;
+    struct proxy proxy;
     struct tls_context *tls; /* NULL: plaintext */
     struct http1_pool *pool;
     struct timer *timeout, *renew;
@@ -273,7 +274,7 @@ static void start_fetch(struct oauth2 *o)
 
     f->o = o;
     f->style = o->style;
-    if (oauth2_request(o->set, &o->endpoint, o->style, &f->head, &f->body, &o->error) < 0) {
+    if (oauth2_request(o->set, &o->endpoint, &o->proxy, o->style, &f->head, &f->body, &o->error) < 0) {
         fetch_free(f);
         failed(o);
         return;
@@ -400,7 +401,8 @@ static struct component *oauth2_create(struct host *host, const void *settings, 
     box_init(&o->box);
     list_init(&o->asks);
     o->pause = (struct backoff){.first_ms = PAUSE_FIRST_MS, .max_ms = PAUSE_MAX_MS, .rng = clock_mono_ns() | 1};
-    if (endpoint_parse_url(o->set->token_url, &o->endpoint, err) == 0)
+    if (endpoint_parse_url(o->set->token_url, &o->endpoint, err) == 0 &&
+        proxy_find(&o->endpoint, o->endpoint.scheme == ENDPOINT_HTTPS, NULL, &o->proxy, err) == 0)
         return &o->base;
     box_close(&o->box);
     free(o);
@@ -425,6 +427,7 @@ static int oauth2_start(struct component *c, struct err *err)
         .loop = c->host->loop,
         .endpoint = o->endpoint,
         .tls = o->tls,
+        .proxy = o->proxy,
         .max_conns = 1,
         .keep_alive = false,
         .dial_timeout_ms = DIAL_MS,

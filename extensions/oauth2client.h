@@ -6,7 +6,7 @@
 #include "component/auth.h"
 #include "component/component.h"
 #include "component/tls_keys.h"
-#include "net/dial.h"
+#include "net/proxy.h"
 
 struct oauth2_settings {
     const char *client_id, *client_id_file, *client_secret, *client_secret_file;
@@ -22,8 +22,8 @@ enum oauth2_style { OAUTH2_HEADER, OAUTH2_BODY };
 
 /* Head (without Content-Length and the empty line) and body of the request. -1 with err: a file cannot be
  * read. Wipe both. */
-int oauth2_request(const struct oauth2_settings *s, const struct endpoint *e, enum oauth2_style style, struct buf *head,
-                   struct buf *body, struct err *err) MUST_USE;
+int oauth2_request(const struct oauth2_settings *s, const struct endpoint *e, const struct proxy *proxy,
+                   enum oauth2_style style, struct buf *head, struct buf *body, struct err *err) MUST_USE;
 
 struct oauth2_token {
     char *value;         /* "Bearer abc" */

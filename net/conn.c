@@ -66,11 +66,14 @@ const char *conn_errno_text(int err, char buf[static 96])
 
 /* ---- end ---- */
 
+static void drop_unread(struct conn *c);
+
 static void on_uv_close(uv_handle_t *h)
 {
     struct conn *c = h->data;
 
     timer_free(&c->timeout);
+    drop_unread(c);
     if (c->tls)
         conn_tls_free(c);
     if (c->ops)
@@ -166,6 +169,45 @@ void conn_raw_read(struct conn *c, bool on)
         close_for(c, rc);
 }
 
+/* Bytes given back by one owner for the next. */
+struct conn_unread {
+    struct deferred again;
+    size_t n;
+    uint8_t p[];
+};
+
+static void read_again(void *ctx)
+{
+    struct conn *c = ctx;
+    struct conn_unread *u = c->unread;
+
+    if (!c->reading || c->closing)
+        return;
+    c->unread = NULL;
+    conn_raw_read(c, true);
+    c->ops->on_read(c->ctx, u->p, u->n);
+    free(u);
+}
+
+void conn_unread(struct conn *c, const uint8_t *p, size_t n)
+{
+    struct conn_unread *u = mem_alloc(sizeof(*u) + n);
+
+    CHECK(!c->unread && !c->tls && !c->reading);
+    u->again = (struct deferred){.fn = read_again, .ctx = c};
+    u->n = n;
+    memcpy(u->p, p, n);
+    c->unread = u;
+}
+
+static void drop_unread(struct conn *c)
+{
+    if (c->unread)
+        loop_undefer(c->loop, &c->unread->again);
+    free(c->unread);
+    c->unread = NULL;
+}
+
 void conn_read_start(struct conn *c)
 {
     if (c->reading || c->closing)
@@ -173,6 +215,8 @@ void conn_read_start(struct conn *c)
     c->reading = true;
     if (c->tls)
         conn_tls_reading(c);
+    else if (c->unread)
+        loop_defer(c->loop, &c->unread->again);
     else
         conn_raw_read(c, true);
 }

@@ -94,6 +94,14 @@ void listener_pause(struct listener *l, bool paused);
  * on_closed with a reason that begins "tls: ". -1 with err: no memory. */
 int conn_start_tls(struct conn *c, struct tls_context *ctx, struct err *err) MUST_USE;
 
+/* A dialled plaintext conn that stands and does not read: a client's handshake begins; on_connected comes after it,
+ * within timeout_ms. -1 with err: no memory. */
+int conn_start_tls_client(struct conn *c, const struct conn_tls_client *tls, uint64_t timeout_ms,
+                          void (*on_connected)(void *ctx), struct err *err) MUST_USE;
+/* From on_read, of a plaintext conn: bytes that are another's to read. They come again after the next
+ * conn_read_start, before all others. */
+void conn_unread(struct conn *c, const uint8_t *p, size_t n);
+
 /* An accepted conn must be given its ops inside on_accept (or be closed). */
 void conn_set_ops(struct conn *c, const struct conn_ops *ops, void *ctx);
 

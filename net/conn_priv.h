@@ -34,6 +34,7 @@ struct conn {
     struct timer *timeout; /* of the dial and the TLS handshake */
 
     struct conn_tls *tls; /* NULL: plaintext */
+    struct conn_unread *unread; /* NULL: nothing */
 };
 
 /* Takes fd (a connected, non-blocking stream socket; closed on failure). NULL: libuv said no. */

@@ -456,6 +456,19 @@ int conn_start_tls(struct conn *c, struct tls_context *ctx, struct err *err)
     return 0;
 }
 
+int conn_start_tls_client(struct conn *c, const struct conn_tls_client *tls, uint64_t timeout_ms,
+                          void (*on_connected)(void *ctx), struct err *err)
+{
+    CHECK(!c->tls && !c->reading && !c->unread);
+    if (conn_tls_attach(c, tls->context, tls->host, err) != 0)
+        return -1;
+    c->on_connected = on_connected;
+    c->timeout = timer_new(c->loop, __func__, on_handshake_timeout, c);
+    timer_start(c->timeout, timeout_ms, 0);
+    conn_tls_begin(c);
+    return 0;
+}
+
 void conn_tls_begin(struct conn *c)
 {
     advance(c);

@@ -15,9 +15,12 @@
 #include <sys/un.h>
 #include <uv.h>
 
+#include "platform/buf.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
 #include "platform/mem.h"
+
+#define MAX_PROXY_HEAD ((size_t)16 << 10)
 
 /* ---- addresses ---- */
 
@@ -171,6 +174,9 @@ struct dialer {
     unsigned n, i; /* i: the one being tried */
     uint64_t timeout_ms;
     struct conn_tls_client tls; /* context NULL: plaintext */
+    struct dial_tunnel tunnel;  /* target NULL: none */
+    struct buf sent, answer;    /* of the proxy */
+    struct timer *patience;     /* with the proxy */
     struct conn *conn;
     void (*done)(void *ctx, struct conn *c, const char *error); /* NULL: cancelled */
     void *ctx;
@@ -178,11 +184,14 @@ struct dialer {
 
 static void dialer_try(struct dialer *d);
 
-static void dial_on_read(void *ctx, const uint8_t *p, size_t n)
+static void dialer_free(struct dialer *d)
 {
-    (void)ctx;
-    (void)p;
-    (void)n;
+    timer_free(&d->patience);
+    if (d->sent.cap)
+        explicit_bzero(d->sent.p, d->sent.cap);
+    buf_free(&d->sent);
+    buf_free(&d->answer);
+    free(d);
 }
 
 /* The address did not work: the next one, or the end. */
@@ -193,6 +202,8 @@ static void dial_on_closed(void *ctx, const char *reason)
     void (*done)(void *, struct conn *, const char *) = d->done;
 
     d->conn = NULL;
+    timer_free(&d->patience);
+    buf_clear(&d->answer);
     if (done != NULL && ++d->i < d->n) {
         dialer_try(d);
         return;
@@ -204,7 +215,7 @@ static void dial_on_closed(void *ctx, const char *reason)
                  reason[0] != '\0' ? reason : "closed");
         done(d->ctx, NULL, error);
     }
-    free(d);
+    dialer_free(d);
 }
 
 /* The conn changes hands: done sets its own ops. */
@@ -216,19 +227,98 @@ static void dial_on_connected(void *ctx)
     if (d->done == NULL)
         return; /* cancelled: the close is under way */
     d->done(d->ctx, c, "");
-    free(d);
+    dialer_free(d);
+}
+
+/* ---- tunnels ---- */
+
+static void on_patience_over(void *ctx)
+{
+    struct dialer *d = ctx;
+
+    conn_close(d->conn, "proxy: no answer in time");
+}
+
+/* The proxy's head is complete: rest is what came behind it. */
+static void tunnel_answered(struct dialer *d, struct slice rest)
+{
+    struct err err = {""};
+    char text[64];
+    int status = 0;
+
+    conn_read_stop(d->conn);
+    timer_free(&d->patience);
+    if (sscanf((const char *)d->answer.p, "HTTP/1.%*1d %3d", &status) != 1 || status / 100 != 2) {
+        snprintf(text, sizeof(text), "proxy: HTTP status %d", status);
+        conn_close(d->conn, status ? text : "proxy: what came is not HTTP");
+        return;
+    }
+    if (d->tls.context == NULL) {
+        if (rest.len)
+            conn_unread(d->conn, rest.p, rest.len);
+        dial_on_connected(d);
+    } else if (rest.len) {
+        conn_close(d->conn, "proxy: it speaks into the tunnel");
+    } else if (conn_start_tls_client(d->conn, &d->tls, d->timeout_ms, dial_on_connected, &err) != 0) {
+        conn_close(d->conn, err.text);
+    }
+}
+
+static void dial_on_read(void *ctx, const uint8_t *p, size_t n)
+{
+    struct dialer *d = ctx;
+    size_t before = d->answer.len;
+    const uint8_t *end;
+
+    if (d->done == NULL)
+        return;
+    buf_put(&d->answer, p, n < MAX_PROXY_HEAD ? n : MAX_PROXY_HEAD);
+    end = memmem(d->answer.p, d->answer.len, "\r\n\r\n", 4);
+    if (end != NULL) {
+        size_t used = (size_t)(end + 4 - d->answer.p) - before;
+
+        buf_putc(&d->answer, '\0');
+        tunnel_answered(d, slice_of(p + used, n - used));
+    } else if (d->answer.len >= MAX_PROXY_HEAD) {
+        conn_close(d->conn, "proxy: its answer has no end");
+    }
+}
+
+static void tunnel_begin(void *ctx)
+{
+    struct dialer *d = ctx;
+    struct iovec iov;
+
+    if (d->done == NULL)
+        return;
+    if (!d->sent.len) {
+        buf_putf(&d->sent, "CONNECT %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: tailrace/" TAILRACE_VERSION "\r\n", d->tunnel.target,
+                 d->tunnel.target);
+        if (d->tunnel.authorization[0] != '\0')
+            buf_putf(&d->sent, "Proxy-Authorization: %s\r\n", d->tunnel.authorization);
+        buf_puts(&d->sent, "\r\n");
+    }
+    d->patience = timer_new(d->loop, __func__, on_patience_over, d);
+    timer_start(d->patience, d->timeout_ms, 0);
+    iov = (struct iovec){d->sent.p, d->sent.len};
+    conn_write(d->conn, &iov, 1, NULL, NULL);
+    conn_read_start(d->conn);
 }
 
 static const struct conn_ops dial_ops = {.on_read = dial_on_read, .on_closed = dial_on_closed};
 
 static void dialer_try(struct dialer *d)
 {
+    bool tunnel = d->tunnel.target != NULL;
+
     d->conn = conn_dial(d->loop, (const struct sockaddr *)&d->addrs[d->i].sa, d->timeout_ms,
-                        d->tls.context != NULL ? &d->tls : NULL, &dial_ops, dial_on_connected, d);
+                        d->tls.context != NULL && !tunnel ? &d->tls : NULL, &dial_ops,
+                        tunnel ? tunnel_begin : dial_on_connected, d);
 }
 
 struct dialer *dialer_start(struct loop *l, const struct address *addrs, unsigned n, uint64_t timeout_ms,
-                            const struct conn_tls_client *tls, void (*done)(void *ctx, struct conn *c, const char *error), void *ctx)
+                            const struct dial_tunnel *tunnel, const struct conn_tls_client *tls,
+                            void (*done)(void *ctx, struct conn *c, const char *error), void *ctx)
 {
     struct dialer *d = mem_alloc(sizeof(*d));
 
@@ -239,6 +329,8 @@ struct dialer *dialer_start(struct loop *l, const struct address *addrs, unsigne
     d->timeout_ms = timeout_ms;
     if (tls != NULL)
         d->tls = *tls;
+    if (tunnel != NULL)
+        d->tunnel = *tunnel;
     d->done = done;
     d->ctx = ctx;
     dialer_try(d);

@@ -64,12 +64,18 @@ void resolve_cancel(struct resolve **r); /* fine on NULL; NULLs */
 /* ---- one connection ---- */
 
 struct dialer;
-/* Tries the addresses in their order, each for at most timeout_ms. tls NULL: plaintext; its host has to
- * live until done, which comes after the handshake. done once, never before this
+/* By way of a proxy the addresses are the proxy's, and a tunnel to the endpoint is asked for first. */
+struct dial_tunnel {
+    const char *target;        /* "host:port" */
+    const char *authorization; /* for the proxy; "": none */
+};
+/* Tries the addresses in their order, each for at most timeout_ms (tunnel NULL: none; with one that long for each
+ * step). tls NULL: plaintext; what tunnel and tls point to has to live until done, which comes after the handshake. done once, never before this
  * returns, unless dialer_cancel comes first: c connected, reads not started, ops to be set by the
  * callee at once; or NULL with the error of the last address. */
 struct dialer *dialer_start(struct loop *l, const struct address *addrs, unsigned n, uint64_t timeout_ms,
-                            const struct conn_tls_client *tls, void (*done)(void *ctx, struct conn *c, const char *error), void *ctx) MUST_USE;
+                            const struct dial_tunnel *tunnel, const struct conn_tls_client *tls,
+                            void (*done)(void *ctx, struct conn *c, const char *error), void *ctx) MUST_USE;
 void dialer_cancel(struct dialer **d); /* fine on NULL; NULLs */
 
 /* ---- pauses ---- */

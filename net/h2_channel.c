@@ -54,6 +54,7 @@ struct link {
 
 struct h2_channel {
     struct h2_channel_config cfg;
+    char target[300]; /* of a tunnel */
     struct list backends; /* in the order of their turns */
     struct list links;
     struct list pending;  /* requests no link has */
@@ -361,10 +362,11 @@ static void submit_pending(struct h2_channel *ch)
 static struct dialer *dial(struct h2_channel *ch, struct backend *b)
 {
     const struct conn_tls_client tls = {ch->cfg.tls, endpoint_tls_host(&ch->cfg.endpoint)};
+    const struct dial_tunnel tunnel = {ch->target, ch->cfg.proxy.authorization};
 
     ch->dials++;
-    return dialer_start(ch->cfg.loop, b->addrs, b->n_addrs, ch->cfg.dial_timeout_ms, ch->cfg.tls ? &tls : NULL,
-                        on_dialled, b);
+    return dialer_start(ch->cfg.loop, b->addrs, b->n_addrs, ch->cfg.dial_timeout_ms, ch->cfg.proxy.used ? &tunnel : NULL,
+                        ch->cfg.tls ? &tls : NULL,                        on_dialled, b);
 }
 
 /* Starts what may be started; true while there is something to wait for. */
@@ -375,7 +377,8 @@ static bool connect_more(struct h2_channel *ch)
 
     if (ch->resolve == NULL && now >= ch->resolve_not_before_ns &&
         (ch->resolve_wanted || list_empty(&ch->backends)))
-        ch->resolve = resolve_start(ch->cfg.loop, &ch->cfg.endpoint, on_resolved, ch);
+        ch->resolve = resolve_start(ch->cfg.loop, ch->cfg.proxy.used ? &ch->cfg.proxy.endpoint : &ch->cfg.endpoint,
+                                    on_resolved, ch);
     hope = ch->resolve != NULL;
     for (struct list *n = ch->backends.next; n != &ch->backends; n = n->next) {
         struct backend *b = CONTAINER_OF(n, struct backend, node);
@@ -549,6 +552,7 @@ struct h2_channel *h2_channel_new(const struct h2_channel_config *cfg)
     struct h2_channel *ch = mem_alloc(sizeof(*ch));
 
     ch->cfg = *cfg;
+    proxy_target(&cfg->endpoint, ch->target);
     list_init(&ch->backends);
     list_init(&ch->links);
     list_init(&ch->pending);

@@ -14,11 +14,13 @@
 
 #include "net/dial.h"
 #include "net/h2_client.h"
+#include "net/proxy.h"
 
 struct h2_channel_config {
     struct loop *loop;
     struct endpoint endpoint;
     struct tls_context *tls; /* NULL: plaintext */
+    struct proxy proxy;
     bool round_robin;         /* false: pick first */
     bool wait_for_ready;
     uint64_t dial_timeout_ms; /* one address; also for the peer's first SETTINGS */

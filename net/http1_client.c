@@ -49,6 +49,7 @@ struct http1_conn {
 
 struct http1_pool {
     struct http1_pool_config cfg;
+    char target[300]; /* of a tunnel */
     struct list conns; /* all of them; the idle one used last stands first */
     struct list pending;
     unsigned n_conns, n_idle, n_coming;
@@ -381,6 +382,7 @@ static void on_resolved(void *ctx, const struct address *addrs, unsigned n, cons
     struct http1_conn *k = ctx;
     const struct http1_pool_config *cfg = &k->pool->cfg;
     const struct conn_tls_client tls = {cfg->tls, endpoint_tls_host(&cfg->endpoint)};
+    const struct dial_tunnel tunnel = {k->pool->target, cfg->proxy.authorization};
 
     k->resolve = NULL;
     if (n == 0) {
@@ -389,7 +391,8 @@ static void on_resolved(void *ctx, const struct address *addrs, unsigned n, cons
     }
     set_state(k, DIALLING);
     k->pool->dials++;
-    k->dialer = dialer_start(cfg->loop, addrs, n, cfg->dial_timeout_ms, cfg->tls ? &tls : NULL, on_dialled, k);
+    k->dialer = dialer_start(cfg->loop, addrs, n, cfg->dial_timeout_ms, cfg->proxy.used && cfg->tls ? &tunnel : NULL,
+                             cfg->tls ? &tls : NULL, on_dialled, k);
 }
 
 static void conn_begin(struct http1_pool *p)
@@ -401,7 +404,7 @@ static void conn_begin(struct http1_pool *p)
     k->state = CLOSING; /* counted nowhere yet */
     set_state(k, RESOLVING);
     p->n_conns++;
-    k->resolve = resolve_start(p->cfg.loop, &p->cfg.endpoint, on_resolved, k);
+    k->resolve = resolve_start(p->cfg.loop, p->cfg.proxy.used ? &p->cfg.proxy.endpoint : &p->cfg.endpoint, on_resolved, k);
 }
 
 /* ---- the pool ---- */
@@ -522,6 +525,7 @@ struct http1_pool *http1_pool_new(const struct http1_pool_config *cfg)
     struct http1_pool *p = mem_alloc(sizeof(*p));
 
     p->cfg = *cfg;
+    proxy_target(&cfg->endpoint, p->target);
     list_init(&p->conns);
     list_init(&p->pending);
     p->backoff = (struct backoff){.first_ms = cfg->backoff_first_ms, .max_ms = cfg->backoff_max_ms};

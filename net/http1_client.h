@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #include "net/dial.h"
+#include "net/proxy.h"
 #include "platform/buf.h"
 #include "platform/list.h"
 
@@ -58,6 +59,7 @@ struct http1_pool_config {
     struct loop *loop;
     struct endpoint endpoint;
     struct tls_context *tls; /* NULL: plaintext */
+    struct proxy proxy;      /* plaintext: requests have to name the whole URL, and their head what the proxy asks for */
     unsigned max_conns; /* 0: no limit */
     unsigned max_idle;
     bool keep_alive;

@@ -494,7 +494,7 @@ static const char *const bad_configs[][2] = {
     {"endpoint: http://a\ncompression: snappy\ncompression_params: {level: 5}",
      "unsupported parameters {Level:5} for compression type \"snappy\""},
     {"endpoint: http://a\ncompression_params: {level: 10}", "unsupported parameters {Level:10} for compression type \"gzip\""},
-    {"endpoint: http://a\nproxy_url: http://p", "proxy_url"},
+    {"endpoint: http://a\nproxy_url: socks5://p", "only http:// proxies are supported"},
     {"endpoint: http://a\ntimeout: -1s", "'timeout' must be non-negative"},
 };
 
