@@ -156,7 +156,7 @@ interop-sampling: all
 
 # The part of interop that compares processors, over many more spans.
 interop-processors: all
-	$(Q)for t in processors_diff filter_diff; do \
+	$(Q)for t in processors_diff filter_diff functions_diff; do \
 	  INTEROP_SPANS=$${INTEROP_SPANS:-2000} TAILRACE=$(BIN) /usr/bin/python3 tests/interop/$$t.py || exit 1; done
 
 install: all

@@ -535,9 +535,12 @@ static bool put_list(struct ottl_eval *e, const struct verb *f, const struct ott
     if (buf_add(&e->text, "[", 1))
         return ottl_too_long(e);
     for (size_t i = 0; i < list->items.n; i++) {
-        if (i && buf_add(&e->text, " ", 1))
+        const struct ottl_value *v = &list->items.v[i];
+        bool is_nil = v->type == OTTL_NIL; /* printed so by any verb */
+
+        if ((i && buf_add(&e->text, " ", 1)) || (is_nil && buf_add(&e->text, "<nil>", 5)))
             return ottl_too_long(e);
-        if (!put_verb(e, f, &list->items.v[i]))
+        if (!is_nil && !put_verb(e, f, v))
             return false;
     }
     return buf_add(&e->text, "]", 1) == 0 || ottl_too_long(e);
