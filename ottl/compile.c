@@ -100,6 +100,24 @@ static struct node *math(struct compiler *k, const struct ast *a)
     return n;
 }
 
+/* Of a map's items with one name the last one counts. */
+static void drop_repeated(struct node *n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n->n_args; i++) {
+        bool again = false;
+
+        for (size_t k = i + 1; k < n->n_args && !again; k++)
+            again = slice_eq(n->names[i], n->names[k]);
+        if (again)
+            continue;
+        n->args[kept] = n->args[i];
+        n->names[kept++] = n->names[i];
+    }
+    n->n_args = kept;
+}
+
 static struct node *map(struct compiler *k, const struct ast *a)
 {
     struct node *n = with_operands(k, a, eval_map);
@@ -110,6 +128,7 @@ static struct node *map(struct compiler *k, const struct ast *a)
     n->names = arena_alloc(k->program->arena, (a->n + 1) * sizeof(*n->names));
     for (const struct ast *kid = a->kids; kid; kid = kid->next)
         n->names[i++] = kid->name;
+    drop_repeated(n);
     return n;
 }
 

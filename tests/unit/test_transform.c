@@ -337,6 +337,18 @@ START_TEST(utf8)
 }
 END_TEST
 
+/* A name that stands twice in a map in braces is there once. */
+START_TEST(repeated_names)
+{
+    char *got = result("trace_statements: [{context: span, statements: ['set(attributes, {\"a\": "
+                       "1, \"b\": 2, \"a\": 3})']}]",
+                       0, false);
+
+    ck_assert_str_eq(got, "one: b=i:2 a=i:3 kind=2 (e1 k=s:v)");
+    free(got);
+}
+END_TEST
+
 /* Statements that nest a value deeper with every turn end at the walk's limit. */
 START_TEST(nesting)
 {
@@ -565,6 +577,7 @@ int main(void)
     tcase_add_test(c, propagate);
     tcase_add_test(c, no_memory);
     tcase_add_test(c, utf8);
+    tcase_add_test(c, repeated_names);
     tcase_add_test(c, nesting);
     tcase_add_test(c, many_keys);
     tcase_add_loop_test(c, refusals, 0, (int)ARRAY_LEN(refused));
