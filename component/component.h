@@ -49,7 +49,7 @@ struct component_type {
     size_t settings_size;
     const struct metric_row *metrics; /* ends with name NULL; for the reference; may be NULL */
     bool mutates;
-    bool drains_early; /* its drain ends early what has to go on: no reload takes it out */
+    bool drains_early; /* its drain ends early what has to go on: a reload takes it out only if may_leave() */
 
     /* Rules between keys: pure, opens nothing. */
     void (*check)(const void *settings, struct check *c);
@@ -84,6 +84,8 @@ struct component_type {
     void (*change)(struct component *c, const void *settings);
     /* Can change() do it from one to the other? NULL: always. */
     bool (*may_change)(const void *from, const void *to);
+    /* drains_early: may a reload take it out all the same? Then its drain ends what it holds. NULL: never. */
+    bool (*may_leave)(const void *settings);
     /* Would an instance with these settings and its successor with those be in each other's way (one
      * file)? Then no reload puts one in the other's place. NULL: never. */
     bool (*clashes)(const void *from, const void *to);

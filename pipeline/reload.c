@@ -90,6 +90,8 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
                        component_kind_name(n->pc->type->kind));
     if (!n->pc->type->drains_early || (pc && (same(n->pc, pc) || may_change(n->pc, pc, same)) && pipeline_has(plan, n, pc)))
         return 0;
+    if (n->pc->type->may_leave && n->pc->type->may_leave(n->pc->settings))
+        return 0;
     return err_set(err, "\"%s\" %s cannot be changed or removed while running: it holds what is not decided yet",
                    n->pc->id, component_kind_name(n->pc->type->kind));
 }

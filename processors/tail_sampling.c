@@ -330,6 +330,14 @@ static bool tail_may_change(const void *from, const void *to)
     return strcmp(a->sampling_strategy, "span-ingest") != 0 && strcmp(b->sampling_strategy, "span-ingest") != 0;
 }
 
+/* What it holds is decided then. What is in files is for a process that comes after this one, not for nobody. */
+static bool tail_may_leave(const void *settings)
+{
+    const struct tail_settings *s = settings;
+
+    return !s->storage;
+}
+
 static void tail_destroy(struct component **c)
 {
     struct tail *t = tail_of(*c);
@@ -425,6 +433,7 @@ const struct component_type tail_sampling_type = {
     .resume = tail_resume,
     .change = tail_change,
     .may_change = tail_may_change,
+    .may_leave = tail_may_leave,
     .drain = tail_drain,
     .destroy = tail_destroy,
     .held = tail_held,

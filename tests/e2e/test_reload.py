@@ -4,6 +4,7 @@ import http.client
 import os
 import signal
 import socket
+import tempfile
 import unittest
 
 from otlp_http import Backend, Client, Load, send
@@ -363,6 +364,45 @@ def refused(port):
         return s.connect_ex(("127.0.0.1", port)) != 0
 
 
+    def test_tail_sampling_leaves(self):
+        """Taken out, or with another strategy in its place: what it held is decided then by its own policies, and goes on."""
+        def tail(wait, policy, more=""):
+            return "tail_sampling: {decision_wait: %s, policies: [{name: p, %s}]%s}" % (wait, policy, more)
+        errors = "type: status_code, status_code: {status_codes: [ERROR]}"
+        with Backend() as backend:
+            with Reloading(plan(backend, tail("1h", "type: always_sample"), ["tail_sampling"]), ["--workers", "2"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                self.assertEqual(client.send(1, 30), 200)
+                wait_for(lambda: d.ledger()["held"] == 30, "held spans")
+                d.reload(plan(backend, tail("1h", errors, ", sampling_strategy: span-ingest"), ["tail_sampling"]))
+                wait_for(lambda: backend.count() == 30, "what the one before held")
+                self.assertEqual(client.send(100, 20), 200)
+                self.assertEqual(client.send(200, 20, status={"code": 2}), 200)
+                wait_for(lambda: backend.count() == 50, "the errors, at once")
+                self.assertEqual(d.ledger()["held"], 20)
+                d.reload(plan(backend, tail("1h", errors), []))
+                d.wait_metric('tailrace_pipeline_sampled_out_spans{pipeline="traces"}', 20)
+                self.assertEqual(client.send(300, 5), 200)
+                wait_for(lambda: backend.count() == 55, "spans that nobody samples")
+                self.assertEqual(d.ledger()["held"], 0)
+                self.assertEqual(d.ledger()["dropped"], {})
+                self.assertEqual(d.stop(), 0, d.log())
+
+    def test_tail_sampling_with_files_stays(self):
+        with Backend() as backend, tempfile.TemporaryDirectory() as directory:
+            tail = "tail_sampling: {decision_wait: 1h, storage: file_storage, policies: [{name: all, type: always_sample}]}"
+            extension = "extensions: {file_storage: {directory: '%s'}}" % directory
+
+            def stored(names):
+                return plan(backend, tail, names, extension).replace("service: {", "service: {extensions: [file_storage], ")
+            with Reloading(stored(["tail_sampling"])) as d:
+                d.wait_ready()
+                line = d.reload(stored([]), FAILED)
+                self.assertIn('"tail_sampling" processor cannot be changed or removed', line["error"])
+                self.assertEqual(d.stop(), 0, d.log())
+
+
 class NothingChanges(unittest.TestCase):
     def refuse(self, d, config, *words):
         before = d.metrics()[TIME]
@@ -384,8 +424,8 @@ class NothingChanges(unittest.TestCase):
                 self.refuse(d, "a: [", "collector.yaml:2:1", "not valid YAML")
                 self.refuse(d, plan(backend, tail, ["tail_sampling", "batch"]), "batch")  # not defined
                 self.refuse(d, good.replace("always_sample", "never_sample"), "never_sample")
-                self.refuse(d, good.replace("policies:", "sampling_strategy: span-ingest, policies:"), "cannot be changed")
-                self.refuse(d, plan(backend, tail, []), '"tail_sampling" processor cannot be changed or removed')
+                metrics = good.replace("service: {", "service: {telemetry: {metrics: {level: none}}, ")
+                self.refuse(d, metrics, "only logs.level can be changed")
                 self.refuse(d, good.replace("service: {", "extensions: {health_check: {endpoint: '%s'}}\n"
                                                           "service: {extensions: [health_check], " % backend.url[7:]),
                             'failed to start "health_check" extension')
@@ -393,7 +433,7 @@ class NothingChanges(unittest.TestCase):
                 self.assertEqual(d.ledger()["accepted"], 2)
                 d.reload(good, SAME)
                 self.assertEqual(d.metrics()[SUCCESS], 1)
-                d.write(plan(backend, tail, []))
+                d.write(metrics)
                 for _ in range(30):
                     self.assertEqual(d.post()[0], 409)
                 self.assertLessEqual(d.fds(), fds + 15)  # these requests' own connections may linger
