@@ -233,6 +233,12 @@ static struct place *find_place(const struct file_storage *f, const char *dir)
     return p;
 }
 
+/* Some owners open before the extension starts: with create_directory the folders above are made here as well. */
+static int make_place(const struct file_storage *f, const char *dir)
+{
+    return f->set->create_directory ? make_dirs(dir, dir_mode(f)) : mkdir(dir, dir_mode(f));
+}
+
 static int take_place(struct file_storage *f, const char *dir, struct err *err)
 {
     struct place *p = find_place(f, dir);
@@ -240,7 +246,7 @@ static int take_place(struct file_storage *f, const char *dir, struct err *err)
 
     if (p != NULL && p->lock_fd >= 0)
         return 0;
-    if (mkdir(dir, dir_mode(f)) == 0 || errno == EEXIST)
+    if (make_place(f, dir) == 0 || errno == EEXIST)
         fd = wait_lock(dir, f->set->timeout_ns);
     if (fd < 0 && errno == EWOULDBLOCK)
         return err_set(err, "%s is in use by another process (waited %g s for it)", dir,

@@ -11,7 +11,7 @@ import urllib.request
 
 import yaml
 
-from tailrace import DEADLINE_S, Daemon
+from tailrace import DEADLINE_S, Daemon, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CARD, MAIL, JWT = "4111111111111111", "jane.doe@shop.example", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl"
@@ -65,24 +65,30 @@ def span(name="op", attributes=None, number=1, duration_ms=5, **more):
                  "endTimeUnixNano": str(start + duration_ms * 1000000), "attributes": pairs(attributes or {})}, **more)
 
 
-def run(block, spans, resource=None):
-    """What comes out: (spans as sent, their attributes as a dict; attributes of the last resource; the text of the file)."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = yaml.safe_load(block)
-        out = os.path.join(folder, "out.json")
-        config["receivers"] = {"otlp": {"protocols": {"http": {"endpoint": "127.0.0.1:0"}}}}
-        config["exporters"] = {"file": {"path": out}}
-        config["service"]["pipelines"]["traces"]["exporters"] = ["file"]
-        request = {"resourceSpans": [{"resource": {"attributes": pairs(resource or {"service.name": "shop"})},
-                                      "scopeSpans": [{"spans": spans}]}]}
-        with Daemon(yaml.safe_dump(config), ["--workers", "1"]) as d:
-            d.wait_ready()
-            post = urllib.request.Request("http://127.0.0.1:%d/v1/traces" % d.port("Starting HTTP server"),
-                                          json.dumps(request).encode(), {"Content-Type": "application/json"})
-            with urllib.request.urlopen(post, timeout=DEADLINE_S) as answer:
-                assert answer.status == 200
-            assert d.stop() == 0, d.log()
-        with open(out, encoding="utf-8") as f:
+def adapted(block, folder):
+    """The recipe with addresses and files of this test."""
+    config = yaml.safe_load(block)
+    config["receivers"] = {"otlp": {"protocols": {"http": {"endpoint": "127.0.0.1:0"}}}}
+    config["exporters"] = {"file": {"path": os.path.join(folder, "out.json")}}
+    config["service"]["pipelines"]["traces"]["exporters"] = ["file"]
+    for extension in config.get("extensions", {}).values():
+        extension["directory"] = os.path.join(folder, "storage")
+    return config
+
+
+def send(d, spans, resource):
+    request = {"resourceSpans": [{"resource": {"attributes": pairs(resource or {"service.name": "shop"})}, "scopeSpans": [{"spans": spans}]}]}
+    post = urllib.request.Request("http://127.0.0.1:%d/v1/traces" % d.port("Starting HTTP server"), json.dumps(request).encode(),
+                                  {"Content-Type": "application/json"})
+    with urllib.request.urlopen(post, timeout=DEADLINE_S) as answer:
+        assert answer.status == 200
+
+
+def written(folder):
+    """(spans, their attributes as a dict; attributes of the last resource; the text of the file)"""
+    path, text = os.path.join(folder, "out.json"), ""
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
             text = f.read()
     got, attributes = [], {}
     for line in text.splitlines():
@@ -90,6 +96,16 @@ def run(block, spans, resource=None):
             attributes = unpaired(rs["resource"].get("attributes", []))
             got += [dict(s, attributes=unpaired(s.get("attributes", []))) for ss in rs["scopeSpans"] for s in ss["spans"]]
     return got, attributes, text
+
+
+def run(block, spans, resource=None):
+    """What comes out until the stop, see written()."""
+    with tempfile.TemporaryDirectory() as folder:
+        with Daemon(yaml.safe_dump(adapted(block, folder)), ["--workers", "1"]) as d:
+            d.wait_ready()
+            send(d, spans, resource)
+            assert d.stop() == 0, d.log()
+        return written(folder)
 
 
 def names(spans):
@@ -102,7 +118,8 @@ class Recipes(unittest.TestCase):
             "user.password": "hunter2", "note": "card %s of %s" % (CARD, MAIL), "user.id": "u1", "url.query": "q=" + MAIL,
             "http.request.header.x-a": "1", "headers": ["a", "Bearer abcdefgh12345678"], "deep": {"jwt": JWT, "n": 5},
             "http.route": "/pay"}, events=[{"name": "mail to " + MAIL, "attributes": pairs({"api_key": "hunter2"})}],
-            status={"code": 2, "message": "token " + JWT})]
+            status={"code": 2, "message": "token " + JWT}),
+            span("SELECT 7", {"db.system.name": "postgresql", "db.query.text": "SELECT a FROM b WHERE c = 'hunter2' AND d = 7"})]
         got, _, text = run(block, spans)
         for secret in SECRETS:
             self.assertNotIn(secret, text)
@@ -113,6 +130,7 @@ class Recipes(unittest.TestCase):
         self.assertEqual(a["user.id"], hashlib.sha256(b"u1").hexdigest())
         self.assertFalse({"url.query", "http.request.header.x-a"} & set(a))
         self.assertEqual(a["redaction.masked.count"], 5)
+        self.assertEqual((got[1]["name"], got[1]["attributes"]["db.query.text"]), ("SELECT ?", "SELECT a FROM b WHERE c = ? AND d = ?"))
 
     def only_the_harmless(self, block):
         got, resource, _ = run(block, [span("op", {"http.route": "/pay", "user.email": MAIL, "error.type": "timeout"})],
@@ -155,6 +173,19 @@ class Recipes(unittest.TestCase):
         self.assertTrue(3 < names(got).count("fine") < 60, len(got)) # the choice hangs on the ids, which are always the same
         self.assertEqual([s["attributes"] for s in got if s["name"] == "error"], [{"k": "v"}])
 
+    def survives_restarts(self, block):
+        with tempfile.TemporaryDirectory() as folder:
+            config = adapted(block, folder)
+            with Daemon(yaml.safe_dump(config), ["--workers", "1"]) as d:
+                d.wait_ready()
+                send(d, [span("error", {}, 1000, status=ERROR)] + [span("fine", {}, i) for i in range(100)], None)
+                self.assertEqual(d.stop(), 0)
+            self.assertEqual(written(folder)[0], []) # nothing is decided early
+            config["processors"]["tail_sampling"]["decision_wait"] = "1s"
+            with Daemon(yaml.safe_dump(config), ["--workers", "1"]) as d:
+                d.wait_ready()
+                wait_for(lambda: "error" in names(written(folder)[0]), lambda: "the span of the first run:\n" + d.log())
+
     def at_the_head(self, block):
         got, _, _ = run(block, [span("wanted", {"sampling.priority": 1}, 1000)] + [span("fine", {}, i) for i in range(400)])
         self.assertEqual(names(got).count("wanted"), 1)
@@ -173,6 +204,7 @@ class Recipes(unittest.TestCase):
                  ("Rename, tidy and mask with statements", self.statements),
                  ("Rename, tidy and mask with statements", self.groups_of_statements),
                  ("Lower cost: keep what matters, and a share of the rest", self.lower_cost),
+                 ("Sampling that survives restarts", self.survives_restarts),
                  ("Sampling at the head", self.at_the_head),
                  ("Names with ids in them", self.ids_in_names)]
         page = recipes()
