@@ -92,6 +92,15 @@ void tail_restore_runs(struct tail_sampler *s, const struct tail_run *runs, uint
 
 /* ---- requests ---- */
 
+/* Nothing is decided by time now, so what has no room makes some. False: later. */
+static bool no_room(struct tail_sampler *s, uint64_t bytes)
+{
+    tail_shed(s, bytes + SEG_BYTES);
+    tail_send(s, true, UINT32_MAX);
+    seg_log_trim_all(&s->log);
+    return false;
+}
+
 static struct payload *payload_of(struct tail_sampler *s, const uint8_t *p, size_t len)
 {
     uint8_t *bytes = mem_try(len + 1);
@@ -129,9 +138,7 @@ static enum tail_work walk_request(struct tail_sampler *s, struct journal *j)
         if (p)
             payload_unref(&p);
         if (w == WALK_NO_MEMORY) {
-            tail_shed(s, st->read.len + SEG_BYTES);
-            tail_send(s, true, UINT32_MAX);
-            seg_log_trim_all(&s->log);
+            no_room(s, st->read.len);
             return TAIL_BLOCKED;
         }
         lost_record(s, j, w == WALK_OK ? "no spans" : err.text);
@@ -198,7 +205,7 @@ static bool restore_request(struct tail_sampler *s, struct tail_exchange *x)
     struct part part = {.payload = st->request, .n = st->request->n_spans};
 
     if (tail_sampler_prepare(s, &part, 1, st->request->len, st->request->n_spans, false) != 0)
-        return false;
+        return no_room(s, st->request->len);
     s->log.stored = st->request_stored;
     tail_exchange_request(x, st, st->request_stored, true, st->request_age_s);
     file_request(s, x, st->request);

@@ -24,6 +24,7 @@ static unsigned n_dirs;
 static struct policy_settings errors;
 static struct tail_settings settings;
 static uint64_t rnd = 77;
+static uint64_t limit_bytes; /* of the lives that begin now; 0: none */
 
 /* One process. */
 struct life {
@@ -60,6 +61,8 @@ static void begin_limited(struct life *l, const struct life *from, uint64_t max_
 {
     char cmd[300];
     struct err err = {""};
+    unsigned rounds = 0;
+    enum tail_work w;
 
     snprintf(l->dir, sizeof(l->dir), "%s/%u", base, n_dirs++);
     if (from)
@@ -68,6 +71,8 @@ static void begin_limited(struct life *l, const struct life *from, uint64_t max_
         snprintf(cmd, sizeof(cmd), "mkdir '%s'", l->dir);
     ck_assert_int_eq(system(cmd), 0);
     l->host = th_new();
+    if (limit_bytes)
+        th_budget(l->host, limit_bytes / 5 * 4, limit_bytes);
     th_storage(l->host, "store", l->dir, max_bytes);
     l->host->host.id = "tail_sampling";
     ck_assert_int_eq(tail_shared_new(&settings, l->host->host.budget, 0, &l->shared, &err), 0);
@@ -76,8 +81,10 @@ static void begin_limited(struct life *l, const struct life *from, uint64_t max_
     l->s.store = tail_store_new(&l->host->host, "store", &l->shared->shelves, 2000, &l->s.metrics, &err);
     ck_assert_ptr_nonnull(l->s.store);
     tail_restore_decisions(&l->s);
-    while (tail_restore_work(&l->s, &l->x, NS_PER_MS) == TAIL_MORE)
-        ;
+    while ((w = tail_restore_work(&l->s, &l->x, NS_PER_MS)) != TAIL_IDLE && rounds++ < 100000)
+        if (w == TAIL_BLOCKED)
+            th_out_end(l->host);
+    ck_assert_int_eq(w, TAIL_IDLE);
 }
 
 static void begin(struct life *l, const struct life *from)
@@ -391,6 +398,62 @@ START_TEST(no_place)
 }
 END_TEST
 
+/* What is on disk does not fit into the memory there is now: the oldest are decided early, nothing is lost. */
+START_TEST(less_memory_than_before)
+{
+    static char text[2000];
+    struct life a, b;
+    uint64_t n = 0;
+
+    memset(text, 'x', sizeof(text) - 1);
+    settings.num_traces = 100000;
+    begin(&a, NULL);
+    for (uint64_t t = 1; t <= 8000; t++, n += 2)
+        FILE_SPANS(&a, {.trace = t, .id = t, .name = text, .status = t % 4 ? 0 : 2}, {.trace = t, .id = t + 100000, .name = text});
+    limit_bytes = 12 << 20;
+    begin(&b, &a);
+    limit_bytes = 0;
+    ck_assert_uint_eq(b.host->ledger.accepted, n);
+    ck_assert(th_metric(b.host, "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early") > 0);
+    ck_assert_uint_le(budget_used(b.host->host.budget), 12 << 20);
+    while (b.s.held_spans) {
+        ticks(&b, 1);
+        th_out_end(b.host);
+    }
+    ck_assert_uint_eq(b.host->ledger.fate[FATE_EXPORTED] + b.host->ledger.fate[FATE_SAMPLED_OUT], n);
+    ck_assert_uint_eq(live_requests(&b), 0);
+    end(&b);
+    end(&a);
+}
+END_TEST
+
+START_TEST(a_torn_file_is_cut_and_counted)
+{
+    struct life a, b;
+    char cmd[300];
+    uint64_t before;
+
+    begin(&a, NULL);
+    for (uint64_t t = 1; t <= 200; t++)
+        FILE_SPANS(&a, {.trace = t, .id = t, .status = 2});
+    tail_sampler_abandon(&a.s);
+    end(&a);
+    /* some bytes in the middle of the records, and of the notes there are none yet */
+    snprintf(cmd, sizeof(cmd), "f=$(ls %s/*/spans-0/*.seg | head -1); printf garbage | dd of=$f bs=1 seek=40000 conv=notrunc 2>/dev/null; "
+             "printf garbage | dd of=$f bs=1 seek=45000 conv=notrunc 2>/dev/null", a.dir);
+    ck_assert_int_eq(system(cmd), 0);
+    begin(&b, &a);
+    ticks(&b, 3);
+    before = th_out_spans(b.host);
+    ck_assert_uint_lt(before, 200);
+    ck_assert_uint_ge(before, 100);
+    ck_assert(th_metric(b.host, TAIL("storage_corrupt_records")) >= 1);
+    ck_assert(th_metric(b.host, TAIL("storage_torn_bytes")) >= 1);
+    th_out_end(b.host);
+    end(&b);
+}
+END_TEST
+
 /* ---- a model ---- */
 
 struct seen {
@@ -517,6 +580,8 @@ int main(void)
     tcase_add_test(c, a_full_disk_costs_only_safety);
     tcase_add_test(c, no_disk_at_all);
     tcase_add_test(c, no_place);
+    tcase_add_test(c, less_memory_than_before);
+    tcase_add_test(c, a_torn_file_is_cut_and_counted);
     tcase_add_test(c, each_trace_is_decided_once);
     suite_add_tcase(s, c);
     srunner_run_all(r, CK_NORMAL);
