@@ -300,14 +300,20 @@ static const struct zone *load_file(struct arena *arena, const char *path)
     return z;
 }
 
-static const struct zone *load_local(struct arena *arena, struct err *err)
+/* TZ as Go reads it: a file, a name; what cannot be read is UTC. */
+static const struct zone *load_local(struct arena *arena)
 {
     const char *name = getenv("TZ");
     const struct zone *z;
+    struct err ignored;
 
-    if (name)
-        return zone_load(arena, slice_str(name + (*name == ':')), err);
-    z = load_file(arena, "/etc/localtime");
+    name = name && *name == ':' ? name + 1 : name;
+    if (!name)
+        z = load_file(arena, "/etc/localtime");
+    else if (*name == '/')
+        z = load_file(arena, name);
+    else
+        z = strcmp(name, "Local") == 0 ? NULL : zone_load(arena, slice_str(name), &ignored);
     return z ? z : &utc;
 }
 
@@ -320,7 +326,7 @@ const struct zone *zone_load(struct arena *arena, struct slice name, struct err 
     if (name.len == 0 || slice_eq(name, slice_str("UTC")))
         return &utc;
     if (slice_eq(name, slice_str("Local")))
-        return load_local(arena, err);
+        return load_local(arena);
     if (name.p[0] == '/' || name.p[0] == '.' || name.len > 100 || memchr(name.p, 0, name.len) ||
         memmem(name.p, name.len, "..", 2) || memchr(name.p, '\\', name.len)) {
         err_set(err, "failed to load location %.*s: time: invalid location name",

@@ -413,6 +413,33 @@ START_TEST(growth)
 }
 END_TEST
 
+/* Times that name no zone are in the process's; what TZ says and is not there is UTC. */
+START_TEST(zone_of_process)
+{
+    static const struct {
+        const char *tz, *condition;
+    } all[] = {
+        {"", "UnixNano(Time(\"1970\", \"%Y\")) == 0"},
+        {"Nowhere/Land", "UnixNano(Time(\"1970\", \"%Y\")) == 0"},
+        {":/no/such/file", "UnixNano(Time(\"1970\", \"%Y\")) == 0"},
+        {"Local", "UnixNano(Time(\"1970\", \"%Y\")) == 0"},
+        {":/usr/share/zoneinfo/Asia/Tokyo", "UnixSeconds(Time(\"1970\", \"%Y\")) == -32400"},
+        {"Asia/Tokyo", "FormatTime(Time(\"1970\", \"%Y\"), \"%Z %z\") == \"JST +0900\""},
+    };
+    struct test_host *t = th_new();
+    struct payload *p = some_payload(t);
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        setenv("TZ", all[i].tz, 1);
+        if (!strstr(all[i].tz, "Tokyo") || access("/usr/share/zoneinfo/Asia/Tokyo", R_OK) == 0)
+            ck_assert_msg(verdict_of(p, all[i].condition, OTTL_SPAN) == 'T', "TZ=%s", all[i].tz);
+    }
+    setenv("TZ", "UTC", 1);
+    payload_unref(&p);
+    th_free(&t);
+}
+END_TEST
+
 /* A map of more entries than are compared one by one, each key twice. */
 START_TEST(map_of_many)
 {
@@ -461,6 +488,7 @@ int main(void)
     tcase_add_test(c, bounds);
     tcase_add_test(c, growth);
     tcase_add_test(c, map_of_many);
+    tcase_add_test(c, zone_of_process);
     suite_add_tcase(s, c);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
