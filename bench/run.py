@@ -154,6 +154,62 @@ def processor_rows():
     ]
 
 
+# Rows whose program under test speaks something else than plain gRPC: a tailrace before it and one behind it, on the
+# load's CPU, translate. Only the program under test is measured.
+TRANSPORTS = {"TLS in, TLS out": "tls", "TLS in, TLS out, gzip": "tls", "HTTP/protobuf in and out": "http"}
+
+
+def transport_rows():
+    load = ["--requests", "3000", "--inflight", "32"]
+    return [(name, "", ["batch"], "gzip" if "gzip" in name else "none", load, ["tailrace", "otelcol"], True) for name in TRANSPORTS]
+
+
+def certificate(folder):
+    """One key and one certificate for everybody."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout",
+                    f"{folder}/key.pem", "-out", f"{folder}/cert.pem", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
+
+
+def receiver_of(kind, port, folder):
+    if kind == "http":
+        return f'http: {{endpoint: "127.0.0.1:{port}"}}'
+    tls = f", tls: {{cert_file: {folder}/cert.pem, key_file: {folder}/key.pem}}" if kind == "tls" else ""
+    return f'grpc: {{endpoint: "127.0.0.1:{port}", max_recv_msg_size_mib: 16{tls}}}'
+
+
+def exporter_of(kind, port, compression, folder):
+    if kind == "http":
+        return f'otlphttp: {{endpoint: "http://127.0.0.1:{port}", compression: {compression}, timeout: 60s'
+    tls = f"ca_file: {folder}/cert.pem" if kind == "tls" else "insecure: true"
+    return f'otlp: {{endpoint: "127.0.0.1:{port}", compression: {compression}, timeout: 60s, tls: {{{tls}}}'
+
+
+def hop(kind_in, kind_out, ports, names, compression, folder, queue=""):
+    """One program's configuration, with receiver and exporter of the given kinds."""
+    exporter = exporter_of(kind_out, ports[1], compression, folder)
+    return f"""receivers:
+  otlp: {{protocols: {{{receiver_of(kind_in, ports[0], folder)}}}}}
+processors: {{batch: }}
+exporters:
+  {exporter}{queue}}}
+service:
+  telemetry: {{logs: {{level: warn}}, metrics: {{level: none}}}}
+  pipelines: {{traces: {{receivers: [otlp], processors: [{", ".join(names)}], exporters: [{exporter.split(":")[0]}]}}}}
+"""
+
+
+def translators(kind, ports, compression, folder):
+    """Before the program under test (ports[0] to ports[2]) and behind it (ports[3] to ports[1])."""
+    queue = ", sending_queue: {queue_size: 100000, num_consumers: 32}"
+    for name, text in (("before", hop("grpc", kind, (ports[0], ports[2]), [], compression, folder, queue)),
+                       ("behind", hop(kind, "grpc", (ports[3], ports[1]), [], "none", folder, queue))):
+        with open(f"{folder}/{name}.yaml", "w") as f:
+            f.write(text)
+        yield subprocess.Popen(["taskset", "-c", str(LOAD_CPU), os.path.abspath(program("tailrace")), "--config", f"{folder}/{name}.yaml",
+                                "--workers", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+
+
 def config(ports, processors, names, compression="none"):
     return f"""receivers:
   otlp: {{protocols: {{grpc: {{endpoint: "127.0.0.1:{ports[0]}", max_recv_msg_size_mib: 16}}}}}}
@@ -241,7 +297,7 @@ def program(name):
     return path if os.access(path, os.X_OK) else None
 
 
-def command(name, ports, processors, names, compression, folder):
+def command(name, ports, processors, names, compression, folder, row_name=""):
     path = os.path.abspath(program(name))
     if name == "rotel":
         return [path] + rotel(ports, compression)[1:] + ["--pid-file", f"{folder}/rotel.pid"]
@@ -250,6 +306,9 @@ def command(name, ports, processors, names, compression, folder):
         text = text.replace("  tail_sampling:\n", "  tail_sampling:\n    storage: file_storage\n", 1)
         text = text.replace("service:\n", "service:\n  extensions: [file_storage]\n", 1)
         text = f"extensions: {{file_storage: {{directory: {folder}}}}}\n" + text
+    if TRANSPORTS.get(row_name):
+        kind = TRANSPORTS[row_name]
+        text = hop(kind, kind, (ports[2], ports[3]), names, compression, folder)
     file = f"{folder}/{name}.yaml"
     with open(file, "w") as f:
         f.write(text)
@@ -273,20 +332,26 @@ def wait_port(port, proc):
 
 def start(name, ports, row, folder):
     log = open(f"{folder}/{name}.log", "w")
-    return subprocess.Popen(["taskset", "-c", str(SUT_CPU)] + command(name, ports, row[1], row[2], row[3], folder),
+    return subprocess.Popen(["taskset", "-c", str(SUT_CPU)] + command(name, ports, row[1], row[2], row[3], folder, row[0]),
                             stdout=log, stderr=log, cwd=folder)
 
 
 def measure(name, row):
-    ports = free_ports(3)
+    ports = free_ports(4)
+    kind = TRANSPORTS.get(row[0])
     with tempfile.TemporaryDirectory() as folder:
+        if kind:
+            certificate(folder)
+        helpers = list(translators(kind, ports, row[3], folder)) if kind else []
         command_line = ["taskset", "-c", str(LOAD_CPU), LOAD, "--target", f"127.0.0.1:{ports[0]}", "--sink", str(ports[1]),
                         "--encoding", row[3], "--stdin"] + row[4] + (["--wait-all"] if row[6] else [])
         load = subprocess.Popen(command_line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         load.stdout.readline()
         sut = start(name, ports, row, folder)
         try:
-            wait_port(ports[0], sut)
+            wait_port(ports[2] if kind else ports[0], sut)
+            for h, port in zip(helpers, (ports[0], ports[3])):
+                wait_port(port, h)
             time.sleep(0.5)
             load.stdin.write(f"{sut.pid}\n")
             load.stdin.flush()
@@ -296,6 +361,8 @@ def measure(name, row):
                 again = subprocess.run(command_line + ["--seed", "2"], input=f"{sut.pid}\n", stdout=subprocess.PIPE, text=True, check=True)
                 out = again.stdout.splitlines()[-1]
         finally:
+            for h in helpers:
+                h.kill()
             sut.terminate()
             try:
                 sut.wait(20)
@@ -369,7 +436,7 @@ def main():
     if not PEERS:
         print("PEERS is not set: tailrace alone (PEERS=DIR with otelcol, df_engine, rotel compares)")
     print(f"medians of {RUNS} runs; collector on CPU {SUT_CPU}, load and sink on CPU {LOAD_CPU}")
-    for row in ROWS + processor_rows():
+    for row in ROWS + transport_rows() + processor_rows():
         if PATTERN in row[0]:
             row_table(row)
     if PATTERN in "idle held":
