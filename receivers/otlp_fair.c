@@ -104,8 +104,9 @@ static bool over_its_part(const struct fair *f, const struct fair_share *s, uint
 static bool is_short(const struct fair *f, enum room room)
 {
     uint64_t since = get(&f->all->contended_ns), soft = budget_soft(f->host->budget);
+    uint64_t now = loop_now_ns(f->host->loop); /* another worker's may be ahead of ours */
 
-    if (since == 0 || loop_now_ns(f->host->loop) - since > CONTENDED_NS)
+    if (since == 0 || (now > since && now - since > CONTENDED_NS))
         return false;
     return room == ROOM_TIGHT || budget_used(f->host->budget) > soft - soft / 4;
 }

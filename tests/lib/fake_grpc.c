@@ -339,16 +339,27 @@ static void on_accept(void *ctx, struct conn *conn)
     serve(c);
 }
 
-struct fake_grpc *fake_grpc_new(struct loop *l)
+struct fake_grpc *fake_grpc_new_at(struct loop *l, const char *endpoint)
 {
     struct fake_grpc *f = mem_alloc(sizeof(*f));
     struct err err;
 
     f->loop = l;
     list_init(&f->conns);
-    f->listener = listener_new(l, "127.0.0.1:0", false, false, f->endpoint, on_accept, f, &err);
-    CHECK(f->listener != NULL);
+    f->listener = listener_new(l, endpoint, false, false, f->endpoint, on_accept, f, &err);
+    if (f->listener == NULL) {
+        free(f);
+        return NULL;
+    }
     f->port = (uint16_t)atoi(strrchr(f->endpoint, ':') + 1);
+    return f;
+}
+
+struct fake_grpc *fake_grpc_new(struct loop *l)
+{
+    struct fake_grpc *f = fake_grpc_new_at(l, "127.0.0.1:0");
+
+    CHECK(f != NULL);
     return f;
 }
 

@@ -64,6 +64,8 @@ struct fake_grpc {
 };
 
 struct fake_grpc *fake_grpc_new(struct loop *l);
+/* On another address of this machine ("127.0.0.2:4317"); NULL: it cannot listen there. */
+struct fake_grpc *fake_grpc_new_at(struct loop *l, const char *endpoint);
 void fake_grpc_free(struct fake_grpc **f);
 /* Closes the connections that are open now. */
 void fake_grpc_drop_all(struct fake_grpc *f);
