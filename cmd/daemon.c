@@ -357,6 +357,7 @@ int daemon_run(const struct plan *plan, const struct daemon_options *o)
     if (!d.o.shutdown_timeout_ms)
         d.o.shutdown_timeout_ms = DAEMON_SHUTDOWN_TIMEOUT_MS;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is an error of that write */
     signal(SIGHUP, SIG_IGN); /* until the loop watches them */
     signal(SIGUSR2, SIG_IGN);
     hash_seed(0);

@@ -202,6 +202,11 @@ static struct component *debug_create(struct host *h, const void *settings, stru
     return &d->base;
 }
 
+static int debug_start(struct component *c, struct err *err)
+{
+    return send_queue_open(debug_of(c)->queue, err);
+}
+
 static void debug_push(struct component *c, struct batch **take)
 {
     send_queue_push(debug_of(c)->queue, take);
@@ -245,6 +250,7 @@ const struct component_type debug_exporter_type = {
     .shared_create = debug_shared_create,
     .shared_destroy = debug_shared_destroy,
     .create = debug_create,
+    .start = debug_start,
     .push = debug_push,
     .drain = debug_drain,
     .destroy = debug_destroy,

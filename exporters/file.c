@@ -23,6 +23,7 @@
 
 #include "exporters/exporters.h"
 #include "exporters/file_writer.h"
+#include "exporters/queue_store.h"
 #include "exporters/send_queue.h"
 #include "model/otlp_encode.h"
 #include "model/otlp_json.h"
@@ -152,12 +153,13 @@ static void file_check(const void *settings, struct check *c)
 
 static size_t file_memory(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max)
 {
-    (void)settings;
+    const struct file_settings *s = (const struct file_settings *)settings;
+
     if (!max)
         return 0;
     terms[0].bytes = 2ull * KEEP_BYTES * n_workers;
     snprintf(terms[0].text, sizeof(terms[0].text), "write buffers of %d MiB kept per worker", 2 * KEEP_BYTES >> 20);
-    return 1;
+    return 1 + queue_store_memory(&s->sending_queue, s->sending_queue_enabled, n_workers, terms + 1, max - 1);
 }
 
 static int file_shared_create(const void *settings, struct host *host, void **shared, struct err *err)
@@ -485,7 +487,9 @@ static struct component *file_create(struct host *h, const void *settings, struc
 
 static int file_start(struct component *c, struct err *err)
 {
-    return file_writer_open(file_of(c)->writer, err);
+    struct file *f = file_of(c);
+
+    return file_writer_open(f->writer, err) != 0 ? -1 : send_queue_open(f->queue, err);
 }
 
 static void file_push(struct component *c, struct batch **take)

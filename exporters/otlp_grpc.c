@@ -17,6 +17,7 @@
 #include "exporters/exporters.h"
 #include "exporters/otlp_common.h"
 #include "exporters/otlp_sign.h"
+#include "exporters/queue_store.h"
 #include "exporters/send_queue.h"
 #include "net/dial.h"
 #include "net/grpc.h"
@@ -601,6 +602,8 @@ static int otlp_grpc_start(struct component *c, struct err *err)
         return err_set(err, "the credentials of \"%s\" need TLS", set->auth.authenticator);
     if (set->auth_enabled)
         g->signer = auth_signer_open(c->host, set->auth.authenticator);
+    if (send_queue_open(g->queue, err) != 0)
+        return -1;
     if (wants_tls(g) && (g->tls = otlp_client_tls(&set->tls, TLS_ALPN_H2, c->host, err)) == NULL)
         return -1;
     g->channel = h2_channel_new(&(struct h2_channel_config){
@@ -682,12 +685,19 @@ static enum room otlp_grpc_room(const struct component *c, uint64_t n_spans, uin
     return send_queue_room(CONTAINER_OF(c, const struct otlp_grpc, base)->queue, n_spans, n_bytes);
 }
 
+static size_t otlp_grpc_memory(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max)
+{
+    const struct otlp_grpc_settings *s = settings;
+
+    return queue_store_memory(&s->sending_queue, s->sending_queue_enabled, n_workers, terms, max);
+}
+
 const struct component_type otlp_grpc_exporter_type = {
     .kind = EXPORTER, .name = "otlp_grpc", .old_name = "otlp", .stability = "stable",
     .summary = "Sends traces to an OTLP backend over gRPC.",
     .keys = otlp_grpc_keys, .settings_size = sizeof(struct otlp_grpc_settings),
     .metrics = send_queue_metrics, .mutates = false,
-    .check = otlp_grpc_check,
+    .check = otlp_grpc_check, .memory = otlp_grpc_memory,
     .shared_create = send_shared_create, .shared_destroy = send_shared_destroy,
     .create = otlp_grpc_create, .start = otlp_grpc_start, .push = otlp_grpc_push,
     .drain = otlp_grpc_drain, .destroy = otlp_grpc_destroy, .held = otlp_grpc_held,

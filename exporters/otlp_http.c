@@ -16,6 +16,7 @@
 #include "exporters/exporters.h"
 #include "exporters/otlp_common.h"
 #include "exporters/otlp_sign.h"
+#include "exporters/queue_store.h"
 #include "exporters/send_queue.h"
 #include "net/dial.h"
 #include "net/grpc.h"
@@ -516,6 +517,8 @@ static int otlp_http_start(struct component *c, struct err *err)
 {
     struct otlp_http *h = otlp_http_of(c);
 
+    if (send_queue_open(h->queue, err) != 0)
+        return -1;
     if (h->endpoint.scheme == ENDPOINT_HTTPS &&
         (h->tls = otlp_client_tls(&h->set->tls, TLS_ALPN_HTTP1, c->host, err)) == NULL)
         return -1;
@@ -597,12 +600,19 @@ static enum room otlp_http_room(const struct component *c, uint64_t n_spans, uin
     return send_queue_room(CONTAINER_OF(c, const struct otlp_http, base)->queue, n_spans, n_bytes);
 }
 
+static size_t otlp_http_memory(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max)
+{
+    const struct otlp_http_settings *s = settings;
+
+    return queue_store_memory(&s->sending_queue, s->sending_queue_enabled, n_workers, terms, max);
+}
+
 const struct component_type otlp_http_exporter_type = {
     .kind = EXPORTER, .name = "otlp_http", .old_name = "otlphttp", .stability = "stable",
     .summary = "Sends traces to an OTLP backend over HTTP.",
     .keys = otlp_http_keys, .settings_size = sizeof(struct otlp_http_settings),
     .metrics = send_queue_metrics, .mutates = false,
-    .check = otlp_http_check,
+    .check = otlp_http_check, .memory = otlp_http_memory,
     .shared_create = send_shared_create, .shared_destroy = send_shared_destroy,
     .create = otlp_http_create, .start = otlp_http_start, .push = otlp_http_push,
     .drain = otlp_http_drain, .destroy = otlp_http_destroy, .held = otlp_http_held,

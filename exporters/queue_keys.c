@@ -2,8 +2,10 @@
 /* The section sending_queue: its keys, the rules between them, and the metrics of the queue. */
 #include <string.h>
 
+#include "component/extension.h"
 #include "component/size_buckets.h"
 #include "exporters/queue_batch.h"
+#include "exporters/queue_store.h"
 
 static const char *const queue_sizers[] = {"requests", "items", "bytes", NULL};
 
@@ -37,7 +39,9 @@ const struct key queue_keys[] = {
              "A full queue lets the sender wait for room instead of refusing."),
     KEY_BOOL(struct queue_settings, wait_for_result, "false",
              "The sender is answered when the backend has answered, not when the batch is queued."),
-    KEY_NOT_YET("storage", "Keeps the queue in files, over restarts."),
+    KEY_EXTENSION(struct queue_settings, storage, EXT_STORAGE,
+                  "Keeps the queue in files: senders are answered when their spans are on disk, and a restart goes on with "
+                  "what was there."),
     KEY_OPTIONAL(struct queue_settings, batch, SECTION_DEFAULT_OFF, batch_keys,
                  "Merges small batches and cuts large ones before they are sent."),
     KEY_END};
@@ -80,6 +84,9 @@ void send_queue_check(const struct queue_settings *q, bool q_enabled, const stru
         check_error(c, "sending_queue.num_consumers", "`num_consumers` must be positive");
     if (q->queue_size <= 0)
         check_error(c, "sending_queue.queue_size", "`queue_size` must be positive");
+    if (q->storage != NULL && q->wait_for_result)
+        check_error(c, "sending_queue.wait_for_result",
+                    "`wait_for_result` is not supported with a persistent queue configured with `storage`");
     if (q->batch_enabled)
         batch_check(q, c);
 }
@@ -104,4 +111,5 @@ const struct metric_row send_queue_metrics[] = {
     {.name = "otelcol_exporter_queue_batch_send_size_bytes", .type = METRIC_HISTOGRAM, .level = METRIC_DETAILED,
      .unit = "By", .help = "Size of each batch sent, before compression.",
      .bounds = size_buckets_bytes, .n_bounds = ARRAY_LEN(size_buckets_bytes)},
+    STORE_METRIC_ROWS,
     {0}};

@@ -3,6 +3,7 @@
  * The sending queue: where every batch of an exporter is, from push to its end.
  *
  *   blocked   no room, and block_on_overflow: the sender is not answered yet
+ *   parked    on disk only, with sending_queue.storage (send_store.c)
  *   merging   in a partition of the batcher (queue_batch.c)
  *   ready     waits for a free slot
  *   running   an attempt is under way         \ in a slot: num_consumers of them,
@@ -15,52 +16,15 @@
  * A batch's end: the exporter forgets its state, the queue gives its units back, the books and
  * metrics are written, and last the sender is answered, who may push again at once.
  */
-#include "exporters/send_queue.h"
-
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "exporters/queue_batch.h"
+#include "exporters/send_queue_priv.h"
 #include "net/grpc.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
-
-#define POLL_MS    20 /* for room that another worker frees, and for the drain's deadline */
-#define SEND_BYTES (sizeof(struct send) + sizeof(struct batch)) /* charged per batch held */
-
-enum phase {
-    PHASE_BLOCKED,
-    PHASE_READY,
-    PHASE_RUNNING,
-    PHASE_ABORTING,
-    PHASE_PAUSING,
-    PHASE_TOO_LARGE
-};
-
-struct send_queue {
-    struct host *host;
-    struct send_config cfg;
-    enum queue_sizer sizer;
-    struct send_shared *shared, own_shared;
-    struct queue_batcher *batcher;                          /* NULL: no batching */
-    struct list blocked, ready, running, aborting, pausing; /* pausing: by due_ns */
-    uint32_t slots, n_slots_used; /* slots UINT32_MAX: no queue, no limit */
-    uint64_t held_spans;
-    int64_t held_units;
-    uint64_t rng;
-    struct timer *timer;
-    uint64_t armed_ns; /* UINT64_MAX: not */
-    bool stepping, draining, drained, deadline;
-    bool said_full; /* send_queue_room: somebody waits to hear of room */
-    struct deferred finish;
-    void (*done)(void *exporter);
-    struct metric_label *labels; /* of sent and failed spans, with the exporter's */
-    size_t n_labels;
-    struct series *sent, *failed, *enqueue_failed, *size, *capacity, *in_flight;
-    struct series *batch_spans, *batch_bytes; /* NULL: below the detailed level */
-};
 
 static void step(struct send_queue *q);
 
@@ -81,11 +45,6 @@ void send_shared_destroy(void **shared)
 
 /* ---- bookkeeping ---- */
 
-static bool queue_is_on(const struct send_queue *q)
-{
-    return q->cfg.queue != NULL;
-}
-
 static void note_units(struct send_queue *q, int64_t units)
 {
     q->held_units += units;
@@ -93,7 +52,7 @@ static void note_units(struct send_queue *q, int64_t units)
         series_set(q->size, (uint64_t)q->held_units);
 }
 
-static void add_units(struct send_queue *q, int64_t units)
+void send_add_units(struct send_queue *q, int64_t units)
 {
     atomic_fetch_add_explicit(&q->shared->size, units, memory_order_relaxed);
     note_units(q, units);
@@ -101,7 +60,7 @@ static void add_units(struct send_queue *q, int64_t units)
 
 static void give_units(struct send_queue *q, int64_t units)
 {
-    add_units(q, -units);
+    send_add_units(q, -units);
     if (q->said_full)
         host_room_again(q->host);
     q->said_full = false;
@@ -120,8 +79,8 @@ static bool take_units(struct send_queue *q, int64_t units)
     return true;
 }
 
-static struct send *send_new(struct send_queue *q, struct batch **take, int64_t units,
-                             struct queue_waiters *w)
+struct send *send_new(struct send_queue *q, struct batch **take, int64_t units,
+                      struct queue_waiters *w)
 {
     struct send *s = mem_alloc(sizeof(*s));
 
@@ -135,7 +94,7 @@ static struct send *send_new(struct send_queue *q, struct batch **take, int64_t 
     return s;
 }
 
-static void send_to(struct send *s, enum phase phase, struct list *l)
+void send_to(struct send *s, enum phase phase, struct list *l)
 {
     list_del(&s->node);
     s->phase = (uint8_t)phase;
@@ -164,8 +123,7 @@ static void enter_slot(struct send *s)
     series_set(q->in_flight, q->n_slots_used);
 }
 
-/* Everything but the batch itself, which the caller ends. A blocked one has no units yet. */
-static struct batch *send_free(struct send *s)
+struct batch *send_free(struct send *s)
 {
     struct send_queue *q = s->q;
     struct batch *b = s->batch;
@@ -182,112 +140,38 @@ static struct batch *send_free(struct send *s)
     return b;
 }
 
-/* ---- ends ---- */
-
-/* Ends the batch as dropped and tells whoever waits; the sender hears of it last. */
-static void end_batch_failed(struct batch *b, struct queue_waiters *w, enum drop_reason reason,
-                             const struct answer_detail *d)
+struct batch *send_unwrap(struct send *s)
 {
-    struct waiter sender = b->waiter;
+    struct batch *b = s->batch;
 
-    if ((sender.fn != NULL || w != NULL) && d->answer != ANSWER_REJECTED)
-        reason = DROP_RETURNED;
-    b->waiter = (struct waiter){0};
-    batch_drop(&b, reason, d->text);
-    queue_waiters_end(&w, d);
-    if (sender.fn != NULL)
-        sender.fn(sender.ctx, d);
-}
-
-static void count_failed(struct send_queue *q, uint64_t n_spans, const struct send_result *r)
-{
-    struct metric_label labels[12];
-    size_t n = 0;
-
-    if (q->host->metric_level < METRIC_DETAILED) {
-        series_add(q->failed, n_spans);
-        return;
-    }
-    for (; n < q->n_labels && n < 10; n++)
-        labels[n] = q->labels[n];
-    labels[n++] = (struct metric_label){"error_type",
-                                        r->grpc_code > 0 ? grpc_code_name(r->grpc_code) : "_OTHER"};
-    labels[n++] =
-        (struct metric_label){"error_permanent", r->outcome == SEND_PERMANENT ? "true" : "false"};
-    series_add(metric_series(q->host->metrics, &send_queue_metrics[ROW_FAILED], labels, n),
-               n_spans);
-}
-
-static void log_failure(struct send_queue *q, const char *message, const char *error,
-                        const char *count_key, uint64_t n_spans)
-{
-    char msg[256];
-
-    snprintf(msg, sizeof(msg), "%s%s%s", message,
-             q->cfg.retry == NULL
-                 ? " Try enabling retry_on_failure config option to retry on retryable errors."
-                 : "",
-             queue_is_on(q) ? "" : " Try enabling sending_queue to survive temporary failures.");
-    log_error(&q->host->log, msg, LOG_STR("error", error), LOG_UINT(count_key, n_spans));
-}
-
-/* The last word on a batch that was not delivered. */
-static void end_failed(struct send *s, enum drop_reason reason, const char *error,
-                       const struct send_result *r)
-{
-    struct send_queue *q = s->q;
-    struct queue_waiters *w = s->waiters;
-    uint64_t n_spans = s->batch->n_spans;
-    struct answer_detail d = {
-        .answer = r->outcome == SEND_PERMANENT ? ANSWER_REJECTED : ANSWER_RETRY,
-        .grpc_code = r->grpc_code,
-        .retry_after_ms = r->throttled ? r->hint_ns / NS_PER_MS : 0,
-        .text = error,
-    };
-
-    count_failed(q, n_spans, r);
-    if (queue_is_on(q))
-        log_failure(q, "Exporting failed. Dropping data.", error, "dropped_items", n_spans);
-    else
-        log_failure(q, "Exporting failed. Rejecting data.", error, "rejected_items", n_spans);
-    end_batch_failed(send_free(s), w, reason, &d);
-}
-
-/* Taken, perhaps without some: those are dropped, the rest is exported. */
-static void end_delivered(struct send *s, uint64_t rejected_spans)
-{
-    static const struct answer_detail ok = {.answer = ANSWER_OK};
-    struct send_queue *q = s->q;
-    struct queue_waiters *w = s->waiters;
-    struct batch *b = send_free(s);
-    struct batch *rejected;
-
-    series_add(q->sent, b->n_spans); /* as the Collector counts: the request was taken */
-    if (rejected_spans >= b->n_spans) {
-        batch_answer_ok(b);
-        batch_drop(&b, DROP_PARTIAL_SUCCESS, NULL);
-    } else if (rejected_spans > 0) {
-        rejected = batch_split(b, rejected_spans);
-        batch_drop(&rejected, DROP_PARTIAL_SUCCESS, NULL);
-        batch_exported(&b);
-    } else {
-        batch_exported(&b);
-    }
-    queue_waiters_end(&w, &ok);
+    list_del(&s->node);
+    budget_release(s->q->host->budget, MEM_QUEUE, SEND_BYTES);
+    free(s);
+    return b;
 }
 
 /* ---- admission ---- */
 
-/* Turned away at the door. */
-static void reject(struct send_queue *q, struct batch *b, enum drop_reason reason,
-                   enum answer answer, const char *error)
+void send_go_on(struct send_queue *q, struct batch **take, int64_t units, struct queue_waiters *w,
+                bool stored)
 {
-    uint64_t n_spans = b->n_spans;
-    struct answer_detail d = {.answer = answer, .text = error};
+    struct send *s;
 
-    series_add(q->enqueue_failed, n_spans);
-    log_failure(q, "Exporting failed. Rejecting data.", error, "rejected_items", n_spans);
-    end_batch_failed(b, NULL, reason, &d);
+    if (q->batcher != NULL) {
+        queue_batcher_add(q->batcher, take, units, w, loop_now_ns(q->host->loop));
+        return;
+    }
+    s = send_new(q, take, units, w);
+    s->stored = stored;
+    send_to(s, PHASE_READY, &q->ready);
+}
+
+/* On disk, it is answered. A disk that says no leaves the sender waiting until the backend has it; such a
+ * batch is merged with no other, so that all pieces of what is merged are on disk. */
+static void enqueue_stored(struct send_queue *q, struct batch *b, int64_t units)
+{
+    if (!stored_take(q, b, units))
+        send_to(send_new(q, &b, units, NULL), PHASE_READY, &q->ready);
 }
 
 /* It has its room. */
@@ -297,6 +181,10 @@ static void enqueue(struct send_queue *q, struct batch *b, int64_t units)
     struct waiter sender = {0};
 
     q->held_spans += b->n_spans;
+    if (q->store != NULL) {
+        enqueue_stored(q, b, units);
+        return;
+    }
     if (queue_is_on(q) && !q->cfg.queue->wait_for_result) {
         sender = b->waiter;
         b->waiter = (struct waiter){0};
@@ -304,12 +192,8 @@ static void enqueue(struct send_queue *q, struct batch *b, int64_t units)
     if (q->batcher != NULL) {
         w = queue_waiters_new(b->waiter);
         b->waiter = (struct waiter){0};
-        queue_batcher_add(q->batcher, &b, units, w, loop_now_ns(q->host->loop));
-    } else {
-        struct send *s = send_new(q, &b, units, NULL);
-
-        send_to(s, PHASE_READY, &q->ready);
     }
+    send_go_on(q, &b, units, w, false);
     if (sender.fn != NULL)
         sender.fn(sender.ctx, &(struct answer_detail){.answer = ANSWER_OK});
 }
@@ -332,14 +216,20 @@ static void unblock(struct send_queue *q, struct send *s)
     enqueue(q, b, units);
 }
 
+/* The bound on disk space is one on the queue. A disk that fails is another matter: enqueue_stored(). */
+static bool disk_has_room(const struct send_queue *q, const struct batch *b)
+{
+    return q->store == NULL || queue_store_has_room(q->store, b->n_bytes);
+}
+
 static void unblock_what_fits(struct send_queue *q)
 {
     while (!list_empty(&q->blocked)) {
         struct send *s = CONTAINER_OF(q->blocked.next, struct send, node);
 
         if (q->draining)
-            add_units(q, s->units);
-        else if (!take_units(q, s->units))
+            send_add_units(q, s->units);
+        else if (!disk_has_room(q, s->batch) || !take_units(q, s->units))
             return;
         list_pop(&q->blocked);
         unblock(q, s);
@@ -351,13 +241,13 @@ static void admit(struct send_queue *q, struct batch *b)
     int64_t units = queue_size_of(b, q->sizer);
 
     if (q->sizer != SIZER_REQUESTS && units > q->cfg.queue->queue_size)
-        reject(q, b, DROP_TOO_LARGE, ANSWER_REJECTED, "element size too large");
-    else if (list_empty(&q->blocked) && take_units(q, units))
+        send_reject(q, b, DROP_TOO_LARGE, ANSWER_REJECTED, "element size too large");
+    else if (list_empty(&q->blocked) && disk_has_room(q, b) && take_units(q, units))
         enqueue(q, b, units);
     else if (q->cfg.queue->block_on_overflow || (b->must_wait && b->waiter.fn == NULL))
         block(q, b, units);
     else
-        reject(q, b, DROP_QUEUE_FULL, ANSWER_RETRY, "sending queue is full");
+        send_reject(q, b, DROP_QUEUE_FULL, ANSWER_RETRY, "sending queue is full");
 }
 
 /* Over three quarters, and not because that much is being sent. */
@@ -380,6 +270,10 @@ enum room send_queue_room(struct send_queue *q, uint64_t n_spans, uint64_t n_byt
     units = by_sizer[q->sizer] > 0 ? by_sizer[q->sizer] : 1;
     capacity = (uint64_t)q->cfg.queue->queue_size;
     size = atomic_load_explicit(&q->shared->size, memory_order_relaxed);
+    if (q->store != NULL && !queue_store_has_room(q->store, n_bytes)) {
+        q->said_full = true;
+        return q->cfg.queue->block_on_overflow ? ROOM_NO_WAIT : ROOM_NO;
+    }
     if (units > capacity || (list_empty(&q->blocked) && size <= (int64_t)(capacity - units)))
         return is_filling_up(q, size) ? ROOM_TIGHT : ROOM_YES;
     q->said_full = true;
@@ -394,7 +288,7 @@ void send_queue_push(struct send_queue *q, struct batch **take)
     if (b->n_spans == 0)
         batch_exported(&b);
     else if (q->drained)
-        reject(q, b, DROP_SHUTDOWN, ANSWER_RETRY, "the exporter is shutting down");
+        send_reject(q, b, DROP_SHUTDOWN, ANSWER_RETRY, "the exporter is shutting down");
     else if (queue_is_on(q))
         admit(q, b);
     else
@@ -408,7 +302,10 @@ static void on_merged(void *ctx, struct batch **take, int64_t units, struct queu
 {
     struct send_queue *q = ctx;
 
-    send_to(send_new(q, take, units, w), PHASE_READY, &q->ready);
+    struct send *s = send_new(q, take, units, w);
+
+    s->stored = q->store != NULL;
+    send_to(s, PHASE_READY, &q->ready);
 }
 
 static void on_too_large(void *ctx, struct batch **take, int64_t units, struct queue_waiters *w)
@@ -486,20 +383,25 @@ static void retry_or_end(struct send *s, const struct send_result *r, const char
     char text[640];
     int64_t delay;
 
+    if (q->draining && s->stored) {
+        q->leave_stored = true;
+        send_end_stored(s);
+        return;
+    }
     if (q->draining) {
         snprintf(text, sizeof(text), "interrupted due to shutdown: %s", error);
-        end_failed(s, DROP_SHUTDOWN, text, r);
+        send_end_failed(s, DROP_SHUTDOWN, text, r);
         return;
     }
     if (q->cfg.retry == NULL) {
-        end_failed(s, r->reason != DROP_NONE ? r->reason : DROP_RETRIES_ENDED, error, r);
+        send_end_failed(s, r->reason != DROP_NONE ? r->reason : DROP_RETRIES_ENDED, error, r);
         return;
     }
     delay = retry_next(&s->retry, q->cfg.retry, now, r->throttled ? r->hint_ns : 0,
                        random_unit(&q->rng));
     if (delay < 0) {
         snprintf(text, sizeof(text), "no more retries left: %s", error);
-        end_failed(s, r->reason != DROP_NONE ? r->reason : DROP_RETRIES_ENDED, text, r);
+        send_end_failed(s, r->reason != DROP_NONE ? r->reason : DROP_RETRIES_ENDED, text, r);
         return;
     }
     log_retry(q, error, (uint64_t)delay);
@@ -546,11 +448,11 @@ void send_done(struct send *s, const struct send_result *result)
             .text = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"};
     if (r.outcome == SEND_OK) {
         log_partial_success(q, &r);
-        end_delivered(s, r.rejected_spans);
+        send_end_delivered(s, r.rejected_spans);
     } else {
         error_text(s, &r, error);
         if (r.outcome == SEND_PERMANENT)
-            end_failed(s, r.reason != DROP_NONE ? r.reason : DROP_NOT_RETRYABLE, error, &r);
+            send_end_failed(s, r.reason != DROP_NONE ? r.reason : DROP_NOT_RETRYABLE, error, &r);
         else
             retry_or_end(s, &r, error);
     }
@@ -597,7 +499,7 @@ static void drop_ready(struct send_queue *q)
     static const struct send_result r = {.outcome = SEND_RETRY};
 
     while (!list_empty(&q->ready))
-        end_failed(CONTAINER_OF(list_pop(&q->ready), struct send, node), DROP_SHUTDOWN,
+        send_end_failed(CONTAINER_OF(list_pop(&q->ready), struct send, node), DROP_SHUTDOWN,
                    "interrupted due to shutdown: the deadline passed", &r);
 }
 
@@ -612,6 +514,8 @@ static uint64_t earliest(const struct send_queue *q)
         (due = CONTAINER_OF(q->pausing.next, struct send, node)->due_ns) < at)
         at = due;
     if (q->batcher != NULL && (due = queue_batcher_due_ns(q->batcher)) < at)
+        at = due;
+    if (q->store != NULL && (due = stored_due_ns(q, loop_now_ns(q->host->loop))) < at)
         at = due;
     due = loop_now_ns(q->host->loop) + POLL_MS * NS_PER_MS;
     if ((!list_empty(&q->blocked) || q->draining) && due < at)
@@ -662,7 +566,7 @@ static void start_ready(struct send_queue *q)
             snprintf(text, sizeof(text),
                      "one span size is greater than max size, dropping items: %llu",
                      (unsigned long long)s->batch->n_spans);
-            end_failed(s, DROP_TOO_LARGE, text, &r);
+            send_end_failed(s, DROP_TOO_LARGE, text, &r);
         } else {
             begin(s);
         }
@@ -683,14 +587,19 @@ static void step(struct send_queue *q)
         queue_batcher_flush(q->batcher);
     else if (q->batcher != NULL)
         queue_batcher_tick(q->batcher, now);
+    if (q->leave_stored || q->deadline)
+        stored_leave(q);
     if (q->deadline)
         drop_ready(q);
     resume_due(q, now);
+    stored_step(q, now);
     start_ready(q);
     unblock_what_fits(q); /* attempts that ended at once made room */
     q->stepping = false;
     arm(q);
-    if (q->draining && !q->drained && q->held_spans == 0)
+    if (q->leave_stored)
+        stored_leave(q);
+    if (q->draining && !q->drained && q->held_spans == 0 && stored_idle(q))
         loop_defer(q->host->loop, &q->finish);
 }
 
@@ -698,7 +607,7 @@ static void finish(void *ctx)
 {
     struct send_queue *q = ctx;
 
-    if (q->drained || q->held_spans > 0)
+    if (q->drained || q->held_spans > 0 || !stored_idle(q))
         return;
     q->drained = true;
     arm(q);
@@ -767,7 +676,8 @@ static uint32_t slots_of(const struct send_queue *q)
 struct send_queue *send_queue_new(struct host *h, const struct send_config *cfg)
 {
     struct send_queue *q = mem_alloc(sizeof(*q));
-    struct list *lists[] = {&q->blocked, &q->ready, &q->running, &q->aborting, &q->pausing};
+    struct list *lists[] = {&q->blocked, &q->ready, &q->running, &q->aborting, &q->pausing,
+                            &q->restored, &q->parked};
 
     q->host = h;
     q->cfg = *cfg;
@@ -787,12 +697,23 @@ struct send_queue *send_queue_new(struct host *h, const struct send_config *cfg)
     return q;
 }
 
+int send_queue_open(struct send_queue *q, struct err *err)
+{
+    if (!queue_is_on(q) || q->cfg.queue->storage == NULL)
+        return 0;
+    q->store = queue_store_open(q->host, q->cfg.queue->storage, q, err);
+    if (q->store == NULL)
+        return -1;
+    arm(q);
+    return 0;
+}
+
 static void drop_list(struct list *l)
 {
     static const struct send_result r = {.outcome = SEND_RETRY};
 
     while (!list_empty(l))
-        end_failed(CONTAINER_OF(list_pop(l), struct send, node), DROP_SHUTDOWN,
+        send_end_failed(CONTAINER_OF(list_pop(l), struct send, node), DROP_SHUTDOWN,
                    "the exporter was closed", &r);
 }
 
@@ -808,12 +729,14 @@ void send_queue_free(struct send_queue **qp)
           list_empty(&q->aborting)); /* the exporter has ended its attempts */
     if (q->batcher != NULL)
         queue_batcher_flush(q->batcher);
+    stored_leave(q);
     drop_list(&q->blocked);
     drop_list(&q->ready);
     drop_list(&q->pausing);
     loop_undefer(q->host->loop, &q->finish);
     timer_free(&q->timer);
     queue_batcher_free(&q->batcher);
+    queue_store_close(&q->store);
     for (size_t i = 1; i < q->n_labels; i++)
         free((void *)(uintptr_t)q->labels[i].value);
     free(q->labels);

@@ -41,6 +41,7 @@ struct queue_settings {
     bool sizer_set;
     bool block_on_overflow;
     bool wait_for_result;
+    const char *storage; /* id of an extension; NULL: in memory */
     bool batch_enabled;
     struct queue_batch_settings batch;
 };
@@ -101,6 +102,8 @@ struct send {
     uint8_t phase;
     bool timed_out;   /* the attempt ran into the timeout */
     bool in_slot;     /* counts as a consumer at work */
+    bool stored;      /* all of it is on disk */
+    struct stored_item *item; /* parked: where */
 };
 
 struct send_ops {
@@ -127,6 +130,9 @@ struct send_queue;
 /* Never NULL. h->shared is a struct send_shared, or NULL (the queue counts for itself). The settings
  * must outlive the queue. */
 struct send_queue *send_queue_new(struct host *h, const struct send_config *cfg) MUST_USE;
+/* In the exporter's start, on main: takes up the queue's files, where the settings name a storage. -1 with err: they
+ * cannot be had. */
+int send_queue_open(struct send_queue *q, struct err *err) MUST_USE;
 /* After the drain finished, or before anything was pushed; what is left is dropped and counted. */
 void send_queue_free(struct send_queue **q);
 

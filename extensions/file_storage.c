@@ -2,15 +2,18 @@
 /*
  * file_storage: directories for components that keep something over a restart.
  *
- *   directory/tailrace_exporter_otlp_grpc/       one for each owner: kind, id and, of processors, pipeline
- *   directory/tailrace_exporter_otlp_grpc/lock   held (flock) by this process from the first open to its end
+ *   directory/tailrace_exporter_otlp_grpc/       one for each owner: kind, id and, of processors,
+ * pipeline directory/tailrace_exporter_otlp_grpc/lock   held (flock) by this process from the first
+ * open to its end
  *
- * What stands inside is the owner's business (platform/journal.h). Another process that uses the same owner's
- * directory is refused after `timeout`; it may share the rest. A disk that takes no lock file because it is full or
- * read-only is not an error here: the owner will notice, fall back, and try again.
+ * What stands inside is the owner's business (platform/journal.h). Another process that uses the
+ * same owner's directory is refused after `timeout`; it may share the rest. A disk that takes no
+ * lock file because it is full or read-only is not an error here: the owner will notice, fall back,
+ * and try again.
  *
- * The keys are the Collector's. bbolt's compaction has nothing to do here: files of what was delivered are used
- * again or deleted at once. `recreate` is what happens always: what cannot be read is set aside.
+ * The keys are the Collector's. bbolt's compaction has nothing to do here: files of what was
+ * delivered are used again or deleted at once. `recreate` is what happens always: what cannot be
+ * read is set aside.
  *
  * Threads: main. Limits: none.
  */
@@ -42,7 +45,8 @@ struct file_storage_settings {
     struct compaction_settings compaction;
 };
 
-#define NOTHING_TO_COMPACT "Accepted: files of what was delivered are used again or deleted at once."
+#define NOTHING_TO_COMPACT                                                                         \
+    "Accepted: files of what was delivered are used again or deleted at once."
 
 static const struct key compaction_keys[] = {
     KEY_IGNORED("directory", false, NOTHING_TO_COMPACT),
@@ -58,16 +62,28 @@ static const struct key compaction_keys[] = {
 static const struct key file_storage_keys[] = {
     KEY_STR(struct file_storage_settings, directory, "/var/lib/otelcol/file_storage",
             "Where the directories of the components are made."),
-    KEY_BOOL(struct file_storage_settings, create_directory, "false", "Makes the directory if it is not there."),
+    KEY_BOOL(struct file_storage_settings, create_directory, "false",
+             "Makes the directory if it is not there."),
     KEY_STR(struct file_storage_settings, directory_permissions, "0750",
             "Of directories that are made, as an octal number."),
-    {.name = "timeout", .type = KEY_T_DURATION, .offset = KEY_AT(int64_t, struct file_storage_settings, timeout_ns),
-     .dflt = "1s", KEY_ANY, .doc = "How long the start waits for another process to let go of a component's directory."},
+    {.name = "timeout",
+     .type = KEY_T_DURATION,
+     .offset = KEY_AT(int64_t, struct file_storage_settings, timeout_ns),
+     .dflt = "1s",
+     KEY_ANY,
+     .doc = "How long the start waits for another process to let go of a component's directory."},
     KEY_BOOL(struct file_storage_settings, fsync, "false",
-             "What is stored counts when the disk has it: safe from power cuts, not only from the end of the process."),
-    {.name = "max_size", .type = KEY_T_INT, .offset = KEY_AT(int64_t, struct file_storage_settings, max_size),
-     .dflt = "0", KEY_ANY, .unit = "bytes", .doc = "All files of one component together; 0: as far as its own limits and the disk go."},
-    KEY_IGNORED("recreate", false, "What cannot be read is always set aside, and a new file begun."),
+             "What is stored counts when the disk has it: safe from power cuts, not only from the "
+             "end of the process."),
+    {.name = "max_size",
+     .type = KEY_T_INT,
+     .offset = KEY_AT(int64_t, struct file_storage_settings, max_size),
+     .dflt = "0",
+     KEY_ANY,
+     .unit = "bytes",
+     .doc = "All files of one component together; 0: as far as its own limits and the disk go."},
+    KEY_IGNORED("recreate", false,
+                "What cannot be read is always set aside, and a new file begun."),
     KEY_SECTION(struct file_storage_settings, compaction, compaction_keys, NOTHING_TO_COMPACT),
     KEY_END};
 
@@ -88,7 +104,8 @@ static void file_storage_check(const void *settings, struct check *c)
     if (s->directory[0] == '\0')
         check_error(c, "directory", "directory must be set");
     if (s->create_directory && !parse_mode(s->directory_permissions, &mode))
-        check_error(c, "directory_permissions", "directory_permissions value must be a valid octal representation");
+        check_error(c, "directory_permissions",
+                    "directory_permissions value must be a valid octal representation");
     if (s->compaction.max_transaction_size < 0)
         check_error(c, "compaction.max_transaction_size",
                     "max transaction size for compaction cannot be less than 0");
@@ -96,6 +113,24 @@ static void file_storage_check(const void *settings, struct check *c)
         check_error(c, "max_size", "max_size cannot be less than 0");
     else if (s->max_size > 0 && s->max_size < 1 << 20)
         check_error(c, "max_size", "max_size must be at least 1048576 (1 MiB), or 0 for no limit");
+}
+
+/* No memory: the line is there because people look for the bound in the same place. */
+static size_t file_storage_memory(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max)
+{
+    const struct file_storage_settings *s = settings;
+
+    (void)n_workers;
+    if (max == 0)
+        return 0;
+    if (s->max_size > 0)
+        snprintf(terms[0].text, sizeof(terms[0].text),
+                 "at most %.0f MiB of disk in %.80s for each component that stores there", (double)s->max_size / (1 << 20),
+                 s->directory);
+    else
+        snprintf(terms[0].text, sizeof(terms[0].text),
+                 "disk in %.80s has no bound but the components' own (max_size: 0)", s->directory);
+    return 1;
 }
 
 /* ---- state ---- */
@@ -124,15 +159,16 @@ static struct file_storage *file_storage_of(struct component *c)
 /* Errors of the disk, not of the configuration: they may pass. */
 static bool may_pass(int sys_errno)
 {
-    return sys_errno == EROFS || sys_errno == ENOSPC || sys_errno == EDQUOT || sys_errno == EACCES ||
-           sys_errno == EPERM || sys_errno == EIO || sys_errno == EFBIG;
+    return sys_errno == EROFS || sys_errno == ENOSPC || sys_errno == EDQUOT ||
+           sys_errno == EACCES || sys_errno == EPERM || sys_errno == EIO || sys_errno == EFBIG;
 }
 
 static mode_t dir_mode(const struct file_storage *f)
 {
     mode_t mode = 0750;
 
-    return f->set->create_directory && parse_mode(f->set->directory_permissions, &mode) ? mode : 0750;
+    return f->set->create_directory && parse_mode(f->set->directory_permissions, &mode) ? mode
+                                                                                        : 0750;
 }
 
 static int make_dirs(const char *path, mode_t mode)
@@ -156,22 +192,23 @@ static int make_dirs(const char *path, mode_t mode)
     return rc;
 }
 
-/* Letters, digits, dots and dashes stay; the rest becomes ~XXXX, so that two owners never share a name. */
+/* Letters, digits, dots and dashes stay; the rest becomes ~XXXX, so that two owners never share a
+ * name. */
 static void put_safe(struct buf *out, const char *s)
 {
     for (; *s != '\0'; s++) {
         unsigned char ch = (unsigned char)*s;
 
-        if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '-' ||
-            ch == '.' || ch == '_')
+        if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+            ch == '-' || ch == '.' || ch == '_')
             buf_putc(out, (char)ch);
         else
             buf_putf(out, "~%04X", ch);
     }
 }
 
-static int owner_dir(const struct file_storage *f, const struct storage_owner *o, char dir[static PATH_MAX],
-                     struct err *err)
+static int owner_dir(const struct file_storage *f, const struct storage_owner *o,
+                     char dir[static PATH_MAX], struct err *err)
 {
     struct buf name = {0};
     int n;
@@ -254,8 +291,8 @@ static int take_place(struct file_storage *f, const char *dir, struct err *err)
     if (fd < 0 && !may_pass(errno))
         return err_set(err, "%s: %s", dir, strerror(errno));
     if (fd < 0)
-        log_warn(&f->base.host->log, "The directory of a component cannot be written to", LOG_STR("directory", dir),
-                 LOG_STR("error", strerror(errno)));
+        log_warn(&f->base.host->log, "The directory of a component cannot be written to",
+                 LOG_STR("directory", dir), LOG_STR("error", strerror(errno)));
     if (p == NULL) {
         p = mem_alloc(sizeof(*p));
         p->dir = mem_dup(dir);
@@ -266,8 +303,8 @@ static int take_place(struct file_storage *f, const char *dir, struct err *err)
     return 0;
 }
 
-static int file_storage_open(struct component *c, const struct storage_owner *owner, struct storage_place *out,
-                             struct err *err)
+static int file_storage_open(struct component *c, const struct storage_owner *owner,
+                             struct storage_place *out, struct err *err)
 {
     struct file_storage *f = file_storage_of(c);
 
@@ -297,10 +334,11 @@ static int file_storage_start(struct component *c, struct err *err)
     if (f->set->create_directory && make_dirs(dir, dir_mode(f)) != 0 && !may_pass(errno))
         return err_set(err, "%s: %s", dir, strerror(errno));
     if (stat(dir, &st) != 0 && !may_pass(errno))
-        return err_set(err,
-                       "directory must exist: stat %s: %s. You can enable the create_directory option to "
-                       "automatically create it",
-                       dir, errno == ENOENT ? "no such file or directory" : strerror(errno));
+        return err_set(
+            err,
+            "directory must exist: stat %s: %s. You can enable the create_directory option to "
+            "automatically create it",
+            dir, errno == ENOENT ? "no such file or directory" : strerror(errno));
     if (stat(dir, &st) == 0 && !S_ISDIR(st.st_mode))
         return err_set(err, "%s is not a directory", dir);
     return 0;
@@ -334,10 +372,12 @@ const struct component_type file_storage_extension_type = {
     .kind = EXTENSION,
     .name = "file_storage",
     .stability = "beta",
-    .summary = "Directories for what outlives the process: sending queues, the traces that tail sampling holds.",
+    .summary = "Directories for what outlives the process: sending queues, the traces that tail "
+               "sampling holds.",
     .keys = file_storage_keys,
     .settings_size = sizeof(struct file_storage_settings),
     .check = file_storage_check,
+    .memory = file_storage_memory,
     .create = file_storage_create,
     .start = file_storage_start,
     .drain = file_storage_drain,

@@ -400,6 +400,44 @@ void batch_settle(struct batch *b, enum ledger_fate fate, enum drop_reason reaso
         ledger_end(b->ledger, gone, fate, reason);
 }
 
+/* ---- unloading ---- */
+
+bool batch_unload(struct batch *b)
+{
+    if (b->n_parts == 0 || b->n_spans > UINT32_MAX)
+        return false;
+    for (uint32_t i = 1; i < b->n_parts; i++)
+        if (b->parts[i].books != b->parts[0].books)
+            return false;
+    for (uint32_t i = 0; i < b->n_parts; i++)
+        payload_unref(&b->parts[i].payload);
+    b->n_parts = 1;
+    b->parts[0] = (struct part){.n = (uint32_t)b->n_spans, .books = b->parts[0].books};
+    return true;
+}
+
+void batch_load(struct batch *b, struct payload **p)
+{
+    CHECK(b->n_parts == 1 && !b->parts[0].payload && b->parts[0].n == (*p)->n_spans);
+    b->parts[0].payload = *p;
+    *p = NULL;
+    recount(b);
+}
+
+struct batch *batch_new_unloaded(uint64_t n_spans, uint64_t n_bytes, struct ledger *l)
+{
+    struct batch *b = batch_empty(l);
+
+    CHECK(n_spans > 0 && n_spans <= UINT32_MAX);
+    b->parts[0] = (struct part){.n = (uint32_t)n_spans};
+    b->n_parts = 1;
+    b->n_spans = n_spans;
+    b->n_bytes = n_bytes;
+    if (l)
+        ledger_accept(l, n_spans);
+    return b;
+}
+
 /* ---- moving ---- */
 
 void batch_detach(struct batch *b)

@@ -131,6 +131,14 @@ struct payload *batch_edit(struct batch *b, uint32_t part) MUST_USE;
 /* After edits: recount, forget empty parts; spans dropped by payload_drop_span are booked as fate. */
 void batch_settle(struct batch *b, enum ledger_fate fate, enum drop_reason reason);
 
+/* A batch whose bytes are somewhere else, on disk for one: its spans stay in all books, its payloads are let go.
+ * False, and nothing changed, when its parts have different second books. Until batch_load() it may only be ended. */
+bool batch_unload(struct batch *b) MUST_USE;
+/* The bytes are back (taken, *p = NULL): a payload of as many spans. */
+void batch_load(struct batch *b, struct payload **p);
+/* A batch that is unloaded from the beginning: n_spans are entered into the ledger as accepted and held. */
+struct batch *batch_new_unloaded(uint64_t n_spans, uint64_t n_bytes, struct ledger *l) MUST_USE;
+
 /* Moving to another worker: spans leave this worker's ledger as "moved" ... */
 void batch_detach(struct batch *b);
 /* ... and enter that worker's ledger of the same pipeline. On the other worker. */

@@ -25,6 +25,7 @@ static const struct {
     [DROP_WRITE_FAILED] = {"write_failed", "The file exporter could not write them."},
     [DROP_CARDINALITY] = {"cardinality", "More combinations of metadata_keys than "
                                          "metadata_cardinality_limit allows."},
+    [DROP_STORAGE] = {"storage", "Stored on disk by a sending queue and damaged there."},
     [DROP_ERROR] = {"error", "A component failed on them."},
 };
 

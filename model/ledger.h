@@ -32,6 +32,7 @@ enum drop_reason {
     DROP_LATE,            /* late span of a trace that was not kept and is no longer known why */
     DROP_WRITE_FAILED,    /* file exporter: the disk said no */
     DROP_CARDINALITY,     /* batch metadata_keys over metadata_cardinality_limit */
+    DROP_STORAGE,         /* what was stored on disk could not be read back */
     DROP_ERROR,           /* a processor failed on them */
     DROP_REASONS
 };

@@ -262,6 +262,44 @@ void loop_post(struct loop *l, void (*fn)(void *ctx), void *ctx)
     uv_async_send(&l->wake);
 }
 
+struct work {
+    uv_work_t uv;
+    struct loop *loop;
+    void (*fn)(void *ctx);
+    void (*done)(void *ctx);
+    void *ctx;
+};
+
+static void work_run(uv_work_t *uv)
+{
+    struct work *w = (struct work *)uv->data;
+
+    w->fn(w->ctx);
+}
+
+static void work_done(uv_work_t *uv, int status)
+{
+    struct work *w = (struct work *)uv->data;
+    uint64_t began = loop_call_begin();
+
+    (void)status; /* it is never cancelled */
+    w->done(w->ctx);
+    loop_call_end(w->loop, "work", began);
+    free(w);
+}
+
+void loop_work(struct loop *l, void (*fn)(void *ctx), void (*done)(void *ctx), void *ctx)
+{
+    struct work *w = (struct work *)mem_alloc(sizeof(*w));
+
+    w->loop = l;
+    w->fn = fn;
+    w->done = done;
+    w->ctx = ctx;
+    w->uv.data = w;
+    CHECK(uv_queue_work(&l->uv, &w->uv, work_run, work_done) == 0);
+}
+
 void loop_defer(struct loop *l, struct deferred *d)
 {
     if (d->waiting)

@@ -35,6 +35,10 @@ void loop_on_stall(struct loop *l, void (*fn)(void *ctx, const char *site, uint6
 /* fn runs on the loop's thread, soon, in the order posted. Any thread. The loop must outlive it. */
 void loop_post(struct loop *l, void (*fn)(void *ctx), void *ctx);
 
+/* What blocks (fsync): fn runs in libuv's thread pool, then done on the loop's thread. The loop must not be freed
+ * before done was called. */
+void loop_work(struct loop *l, void (*fn)(void *ctx), void (*done)(void *ctx), void *ctx);
+
 /* Work put off to the end of this turn, before the loop waits again (gathering writes, flushing).
  * The caller owns the node; deferring one already waiting does nothing. */
 struct deferred {

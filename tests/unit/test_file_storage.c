@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file_storage: one directory for each owner, locked against other processes, and what is wrong said at start. */
+/* file_storage: one directory for each owner, locked against other processes, and what is wrong
+ * said at start. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,10 +38,11 @@ static struct component *started(struct test_host *t, const char *yaml)
     return c;
 }
 
-static int open_as(struct component *c, const char *id, const char *pipeline, struct storage_place *p,
-                   struct err *err)
+static int open_as(struct component *c, const char *id, const char *pipeline,
+                   struct storage_place *p, struct err *err)
 {
-    struct storage_owner owner = {.kind = pipeline ? "processor" : "exporter", .id = id, .pipeline = pipeline};
+    struct storage_owner owner = {
+        .kind = pipeline ? "processor" : "exporter", .id = id, .pipeline = pipeline};
 
     return c->type->storage->open(c, &owner, p, err);
 }
@@ -66,7 +68,8 @@ START_TEST(every_owner_has_its_directory)
 {
     struct test_host *t = th_new();
     struct component *c = started(t, "\nmax_size: 2000000\nfsync: true");
-    static const char *const ids[] = {"otlp_grpc", "otlp_grpc/a", "otlp_grpc/a_b", "otlp_grpc/a~b", "otlp_grpc_a"};
+    static const char *const ids[] = {"otlp_grpc", "otlp_grpc/a", "otlp_grpc/a_b", "otlp_grpc/a~b",
+                                      "otlp_grpc_a"};
     struct storage_place places[7];
     struct err err = {0};
 

@@ -440,7 +440,6 @@ static const struct config_case bad_configs[] = {
     {"endpoint: a:1\ntls: {insecure: true}\nheaders: {a: \"b\\nc\"}", "invalid character in the value"},
     {"endpoint: a:1\ntls: {insecure: true}\nsending_queue: {queue_size: 0}", "`queue_size` must be positive"},
     {"endpoint: a:1\ntls: {insecure: true}\nsending_queue: {num_consumers: -1}", "`num_consumers` must be positive"},
-    {"endpoint: a:1\ntls: {insecure: true}\nsending_queue: {storage: f}", "storage"},
     {"endpoint: a:1\ntls: {insecure: true}\nsending_queue: {sizer: x}", "x"},
     {"endpoint: a:1\ntls: {insecure: true}\nsending_queue: {batch: {flush_timeout: 0s}}",
      "`flush_timeout` must be positive, found 0"},
