@@ -61,6 +61,7 @@ static int load_users(struct basic *b, struct err *err)
     char *file = is_file(s->file) ? secret_read(s->file, err) : mem_dup(""), *both;
     struct basic_users *u;
     struct htpasswd *h;
+    unsigned line;
 
     if (!file)
         return -1;
@@ -70,6 +71,9 @@ static int load_users(struct basic *b, struct err *err)
     secret_free(&both);
     if (!h)
         return err_wrap(err, "htpasswd");
+    if (htpasswd_left_out(h, &line))
+        log_warn(&b->base.host->log, "Lines of htpasswd are not user:hash and were left out", LOG_UINT("first", line),
+                 LOG_UINT("lines", htpasswd_left_out(h, &line)));
     u = mem_alloc(sizeof(*u));
     u->h = h;
     box_put(&b->box, &u->base, users_free);

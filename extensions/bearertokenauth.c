@@ -203,7 +203,7 @@ static void door_check(struct auth_door *base, struct slice value, struct auth_c
     const struct tokens *t;
     const struct token *found = NULL;
 
-    if (!value.len) {
+    if (!value.p) {
         refuse(k, d->b->missing);
         return;
     }

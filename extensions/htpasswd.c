@@ -184,6 +184,7 @@ struct htpasswd {
     size_t len;
     struct user *v;
     size_t n;
+    unsigned left_out, first_left_out;
 };
 
 static int add_line(struct htpasswd *h, char *line, unsigned number, struct err *err)
@@ -193,8 +194,11 @@ static int add_line(struct htpasswd *h, char *line, unsigned number, struct err 
     line += strspn(line, " \t");
     if (!*line || *line == '#')
         return 0;
-    if (!colon || colon == line || !colon[1])
-        return err_set(err, "line %u is not user:hash", number);
+    if (!colon || colon <= line || !colon[1]) {
+        if (!h->left_out++)
+            h->first_left_out = number;
+        return 0;
+    }
     *colon = '\0';
     if (is_crypt(colon + 1)) {
         pthread_once(&lib.once, load_once);
@@ -229,6 +233,12 @@ struct htpasswd *htpasswd_parse(const char *text, struct err *err)
     if (rc < 0)
         htpasswd_free(&h);
     return h;
+}
+
+unsigned htpasswd_left_out(const struct htpasswd *h, unsigned *first)
+{
+    *first = h->first_left_out;
+    return h->left_out;
 }
 
 void htpasswd_free(struct htpasswd **hp)

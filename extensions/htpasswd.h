@@ -14,9 +14,11 @@
 
 struct htpasswd;
 
-/* -1 with err: a line is not of this form (its number is named, nothing of its text), there is none, or
- * the system lacks libcrypt for a hash that needs it. */
+/* Lines of another form, and users without a hash, are left out. NULL with err: there is no user, or the system lacks
+ * libcrypt for a hash that needs it. */
 struct htpasswd *htpasswd_parse(const char *text, struct err *err) MUST_USE;
+/* How many lines were left out, and the number of the first. */
+unsigned htpasswd_left_out(const struct htpasswd *h, unsigned *first);
 void htpasswd_free(struct htpasswd **h); /* wipes; fine on NULL */
 
 /* The hash of a user; of one who is not there some other's, so that looking takes as long: *known
