@@ -248,7 +248,8 @@ void htpasswd_free(struct htpasswd **hp)
     *hp = NULL;
     if (!h)
         return;
-    explicit_bzero(h->text, h->len);
+    if (h->text)
+        explicit_bzero(h->text, h->len);
     free(h->text);
     free(h->v);
     free(h);

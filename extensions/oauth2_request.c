@@ -167,7 +167,7 @@ static void put_words(struct err *err, const json_t *root, const char *name)
 
     if (!s || len + 8 > sizeof(err->text))
         return;
-    len += (size_t)snprintf(err->text + len, sizeof(err->text) - len, ": %.200s", s);
+    snprintf(err->text + len, sizeof(err->text) - len, ": %.200s", s);
     for (char *p = err->text; *p; p++)
         if (*p < ' ' || *p == 0x7f)
             *p = '?';

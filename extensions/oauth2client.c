@@ -150,9 +150,9 @@ static void on_answer(void *ctx)
     free(a);
 }
 
+/* a is on no list. */
 static void answer(struct ask *a, bool ok, const struct err *error)
 {
-    list_del(&a->node);
     if (!a->signer) {
         free(a);
         return;
@@ -165,7 +165,7 @@ static void answer(struct ask *a, bool ok, const struct err *error)
 static void answer_all(struct oauth2 *o, bool ok)
 {
     while (!list_empty(&o->asks))
-        answer(CONTAINER_OF(o->asks.next, struct ask, node), ok, &o->error);
+        answer(CONTAINER_OF(list_pop(&o->asks), struct ask, node), ok, &o->error);
 }
 
 static void failed(struct oauth2 *o)

@@ -161,8 +161,10 @@ static void take_user(const char *s, size_t n, struct proxy *out)
     while ((text.len - 6) % 4)
         buf_putc(&text, '=');
     snprintf(out->authorization, sizeof(out->authorization), "%.*s", (int)text.len, (const char *)text.p);
-    explicit_bzero(both.p, both.cap);
-    explicit_bzero(text.p, text.cap);
+    if (both.cap)
+        explicit_bzero(both.p, both.cap);
+    if (text.cap)
+        explicit_bzero(text.p, text.cap);
     buf_free(&both);
     buf_free(&text);
 }

@@ -25,7 +25,7 @@ static bool is_header(const struct auth_door *d, struct slice name)
 {
     const char *want = d->ops->header(d);
 
-    return name.len == strlen(want) && strncasecmp((const char *)name.p, want, name.len) == 0;
+    return name.p && name.len == strlen(want) && strncasecmp((const char *)name.p, want, name.len) == 0;
 }
 
 void otlp_auth_header(const struct auth_door *d, struct otlp_auth **a, struct slice name, struct slice value)
