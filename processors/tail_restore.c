@@ -50,7 +50,8 @@ void tail_restore_decisions(struct tail_sampler *s)
     size_t n = 0;
 
     for (size_t i = 0; i < w->n_noted; i++)
-        if (w->noted[i].code != NOTE_CUT && tail_owner(w->noted[i].id, w->n_workers) == s->host->worker)
+        if (w->noted[i].code != NOTE_CUT &&
+            tail_owner(w->noted[i].id, w->n_workers) == s->host->worker)
             own[n++] = &w->noted[i];
     qsort(own, n, sizeof(struct note *), by_time);
     for (size_t i = 0; i < n; i++) {
@@ -82,7 +83,8 @@ static void restore_run(struct tail_sampler *s, const struct tail_run *run, uint
         tail_file_restored(s, run, n != NULL, tail_shelf_was_cut(w, id));
 }
 
-void tail_restore_runs(struct tail_sampler *s, const struct tail_run *runs, uint32_t n, uint64_t request_ns, uint64_t age_s)
+void tail_restore_runs(struct tail_sampler *s, const struct tail_run *runs, uint32_t n,
+                       uint64_t request_ns, uint64_t age_s)
 {
     s->wheel.age = age_s > TAIL_MOST_AGE ? TAIL_MOST_AGE : (uint32_t)age_s;
     for (uint32_t i = 0; i < n; i++)
@@ -116,14 +118,15 @@ static void lost_record(struct tail_sampler *s, struct journal *j, const char *w
 {
     struct journal_record *r = &s->store->read;
 
-    log_warn(&s->host->log, "A request in the storage cannot be read, its spans are lost", LOG_STR("error", why),
-             LOG_UINT("bytes", r->len));
+    log_warn(&s->host->log, "A request in the storage cannot be read, its spans are lost",
+             LOG_STR("error", why), LOG_UINT("bytes", r->len));
     series_add(s->metrics.storage_corrupt, 1);
     journal_drop(j, r->ref);
     r->p = NULL;
 }
 
-/* The index of the request that was read. When there is no memory for it traces are decided early. */
+/* The index of the request that was read. When there is no memory for it traces are decided early.
+ */
 static enum tail_work walk_request(struct tail_sampler *s, struct journal *j)
 {
     struct tail_store *st = s->store;
@@ -234,8 +237,9 @@ static void finish(struct tail_sampler *s)
     st->restored = true;
     tail_restore_done(s);
     if (s->held_spans || s->decided.n)
-        log_info(&s->host->log, "What was held before is held again", LOG_UINT("worker", s->host->worker),
-                 LOG_UINT("spans", s->held_spans), LOG_UINT("traces", s->undecided.n));
+        log_info(&s->host->log, "What was held before is held again",
+                 LOG_UINT("worker", s->host->worker), LOG_UINT("spans", s->held_spans),
+                 LOG_UINT("traces", s->undecided.n));
 }
 
 enum tail_work tail_restore_work(struct tail_sampler *s, struct tail_exchange *x, uint64_t max_ns)

@@ -2,9 +2,9 @@
 /*
  * Opening what the workers of one processor share on disk, and what notes say of the time before.
  *
- * The number of workers may be another than it was: worker w opens the journals of all W with W mod n = w. What
- * is in them is brought to its owners by tail_restore.c. Notes are read at once, by the first worker that is
- * made: they are few.
+ * The number of workers may be another than it was: worker w opens the journals of all W with W mod
+ * n = w. What is in them is brought to its owners by tail_restore.c. Notes are read at once, by the
+ * first worker that is made: they are few.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +24,8 @@ enum {
     NOTES_KIND = 0x65746f6e, /* "note" */
     SEGMENT_BYTES = 4 << 20,
     NOTES_SEGMENT_BYTES = 256 << 10,
-    /* Files kept for what comes: one tick lets go of a second's traffic, and fresh files are slow to fill. */
+    /* Files kept for what comes: one tick lets go of a second's traffic, and fresh files are slow
+       to fill. */
     POOL_SEGMENTS = 64,
     MAX_JOURNALS = 1024, /* workers */
 };
@@ -80,8 +81,8 @@ static void on_warn(void *ctx, const char *text)
     log_warn(&h->log, "The storage is not as it should be", LOG_STR("what", text));
 }
 
-static struct journal *open_one(struct tail_shelf *w, struct host *h, const char *name, unsigned number, bool spans,
-                                uint64_t max_bytes)
+static struct journal *open_one(struct tail_shelf *w, struct host *h, const char *name,
+                                unsigned number, bool spans, uint64_t max_bytes)
 {
     char dir[PATH_MAX + 32];
     struct err err = {""};
@@ -93,7 +94,8 @@ static struct journal *open_one(struct tail_shelf *w, struct host *h, const char
                                 .segment_bytes = spans ? SEGMENT_BYTES : NOTES_SEGMENT_BYTES,
                                 .max_bytes = max_bytes,
                                 .pool_segments = spans ? POOL_SEGMENTS : 4,
-                                .keep_mapped = spans, /* mapping pages again costs more than writing them */
+                                .keep_mapped =
+                                    spans, /* mapping pages again costs more than writing them */
                                 .warn = on_warn,
                                 .warn_ctx = h};
     struct journal *j = journal_open(&o, NULL, &err);
@@ -112,7 +114,8 @@ static void open_pair(struct tail_shelf *w, struct host *h, unsigned number, uin
     uint64_t share = w->place.max_bytes / w->n_workers;
     w->journals = mem_grow(w->journals, (w->n_journals + 1) * sizeof(*w->journals));
     p = &w->journals[w->n_journals++];
-    *p = (struct shelf_journal){.number = number, .decided.budget = w->budget, .ended.budget = w->budget};
+    *p = (struct shelf_journal){
+        .number = number, .decided.budget = w->budget, .ended.budget = w->budget};
     p->notes = open_one(w, h, "notes", number, false, 0);
     if (share)
         share = share > notes_bytes + SEGMENT_BYTES ? share - notes_bytes : SEGMENT_BYTES;
@@ -129,7 +132,8 @@ static void find_numbers(const struct tail_shelf *w, bool found[static MAX_JOURN
 
     while (d && (e = readdir(d))) {
         len = 0;
-        if ((sscanf(e->d_name, "spans-%u%n", &n, &len) == 1 || sscanf(e->d_name, "notes-%u%n", &n, &len) == 1) &&
+        if ((sscanf(e->d_name, "spans-%u%n", &n, &len) == 1 ||
+             sscanf(e->d_name, "notes-%u%n", &n, &len) == 1) &&
             len && !e->d_name[len] && n < MAX_JOURNALS)
             found[n] = true;
     }
@@ -149,7 +153,8 @@ static void read_notes(struct shelf_journal *p, struct gathered *g)
 
     while (p->notes && journal_next(p->notes, &r)) {
         bool decided = r.type == NOTES_DECIDED;
-        struct note_batch b = {p->notes, r.ref, r.len / (decided ? sizeof(struct note) : sizeof(struct ended)), 0};
+        struct note_batch b = {p->notes, r.ref,
+                               r.len / (decided ? sizeof(struct note) : sizeof(struct ended)), 0};
 
         if (decided)
             buf_put(&g->noted, r.p, r.len / sizeof(struct note) * sizeof(struct note));
@@ -276,10 +281,12 @@ bool tail_shelf_was_cut(const struct tail_shelf *w, const uint8_t id[static 16])
     return n && n->cut;
 }
 
-bool tail_shelf_ended(struct tail_shelf *w, uint64_t request_ns, const uint8_t id[static 16], uint32_t n)
+bool tail_shelf_ended(struct tail_shelf *w, uint64_t request_ns, const uint8_t id[static 16],
+                      uint32_t n)
 {
     struct ended want = {.request_ns = request_ns, .key = tail_store_key(id)};
-    struct ended *e = w->n_ended ? bsearch(&want, w->ended, w->n_ended, sizeof(want), by_request) : NULL;
+    struct ended *e =
+        w->n_ended ? bsearch(&want, w->ended, w->n_ended, sizeof(want), by_request) : NULL;
 
     if (!e || e->n_spans < n)
         return false;
@@ -306,8 +313,8 @@ static void open_all(struct tail_shelf *w, struct host *h, uint64_t max_decided)
     take_notes(w, &g);
 }
 
-static struct tail_shelf *shelf_new(struct host *h, const char *storage_id, struct tail_shelf **home,
-                                    uint64_t max_decided, struct err *err)
+static struct tail_shelf *shelf_new(struct host *h, const char *storage_id,
+                                    struct tail_shelf **home, uint64_t max_decided, struct err *err)
 {
     struct tail_shelf *w = mem_alloc(sizeof(*w));
 
@@ -327,7 +334,8 @@ static struct tail_shelf *shelf_new(struct host *h, const char *storage_id, stru
     atomic_init(&w->restoring, h->n_workers);
     open_all(w, h, max_decided);
     if (w->place.fsync)
-        log_warn(&h->log, "The storage's fsync does not apply to tail_sampling: what it holds outlives the process, not a power cut");
+        log_warn(&h->log, "The storage's fsync does not apply to tail_sampling: what it holds "
+                          "outlives the process, not a power cut");
     return w;
 }
 
@@ -413,8 +421,9 @@ static void take_journals(struct tail_store *s)
     }
 }
 
-static struct tail_shelf *shelf_get(struct host *h, const char *storage_id, struct tail_shelf **shelves,
-                                      uint64_t max_decided, struct err *err)
+static struct tail_shelf *shelf_get(struct host *h, const char *storage_id,
+                                    struct tail_shelf **shelves, uint64_t max_decided,
+                                    struct err *err)
 {
     for (struct tail_shelf *w = *shelves; w; w = w->next)
         if (strcmp(w->pipeline, h->pipeline ? h->pipeline : "") == 0)
@@ -422,8 +431,9 @@ static struct tail_shelf *shelf_get(struct host *h, const char *storage_id, stru
     return shelf_new(h, storage_id, shelves, max_decided, err);
 }
 
-struct tail_store *tail_store_new(struct host *h, const char *storage_id, struct tail_shelf **shelves,
-                                  uint64_t max_decided, struct tail_metrics *m, struct err *err)
+struct tail_store *tail_store_new(struct host *h, const char *storage_id,
+                                  struct tail_shelf **shelves, uint64_t max_decided,
+                                  struct tail_metrics *m, struct err *err)
 {
     struct tail_shelf *w = shelf_get(h, storage_id, shelves, max_decided, err);
     struct tail_store *s;
@@ -434,15 +444,19 @@ struct tail_store *tail_store_new(struct host *h, const char *storage_id, struct
     tail_metrics_storage(m, h->metrics);
     CHECK(w->n_workers == h->n_workers && !w->stores[h->worker]);
     w->refs++;
-    *s = (struct tail_store){.shelf = w, .host = h, .metrics = m, .max_decided = max_decided ? max_decided : 1,
-                             .decided_q.budget = h->budget, .ended_q.budget = h->budget};
+    *s = (struct tail_store){.shelf = w,
+                             .host = h,
+                             .metrics = m,
+                             .max_decided = max_decided ? max_decided : 1,
+                             .decided_q.budget = h->budget,
+                             .ended_q.budget = h->budget};
     w->stores[h->worker] = s;
     take_journals(s);
     s->working = s->spans && s->notes;
     series_add(m->storage_working, s->working);
     if (!s->working)
-        log_warn(&h->log, "The storage cannot be opened, spans are held in memory only", LOG_STR("error", w->error.text),
-                 LOG_UINT("worker", h->worker));
+        log_warn(&h->log, "The storage cannot be opened, spans are held in memory only",
+                 LOG_STR("error", w->error.text), LOG_UINT("worker", h->worker));
     return s;
 }
 
@@ -458,8 +472,8 @@ void tail_store_move(struct tail_store *s, struct tail_shelf **shelves)
     *shelves = w;
 }
 
-/* Flights may still be under way: they know that nobody waits any more. The store itself goes with the shelf,
- * as other workers may give something back. */
+/* Flights may still be under way: they know that nobody waits any more. The store itself goes with
+ * the shelf, as other workers may give something back. */
 void tail_store_free(struct tail_store **sp)
 {
     struct tail_store *s = *sp;
@@ -477,7 +491,8 @@ void tail_store_free(struct tail_store **sp)
     s->flights = NULL;
     if (s->request)
         payload_unref(&s->request);
-    budget_release(s->host->budget, MEM_TAIL, s->cap_items * sizeof(*s->items) + s->cap_runs * sizeof(*s->runs));
+    budget_release(s->host->budget, MEM_TAIL,
+                   s->cap_items * sizeof(*s->items) + s->cap_runs * sizeof(*s->runs));
     free(s->items);
     free(s->runs);
     free(s->iov);

@@ -32,14 +32,16 @@ static void say_working(struct tail_store *s, bool works, const char *detail)
     s->working = works;
     series_add(s->metrics->storage_working, works ? 1 : (uint64_t)-1);
     if (works)
-        log_info(&s->host->log, "The storage takes spans again", LOG_UINT("worker", s->host->worker));
+        log_info(&s->host->log, "The storage takes spans again",
+                 LOG_UINT("worker", s->host->worker));
     else
-        log_warn(&s->host->log, "The storage does not take spans, what comes now is held in memory only",
+        log_warn(&s->host->log,
+                 "The storage does not take spans, what comes now is held in memory only",
                  LOG_STR("error", detail), LOG_UINT("worker", s->host->worker));
 }
 
-static int append(struct tail_store *s, struct journal *j, uint8_t type, const struct iovec *iov, unsigned n,
-                  journal_ref *ref)
+static int append(struct tail_store *s, struct journal *j, uint8_t type, const struct iovec *iov,
+                  unsigned n, journal_ref *ref)
 {
     if (journal_append(j, type, iov, n, ref) == 0) {
         if (j == s->spans)
@@ -76,8 +78,8 @@ static void give_back(struct tail_store *origin, uint32_t number)
 
     r->stored = number;
     r->next = atomic_load_explicit(&origin->released, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&origin->released, &r->next, r, memory_order_release,
-                                                  memory_order_relaxed))
+    while (!atomic_compare_exchange_weak_explicit(&origin->released, &r->next, r,
+                                                  memory_order_release, memory_order_relaxed))
         ;
 }
 
@@ -153,7 +155,8 @@ uint32_t tail_store_take(struct tail_store *s, struct journal *j, journal_ref re
     return item_new(s, (struct stored){.journal = j, .ref = ref, .time_ns = time_ns});
 }
 
-uint32_t tail_store_foreign(struct tail_store *s, struct tail_store *origin, uint32_t number, uint64_t time_ns)
+uint32_t tail_store_foreign(struct tail_store *s, struct tail_store *origin, uint32_t number,
+                            uint64_t time_ns)
 {
     return item_new(s, (struct stored){.origin = origin, .ref = number, .time_ns = time_ns});
 }
@@ -251,7 +254,8 @@ void tail_store_fly(struct tail_store *s, struct batch *b)
         return;
     f = mem_alloc(flight_bytes(s->n_runs));
     budget_force(s->host->budget, MEM_TAIL, flight_bytes(s->n_runs));
-    *f = (struct flight){.books.emptied = flight_over, .store = s, .next = s->flights, .n = s->n_runs};
+    *f = (struct flight){
+        .books.emptied = flight_over, .store = s, .next = s->flights, .n = s->n_runs};
     memcpy(f->runs, s->runs, s->n_runs * sizeof(*s->runs));
     if (s->flights)
         s->flights->prev = f;
@@ -284,7 +288,8 @@ uint16_t tail_note_policy(const char *name)
     return h ? (uint16_t)h : 1;
 }
 
-void tail_store_decided(struct tail_store *s, const uint8_t id[static 16], enum note_code code, uint16_t policy)
+void tail_store_decided(struct tail_store *s, const uint8_t id[static 16], enum note_code code,
+                        uint16_t policy)
 {
     if (!s->decided.len) /* one look at the clock for what is decided together */
         s->decided_ns = tail_shelf_now(s->shelf);
@@ -299,7 +304,8 @@ void tail_store_decided(struct tail_store *s, const uint8_t id[static 16], enum 
 void tail_store_mark(struct tail_store *s, struct trace *tr, bool on_disk)
 {
     tr->flags |= on_disk ? TRACE_ON_DISK : TRACE_IN_MEMORY;
-    if (LIKELY((tr->flags & (TRACE_ON_DISK | TRACE_IN_MEMORY | TRACE_CUT)) != (TRACE_ON_DISK | TRACE_IN_MEMORY)))
+    if (LIKELY((tr->flags & (TRACE_ON_DISK | TRACE_IN_MEMORY | TRACE_CUT)) !=
+               (TRACE_ON_DISK | TRACE_IN_MEMORY)))
         return;
     tr->flags |= TRACE_CUT;
     tail_store_decided(s, tr->id, NOTE_CUT, 0);
@@ -316,7 +322,8 @@ void tail_store_queue(struct note_queue *q, struct note_batch b)
         for (uint32_t i = 0; i < q->n; i++)
             v[i] = q->v[(q->first + i) & (q->cap - 1)];
         free(q->v);
-        *q = (struct note_queue){.budget = q->budget, .v = v, .n = q->n, .cap = cap, .total = q->total};
+        *q = (struct note_queue){
+            .budget = q->budget, .v = v, .n = q->n, .cap = cap, .total = q->total};
     }
     q->v[(q->first + q->n++) & (q->cap - 1)] = b;
     q->total += b.n;
@@ -340,7 +347,8 @@ static void queue_pop(struct note_queue *q)
     q->n--;
 }
 
-static void write_notes(struct tail_store *s, struct buf *notes, uint8_t type, size_t size, struct note_queue *q)
+static void write_notes(struct tail_store *s, struct buf *notes, uint8_t type, size_t size,
+                        struct note_queue *q)
 {
     struct iovec iov = {notes->p, notes->len};
     journal_ref ref;
@@ -348,7 +356,8 @@ static void write_notes(struct tail_store *s, struct buf *notes, uint8_t type, s
     if (!notes->len)
         return;
     if (s->notes && append(s, s->notes, type, &iov, 1, &ref) == 0)
-        tail_store_queue(q, (struct note_batch){s->notes, ref, notes->len / size, s->ended_newest_ns});
+        tail_store_queue(q,
+                         (struct note_batch){s->notes, ref, notes->len / size, s->ended_newest_ns});
     buf_clear(notes);
 }
 
@@ -357,7 +366,9 @@ void tail_store_flush(struct tail_store *s)
     write_notes(s, &s->decided, NOTES_DECIDED, sizeof(struct note), &s->decided_q);
     write_notes(s, &s->ended, NOTES_ENDED, sizeof(struct ended), &s->ended_q);
     s->ended_newest_ns = 0;
-    while (s->decided_q.n && s->decided_q.total - s->decided_q.v[s->decided_q.first & (s->decided_q.cap - 1)].n >= s->max_decided)
+    while (s->decided_q.n &&
+           s->decided_q.total - s->decided_q.v[s->decided_q.first & (s->decided_q.cap - 1)].n >=
+               s->max_decided)
         queue_pop(&s->decided_q);
 }
 
@@ -379,7 +390,9 @@ static void drop_ended(struct tail_store *s)
     uint64_t oldest = UINT64_MAX;
 
     for (unsigned i = 0; i < s->shelf->n_workers; i++) {
-        uint64_t o = s->shelf->stores[i] ? atomic_load_explicit(&s->shelf->stores[i]->oldest_ns, memory_order_relaxed) : 0;
+        uint64_t o = s->shelf->stores[i] ? atomic_load_explicit(&s->shelf->stores[i]->oldest_ns,
+                                                                memory_order_relaxed)
+                                         : 0;
 
         oldest = o < oldest ? o : oldest;
     }

@@ -5,18 +5,20 @@
  *   spans-W/   requests as they came (OTLP), written before their sender is answered
  *   notes-W/   decided: trace, verdict, time      ended: spans of a request that were delivered
  *
- * A request stays on disk as long as spans of it are held, or are on their way and not delivered. Its runs of
- * spans in the log carry its number here; when the last has gone the record is dropped. Spans that another
- * worker owns are counted there as foreign, and given back to their origin when they have gone.
- * Notes say what need not be done again while others of the same request still wait.
+ * A request stays on disk as long as spans of it are held, or are on their way and not delivered.
+ * Its runs of spans in the log carry its number here; when the last has gone the record is dropped.
+ * Spans that another worker owns are counted there as foreign, and given back to their origin when
+ * they have gone. Notes say what need not be done again while others of the same request still
+ * wait.
  *
- * A disk that cannot be written costs nothing but safety: the request is held in memory only. A trace that is
- * partly on disk is noted as cut, so that the next process does not take it for whole.
+ * A disk that cannot be written costs nothing but safety: the request is held in memory only. A
+ * trace that is partly on disk is noted as cut, so that the next process does not take it for
+ * whole.
  *
- * Memory: 48 bytes a request, 16 for each run on its way, 32 a batch of notes; charged as MEM_TAIL. What the
- * journals map is page cache, see platform/journal.h.
- * Threads: a store is its worker's; others only give back (an atomic list). The shelf that the workers of one
- * processor share is made and freed on main, and does not change in between but for one counter.
+ * Memory: 48 bytes a request, 16 for each run on its way, 32 a batch of notes; charged as MEM_TAIL.
+ * What the journals map is page cache, see platform/journal.h. Threads: a store is its worker's;
+ * others only give back (an atomic list). The shelf that the workers of one processor share is made
+ * and freed on main, and does not change in between but for one counter.
  */
 #ifndef TAILRACE_PROCESSORS_TAIL_STORE_H
 #define TAILRACE_PROCESSORS_TAIL_STORE_H
@@ -31,7 +33,13 @@
 #include "processors/trace_table.h"
 
 /* What is remembered of a trace, and stands in notes. */
-enum note_code { NOTE_NOT_SAMPLED, NOTE_SAMPLED, NOTE_DROPPED, NOTE_TOO_LARGE, NOTE_CUT /* partly on disk */ };
+enum note_code {
+    NOTE_NOT_SAMPLED,
+    NOTE_SAMPLED,
+    NOTE_DROPPED,
+    NOTE_TOO_LARGE,
+    NOTE_CUT /* partly on disk */
+};
 
 struct note {
     uint8_t id[16];
@@ -60,7 +68,7 @@ struct tail_store;
 
 /* A request with spans here. */
 struct stored {
-    struct journal *journal;   /* NULL: foreign, origin and ref's low half say whose */
+    struct journal *journal; /* NULL: foreign, origin and ref's low half say whose */
     struct tail_store *origin;
     journal_ref ref;
     uint64_t time_ns; /* 0: free */
@@ -108,19 +116,19 @@ struct tail_shelf {
     char *pipeline;
     unsigned refs, n_workers;
     struct storage_place place;
-    struct err error;    /* of the first journal that could not be opened */
+    struct err error; /* of the first journal that could not be opened */
     uint64_t boot;
-    uint64_t offset_ns;  /* the shelf's clock minus the machine's */
-    struct tail_store **stores;   /* by worker */
+    uint64_t offset_ns;         /* the shelf's clock minus the machine's */
+    struct tail_store **stores; /* by worker */
     struct shelf_journal *journals;
     size_t n_journals;
-    _Atomic uint32_t restoring;   /* workers and messages that still bring back what was held */
+    _Atomic uint32_t restoring; /* workers and messages that still bring back what was held */
     struct budget *budget;
-    struct note *noted;  /* from before, by id; both until everything has come back */
+    struct note *noted; /* from before, by id; both until everything has come back */
     size_t n_noted;
     struct ended *ended; /* by request and key */
     size_t n_ended;
-    size_t notes_bytes;  /* charged for them */
+    size_t notes_bytes; /* charged for them */
 };
 
 struct tail_store {
@@ -132,7 +140,8 @@ struct tail_store {
     size_t n_old, reading;
     uint64_t last_ns;
     bool working, leaving;
-    uint32_t pause_ticks; /* after a fault the disk is left alone: nothing goes to and fro between disk and memory */
+    uint32_t pause_ticks; /* after a fault the disk is left alone: nothing goes to and fro between
+                             disk and memory */
 
     struct stored *items; /* [0] is never used */
     uint32_t n_items, cap_items, free_item;
@@ -152,9 +161,9 @@ struct tail_store {
     uint32_t n_runs, cap_runs;
     struct flight *flights;
 
-    bool restored;                /* nothing is left to bring back */
-    struct journal_record read;   /* the next request; p NULL: none */
-    struct payload *request;      /* walked, and not filed yet */
+    bool restored;              /* nothing is left to bring back */
+    struct journal_record read; /* the next request; p NULL: none */
+    struct payload *request;    /* walked, and not filed yet */
     uint32_t request_stored;
     uint64_t request_age_s;
 
@@ -163,11 +172,12 @@ struct tail_store {
 
 /* ---- life: tail_shelf.c; on main ---- */
 
-/* The store of this worker. shelves: of the same processor, for its workers to meet. max_decided: decisions to
- * remember. NULL with err: the storage has no place for it. A disk that cannot be written is no error: the store
- * holds nothing then, has said so, and costs little. */
-struct tail_store *tail_store_new(struct host *h, const char *storage_id, struct tail_shelf **shelves,
-                                  uint64_t max_decided, struct tail_metrics *m, struct err *err) MUST_USE;
+/* The store of this worker. shelves: of the same processor, for its workers to meet. max_decided:
+ * decisions to remember. NULL with err: the storage has no place for it. A disk that cannot be
+ * written is no error: the store holds nothing then, has said so, and costs little. */
+struct tail_store *tail_store_new(struct host *h, const char *storage_id,
+                                  struct tail_shelf **shelves, uint64_t max_decided,
+                                  struct tail_metrics *m, struct err *err) MUST_USE;
 void tail_store_free(struct tail_store **s);
 /* The processor's list of shelves is another now. */
 void tail_store_move(struct tail_store *s, struct tail_shelf **shelves);
@@ -176,7 +186,8 @@ void tail_store_move(struct tail_store *s, struct tail_shelf **shelves);
 const struct note *tail_shelf_noted(const struct tail_shelf *w, const uint8_t id[static 16]);
 bool tail_shelf_was_cut(const struct tail_shelf *w, const uint8_t id[static 16]);
 /* Of these n spans of a request, is it known that they were delivered? Asked once for each run. */
-bool tail_shelf_ended(struct tail_shelf *w, uint64_t request_ns, const uint8_t id[static 16], uint32_t n);
+bool tail_shelf_ended(struct tail_shelf *w, uint64_t request_ns, const uint8_t id[static 16],
+                      uint32_t n);
 /* Everything has come back. */
 void tail_shelf_forget(struct tail_shelf *w);
 uint64_t tail_shelf_now(const struct tail_shelf *w);
@@ -191,9 +202,12 @@ static inline bool tail_shelf_restoring(const struct tail_shelf *w)
 
 /* Writes the spans of a batch. Its number, with a reference; 0: it is in memory only. */
 uint32_t tail_store_append(struct tail_store *s, const struct batch *b);
-/* A request that stands in a journal already; and spans of one that lies with another worker. With a reference. */
-uint32_t tail_store_take(struct tail_store *s, struct journal *j, journal_ref ref, uint64_t time_ns);
-uint32_t tail_store_foreign(struct tail_store *s, struct tail_store *origin, uint32_t number, uint64_t time_ns);
+/* A request that stands in a journal already; and spans of one that lies with another worker. With
+ * a reference. */
+uint32_t tail_store_take(struct tail_store *s, struct journal *j, journal_ref ref,
+                         uint64_t time_ns);
+uint32_t tail_store_foreign(struct tail_store *s, struct tail_store *origin, uint32_t number,
+                            uint64_t time_ns);
 static inline void tail_store_ref(struct tail_store *s, uint32_t number)
 {
     s->items[number].refs++;
@@ -216,7 +230,8 @@ uint64_t tail_store_ground(struct tail_store *s);
 /* ---- notes ---- */
 
 uint16_t tail_note_policy(const char *name);
-void tail_store_decided(struct tail_store *s, const uint8_t id[static 16], enum note_code code, uint16_t policy);
+void tail_store_decided(struct tail_store *s, const uint8_t id[static 16], enum note_code code,
+                        uint16_t policy);
 /* Spans of the trace were filed, on disk or not: notes it when they differ. */
 void tail_store_mark(struct tail_store *s, struct trace *tr, bool on_disk);
 /* Writes what was noted. Before anything is sent, and at the end of whatever decides. */

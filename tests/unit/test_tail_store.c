@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a sampler with storage holds outlives it. A crash is a copy of its directory at some instant: a second
- * sampler goes on from the copy. The model: every trace whose request was answered is decided exactly once over
- * both lives, all of its spans go where the decision says, none twice.
+ * What a sampler with storage holds outlives it. A crash is a copy of its directory at some
+ * instant: a second sampler goes on from the copy. The model: every trace whose request was
+ * answered is decided exactly once over both lives, all of its spans go where the decision says,
+ * none twice.
  */
 #include <check.h>
 #include <stdio.h>
@@ -78,7 +79,8 @@ static void begin_limited(struct life *l, const struct life *from, uint64_t max_
     ck_assert_int_eq(tail_shared_new(&settings, l->host->host.budget, 0, &l->shared, &err), 0);
     tail_sampler_init(&l->s, &l->host->host, &settings, l->shared);
     tail_exchange_init(&l->x, &l->host->host);
-    l->s.store = tail_store_new(&l->host->host, "store", &l->shared->shelves, 2000, &l->s.metrics, &err);
+    l->s.store =
+        tail_store_new(&l->host->host, "store", &l->shared->shelves, 2000, &l->s.metrics, &err);
     ck_assert_ptr_nonnull(l->s.store);
     tail_restore_decisions(&l->s);
     while ((w = tail_restore_work(&l->s, &l->x, NS_PER_MS)) != TAIL_IDLE && rounds++ < 100000)
@@ -104,7 +106,8 @@ static void file_payload(struct life *l, struct payload *p)
 {
     struct batch *b = th_batch(l->host, p);
 
-    ck_assert_int_eq(tail_sampler_prepare(&l->s, b->parts, b->n_parts, b->n_bytes, b->n_spans, false), 0);
+    ck_assert_int_eq(
+        tail_sampler_prepare(&l->s, b->parts, b->n_parts, b->n_bytes, b->n_spans, false), 0);
     uint32_t stored = tail_store_append(l->s.store, b);
     l->s.log.stored = stored;
     tail_sampler_file(&l->s, 0, 0, p->n_spans, NULL);
@@ -197,7 +200,8 @@ START_TEST(deadlines_stand)
     settings.decision_wait_ns = TB_S(30);
     begin(&a, NULL);
     FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2});
-    a.s.store->shelf->boot = 1; /* as if the machine had been started anew: the wall clock counts, */
+    a.s.store->shelf->boot =
+        1; /* as if the machine had been started anew: the wall clock counts, */
     a.s.store->shelf->offset_ns -= 20 * NS_PER_SEC; /* and it says 20 s ago, */
     a.s.store->last_ns = 0;
     FILE_SPANS(&a, {.trace = 2, .id = 2, .status = 2});
@@ -267,7 +271,8 @@ START_TEST(what_was_not_delivered_is_sent_again)
     struct life a, b, c;
 
     begin(&a, NULL);
-    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2}, {.trace = 3, .id = 3, .status = 2});
+    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2},
+               {.trace = 3, .id = 3, .status = 2});
     ticks(&a, 2);
     ck_assert_uint_eq(th_out_spans(a.host), 2);
     begin(&b, &a); /* it was on its way */
@@ -295,7 +300,8 @@ START_TEST(what_was_delivered_is_not_sent_again)
     settings.decision_wait_after_root_received_ns = 1;
     settings.decision_wait_ns = TB_S(60);
     begin(&a, NULL);
-    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2, .parent = 9, .status = 2});
+    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2},
+               {.trace = 2, .id = 2, .parent = 9, .status = 2});
     ticks(&a, 2);
     ck_assert_uint_eq(th_out_spans(a.host), 1);
     th_out_end(a.host);
@@ -317,7 +323,8 @@ START_TEST(changed_policies_judge_what_comes_back)
     struct life a, b;
 
     begin(&a, NULL);
-    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2, .attrs = {TH_STR("k", "no")}}, {.trace = 2, .id = 2, .attrs = {TH_STR("k", "yes")}});
+    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2, .attrs = {TH_STR("k", "no")}},
+               {.trace = 2, .id = 2, .attrs = {TH_STR("k", "yes")}});
     errors = tb_string("k", "k", TB_STRS("yes"), false, false);
     begin(&b, &a);
     ticks(&b, 2);
@@ -331,7 +338,8 @@ END_TEST
 
 /* ---- disks ---- */
 
-/* When the bound of the disk is reached spans are held in memory, and what is partly on disk is known as such. */
+/* When the bound of the disk is reached spans are held in memory, and what is partly on disk is
+ * known as such. */
 START_TEST(a_full_disk_costs_only_safety)
 {
     struct life a, b;
@@ -372,7 +380,8 @@ START_TEST(no_disk_at_all)
 
     begin(&a, NULL);
     end(&a);
-    snprintf(cmd, sizeof(cmd), "for d in %s/*/spans-0; do rm -r $d; touch $d; done", a.dir); /* no directory any more */
+    snprintf(cmd, sizeof(cmd), "for d in %s/*/spans-0; do rm -r $d; touch $d; done",
+             a.dir); /* no directory any more */
     ck_assert_int_eq(system(cmd), 0);
     begin(&b, &a);
     ck_assert(th_metric(b.host, TAIL("storage_working")) == 0);
@@ -398,7 +407,8 @@ START_TEST(no_place)
 }
 END_TEST
 
-/* What is on disk does not fit into the memory there is now: the oldest are decided early, nothing is lost. */
+/* What is on disk does not fit into the memory there is now: the oldest are decided early, nothing
+ * is lost. */
 START_TEST(less_memory_than_before)
 {
     static char text[2000];
@@ -409,18 +419,21 @@ START_TEST(less_memory_than_before)
     settings.num_traces = 100000;
     begin(&a, NULL);
     for (uint64_t t = 1; t <= 8000; t++, n += 2)
-        FILE_SPANS(&a, {.trace = t, .id = t, .name = text, .status = t % 4 ? 0 : 2}, {.trace = t, .id = t + 100000, .name = text});
+        FILE_SPANS(&a, {.trace = t, .id = t, .name = text, .status = t % 4 ? 0 : 2},
+                   {.trace = t, .id = t + 100000, .name = text});
     limit_bytes = 12 << 20;
     begin(&b, &a);
     limit_bytes = 0;
     ck_assert_uint_eq(b.host->ledger.accepted, n);
-    ck_assert(th_metric(b.host, "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early") > 0);
+    ck_assert(
+        th_metric(b.host, "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early") > 0);
     ck_assert_uint_le(budget_used(b.host->host.budget), 12 << 20);
     while (b.s.held_spans) {
         ticks(&b, 1);
         th_out_end(b.host);
     }
-    ck_assert_uint_eq(b.host->ledger.fate[FATE_EXPORTED] + b.host->ledger.fate[FATE_SAMPLED_OUT], n);
+    ck_assert_uint_eq(b.host->ledger.fate[FATE_EXPORTED] + b.host->ledger.fate[FATE_SAMPLED_OUT],
+                      n);
     ck_assert_uint_eq(live_requests(&b), 0);
     end(&b);
     end(&a);
@@ -439,8 +452,11 @@ START_TEST(a_torn_file_is_cut_and_counted)
     tail_sampler_abandon(&a.s);
     end(&a);
     /* some bytes in the middle of the records, and of the notes there are none yet */
-    snprintf(cmd, sizeof(cmd), "f=$(ls %s/*/spans-0/*.seg | head -1); printf garbage | dd of=$f bs=1 seek=40000 conv=notrunc 2>/dev/null; "
-             "printf garbage | dd of=$f bs=1 seek=45000 conv=notrunc 2>/dev/null", a.dir);
+    snprintf(cmd, sizeof(cmd),
+             "f=$(ls %s/*/spans-0/*.seg | head -1); printf garbage | dd of=$f bs=1 seek=40000 "
+             "conv=notrunc 2>/dev/null; "
+             "printf garbage | dd of=$f bs=1 seek=45000 conv=notrunc 2>/dev/null",
+             a.dir);
     ck_assert_int_eq(system(cmd), 0);
     begin(&b, &a);
     ticks(&b, 3);
@@ -498,9 +514,11 @@ static void push_random(struct life *l, uint32_t first, uint32_t n_traces)
 
     for (uint32_t i = 0; i < n; i++) {
         uint32_t t = first + (uint32_t)(random_next(&rnd) % n_traces);
-        bool error = random_next(&rnd) % 20 == 0 && !model[t].pushed; /* the first span tells: verdicts stand */
+        bool error = random_next(&rnd) % 20 == 0 &&
+                     !model[t].pushed; /* the first span tells: verdicts stand */
 
-        spans[i] = (struct test_span){.trace = t, .id = ++next_span, .parent = 1, .name = "n", .status = error ? 2 : 0};
+        spans[i] = (struct test_span){
+            .trace = t, .id = ++next_span, .parent = 1, .name = "n", .status = error ? 2 : 0};
         model[t].error |= error;
         model[t].pushed++;
     }
@@ -510,8 +528,9 @@ static void push_random(struct life *l, uint32_t first, uint32_t n_traces)
 static void check_model(uint32_t n)
 {
     for (uint32_t t = 1; t < n; t++)
-        ck_assert_msg(model[t].delivered == (model[t].error ? model[t].pushed : 0), "trace %u: %u of %u spans, %s", t,
-                      model[t].delivered, model[t].pushed, model[t].error ? "an error" : "no error");
+        ck_assert_msg(model[t].delivered == (model[t].error ? model[t].pushed : 0),
+                      "trace %u: %u of %u spans, %s", t, model[t].delivered, model[t].pushed,
+                      model[t].error ? "an error" : "no error");
 }
 
 /* Five lives, each from a copy of the last one's directory at a random instant. */
