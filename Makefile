@@ -14,7 +14,7 @@
 #   make interop     real SDKs and backends; PEERS=DIR holds otelcol, jaeger, tempo, telemetrygen
 #   make interop-processors   processors beside the Collector's, over INTEROP_SPANS random spans (default 2000)
 #   make interop-sampling  of that, tail_sampling beside the Collector: every policy, random traces
-#   make soak        crashes at length: SOAK_ROUNDS (default 50) kills under load, with storage
+#   make soak        crashes at length: SOAK_ROUNDS (default 50) kills of a window on disk, KILL_ROUNDS (200) of a queue
 #   make install     to $(DESTDIR)$(PREFIX)
 #   make dist        build/tailrace-VERSION.tar.gz of the committed tree
 #   make clean       removes build/
@@ -36,6 +36,7 @@ CLANG    ?= clang-14
 T        ?=
 FUZZ_SECONDS ?= 20
 SOAK_ROUNDS ?= 50
+KILL_ROUNDS ?= 200
 export VERSION PREFIX BUILD
 
 DEB_BUILD := gcc g++ make pkg-config git libuv1-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler \
@@ -147,6 +148,7 @@ bench: all
 
 soak: all
 	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_WINDOW_ROUNDS=$(SOAK_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_window.py -v
+	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_KILL_ROUNDS=$(KILL_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_storage.py -v
 
 interop: all
 	$(Q)tests/interop/run.sh $(BUILD) $(T)

@@ -262,10 +262,12 @@ groups:
 # name, processors yaml, chain, compression, load arguments, programs, keeps everything
 # Program "storage" is tailrace with storage under tail_sampling. In such a row every program gets the load once
 # before it counts: files that are used again cost less than fresh ones, and a gateway has them after seconds.
+PERSISTENT = "persistent queue"
 ROWS = [
     ("pass-through", "", ["batch"], "none", ["--requests", "3000"], ["tailrace", "otelcol", "df_engine", "rotel"], True),
     ("gzip in, gzip out", "", ["batch"], "gzip", ["--requests", "2000"], ["tailrace", "otelcol", "df_engine", "rotel"], True),
     ("zstd in, zstd out", "", ["batch"], "zstd", ["--requests", "2000"], ["tailrace", "otelcol", "df_engine", "rotel"], True),
+    (PERSISTENT, "", [], "none", ["--requests", "2000"], ["tailrace", "otelcol"], True),
     ("10-span requests", "", ["batch"], "none", ["--requests", "60000", "--spans", "10", "--trace-spans", "5", "--inflight", "32"],
      ["tailrace", "otelcol", "df_engine"], True),
     ("tail sampling", TAIL, ["tail_sampling", "batch"], "none",
@@ -304,6 +306,10 @@ def command(name, ports, processors, names, compression, folder, row_name=""):
     text = df_engine(ports, compression) if name == "df_engine" else config(ports, processors, names, compression)
     if name == "storage":
         text = text.replace("  tail_sampling:\n", "  tail_sampling:\n    storage: file_storage\n", 1)
+        text = text.replace("service:\n", "service:\n  extensions: [file_storage]\n", 1)
+        text = f"extensions: {{file_storage: {{directory: {folder}}}}}\n" + text
+    if row_name == PERSISTENT:
+        text = text.replace("tls: {insecure: true}}", "tls: {insecure: true}, sending_queue: {storage: file_storage, queue_size: 10000}}", 1)
         text = text.replace("service:\n", "service:\n  extensions: [file_storage]\n", 1)
         text = f"extensions: {{file_storage: {{directory: {folder}}}}}\n" + text
     if TRANSPORTS.get(row_name):
