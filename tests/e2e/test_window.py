@@ -9,6 +9,7 @@ import random
 import shutil
 import tempfile
 import threading
+import time
 import unittest
 
 from otlp_http import Backend
@@ -69,17 +70,25 @@ class Load(threading.Thread):
     def __init__(self, port, first):
         super().__init__(daemon=True)
         self.port, self.next = port, first
-        self.acked = []  # traces of which every span was answered with 200
+        self.acked = []  # traces of which every span was answered with 200, in good time before they were due
         self.stopping = False
 
     def run(self):
         while not self.stopping:
             traces = range(self.next, self.next + 20)
             self.next += 20
+            began = time.monotonic()
             for k in range(SPANS):
                 if post(self.port, [span(t, k, marked(t)) for t in traces]) != 200:
                     return
-            self.acked.extend(traces)
+            if time.monotonic() - began < 1.5:
+                self.acked.extend(traces)
+
+
+def reload(d, text):
+    with open(d.path, "w", encoding="utf-8") as f:
+        f.write(text)
+    d.signal(1)
 
 
 class Window(unittest.TestCase):
@@ -139,9 +148,10 @@ class Window(unittest.TestCase):
 
     def test_a_stop_decides_nothing_early(self):
         """Scenario: a process is stopped while traces wait, and started again. Guarantees: they are left on disk and
-        booked as stored; the next process decides them when they are due, with the spans that came meanwhile."""
+        booked as stored; the next process decides them when they are due, with the spans that came meanwhile.
+        (A reload makes them due.)"""
         with Backend() as backend:
-            with Daemon(config(self.dir, backend.url, "3s"), ["--workers", "2"]) as d:
+            with Daemon(config(self.dir, backend.url, "600s"), ["--workers", "2"]) as d:
                 d.wait_ready()
                 port = d.port("Starting HTTP server")
                 for k in range(SPANS - 1):
@@ -150,9 +160,10 @@ class Window(unittest.TestCase):
                 books = d.wait_log("Span ledger")
                 self.assertEqual((books["accepted"], books["stored"], books["held"]), (300, 300, 0))
             self.assertEqual(backend.count(), 0)
-            with Daemon(config(self.dir, backend.url, "3s"), ["--workers", "1"]) as d:
+            with Daemon(config(self.dir, backend.url, "600s"), ["--workers", "1"]) as d:
                 d.wait_ready()
                 self.assertEqual(post(d.port("Starting HTTP server"), [span(t, SPANS - 1, False) for t in range(100, 200)]), 200)
+                reload(d, config(self.dir, backend.url, "1s"))
                 expected = set().union(*(ids(t) for t in range(100, 200) if marked(t)))
                 wait_for(lambda: backend.distinct() == expected, "the kept traces: " + d.log())
                 page = d.wait_metric('tailrace_pipeline_sampled_out_spans{pipeline="traces"}', 200)
@@ -167,11 +178,12 @@ class Window(unittest.TestCase):
         Guarantees: the kept traces arrive, decided once."""
         down = [True]
         with Backend(lambda n: 503 if down[0] else 200) as backend:
-            with Daemon(config(self.dir, backend.url, "1s")) as d:
+            with Daemon(config(self.dir, backend.url, "600s")) as d:
                 d.wait_ready()
                 port = d.port("Starting HTTP server")
                 for k in range(SPANS):
                     self.assertEqual(post(port, [span(t, k, marked(t)) for t in range(100, 200)]), 200)
+                reload(d, config(self.dir, backend.url, "1s"))
                 d.wait_metric('otelcol_processor_tail_sampling_global_count_traces_sampled{decision="sampled",sampled="true"}', 50)
                 d.process.kill()
             down[0] = False
@@ -188,13 +200,9 @@ class Window(unittest.TestCase):
         with Backend() as backend, Daemon(config(self.dir, backend.url, "60s")) as d:
             d.wait_ready()
             self.assertEqual(post(d.port("Starting HTTP server"), [span(2, 0, True)]), 200)
-            with open(d.path, "w", encoding="utf-8") as f:
-                f.write(config(self.dir, backend.url, "60s", storage=False))
-            d.signal(1)
+            reload(d, config(self.dir, backend.url, "60s", storage=False))
             wait_for(lambda: d.metrics()["otelcol_config_last_reload_success"] == 0, d.log)
-            with open(d.path, "w", encoding="utf-8") as f:
-                f.write(config(self.dir, backend.url, "1s"))
-            d.signal(1)
+            reload(d, config(self.dir, backend.url, "1s"))
             d.wait_metric('tailrace_pipeline_sampled_out_spans{pipeline="traces"}', 1)
             self.assertGreaterEqual(d.metrics()[PREFIX + "storage_working"], 1)
             self.assertEqual(d.stop(), 0, d.log())
