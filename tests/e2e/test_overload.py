@@ -20,7 +20,7 @@ from otlp_http import Backend
 from tailrace import BINARY, Daemon, wait_for
 
 SANITIZED = os.environ.get("TAILRACE_KIND") == "sanitized"
-ATTACK_S = 6
+ATTACK_S = 5
 REFUSED_STREAM = 7  # UNAVAILABLE to every gRPC client
 RECEIVER = "otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0', max_recv_msg_size_mib: 32}, http: {endpoint: '127.0.0.1:0'}}}"
 CONFIG = """
@@ -234,7 +234,7 @@ service: {pipelines: {traces: {receivers: [otlp], processors: [%s], exporters: [
             with Daemon(plan, ["--workers", "2"]) as d:
                 d.wait_ready()
                 ceiling = ceiling_mib(d.path, 2)
-                codes, acknowledged = self.send_for(d, 4)
+                codes, acknowledged = self.send_for(d, 3)
                 if not SANITIZED:
                     self.assertLessEqual(peak_mib(d), ceiling)
                 self.assertLessEqual(set(codes), {0, 8, 14}, codes)
@@ -251,9 +251,11 @@ service: {pipelines: {traces: {receivers: [otlp], processors: [%s], exporters: [
                 return codes, books
 
     def send_for(self, d, seconds):
-        """Four clients without a pause. (answers by code, spans acknowledged); each page meanwhile balances."""
-        port, attack, spans = d.port("Starting GRPC server"), Attack(), 50
-        body = request(spans, 2000)
+        """Clients without a pause on both ports, and bombs. (answers by gRPC code, spans acknowledged); each page meanwhile
+        balances."""
+        port, http, attack, spans = d.port("Starting GRPC server"), d.port("Starting HTTP server"), Attack(), 50
+        body, bomb, bombs = request(spans, 2000), gzip.compress(empty_spans(1000000), 9), Attack()
+        meaning = {200: 0, 429: 8, 503: 14}
 
         def once():
             with GrpcClient(port) as c:
@@ -261,11 +263,29 @@ service: {pipelines: {traces: {receivers: [otlp], processors: [%s], exporters: [
                     r = c.export(body)
                     attack.answers.add(14 if r.reset == REFUSED_STREAM else r.code)
             return "connection"
-        attack.start(4, once)
+
+        def once_http():
+            with HttpClient(http) as c:
+                for _ in range(20):
+                    r = c.request(body=body)
+                    attack.answers.add(meaning.get(r.status, r.status))
+                    if r.status != 200 and not r.headers.get("retry-after"):
+                        attack.answers.add("no Retry-After")
+            return "connection"
+
+        def explode():
+            with GrpcClient(port) as c:
+                r = c.export(bomb, 1, [("grpc-encoding", "gzip")])
+                return 14 if r.reset == REFUSED_STREAM else r.code
+        attack.start(2, once)
+        attack.start(2, once_http)
+        bombs.start(1, explode)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             d.ledger()
         attack.stop()
+        bombs.stop()
+        self.assertLessEqual(set(bombs.answers.counts), {0, 8, 14})
         codes = dict(attack.answers.counts)
         codes.pop("connection", None)
         return codes, codes.get(0, 0) * spans
