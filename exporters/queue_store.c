@@ -516,7 +516,7 @@ void queue_store_close(struct queue_store **sp)
         return;
     CHECK(st->sync == NULL && st->n_waiting == 0);
     while (!list_empty(&st->journals))
-        drop_journal(CONTAINER_OF(st->journals.next, struct store_journal, node),
+        drop_journal(CONTAINER_OF(list_pop(&st->journals), struct store_journal, node),
                      true); /* if it is empty */
     encoded_free(&st->encoded);
     buf_free(&st->info);
