@@ -293,21 +293,21 @@ service: {pipelines: {traces: {receivers: [otlp], processors: [%s], exporters: [
     def test_queue_alone(self):
         """Guarantees: a full queue is told to the client; what was acknowledged arrives, all of it."""
         codes, books = self.overload("", "memory_limiter", "queue_size: 50, num_consumers: 2")
-        self.assertGreater(codes.get(14, 0), 0, codes)
+        self.assertGreater(codes.get(14, 0) + codes.get(8, 0), 0, codes)
         self.assertEqual(set(k for k, v in books["dropped"].items() if v) - {"returned"}, set())
 
     def test_behind_batch(self):
         """Guarantees: with a queue that has room for bytes, memory is the bound and clients are told."""
         codes, books = self.overload(", batch: {timeout: 50ms, send_batch_size: 500}", "memory_limiter, batch",
                                      "queue_size: 100000, num_consumers: 2")
-        self.assertGreater(codes.get(14, 0), 0, codes)
+        self.assertGreater(codes.get(14, 0) + codes.get(8, 0), 0, codes)
         self.assertEqual(set(k for k, v in books["dropped"].items() if v) - {"returned"}, set())
 
     def test_behind_batch_with_a_short_queue(self):
         """Guarantees: `batch` sends nothing to a full queue; clients are refused at the door, nothing acknowledged is lost."""
         codes, books = self.overload(", batch: {timeout: 50ms, send_batch_size: 500}", "memory_limiter, batch",
                                      "queue_size: 5, num_consumers: 2")
-        self.assertGreater(codes.get(14, 0), 0, codes)
+        self.assertGreater(codes.get(14, 0) + codes.get(8, 0), 0, codes)
         self.assertEqual(set(k for k, v in books["dropped"].items() if v) - {"returned"}, set())
 
 
