@@ -178,7 +178,7 @@ START_TEST(without_room_it_keeps_and_then_refuses)
 
     r.t->room = ROOM_NO;
     ck_assert_int_eq(offer(&r, 1, 6), ANSWER_OK);
-    ck_assert_int_eq(r.c->type->room(r.c, 0, 0), ROOM_YES);
+    ck_assert_int_eq(r.c->type->room(r.c, 0, 0), ROOM_TIGHT);
     ck_assert_int_eq(offer(&r, 10, 6), ANSWER_OK); /* 12 are pending: full */
     ck_assert_uint_eq(r.t->n_out, 0);
     ck_assert_int_eq(r.c->type->room(r.c, 0, 0), ROOM_NO);
