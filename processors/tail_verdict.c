@@ -290,9 +290,10 @@ bool tail_judge_item(struct tail_sampler *s, uint32_t index)
     struct tail_item *item = tail_facts_item(s->policies, tr->facts);
     uint64_t from_ns = clock_mono_ns();
     enum vote v = item_vote(s, tr);
+    uint64_t took_ms = (clock_mono_ns() - from_ns) / NS_PER_MS; /* whole ones, as the Collector counts */
     uint32_t first = item->first;
 
-    series_observe(s->metrics.timer_latency, (double)((clock_mono_ns() - from_ns) / NS_PER_MS));
+    series_observe(s->metrics.timer_latency, (double)took_ms);
 
     *item = (struct tail_item){0};
     if (v == VOTE_NOT_SAMPLED) {
