@@ -101,6 +101,19 @@ void conn_shutdown(struct conn *c)
     (void)c;
 }
 
+/* These two are for ways through a proxy. */
+int conn_start_tls_client(struct conn *c, const struct conn_tls_client *tls, uint64_t timeout_ms,
+                          void (*on_connected)(void *ctx), struct err *err)
+{
+    (void)c, (void)tls, (void)timeout_ms, (void)on_connected;
+    return err_set(err, "played");
+}
+
+void conn_unread(struct conn *c, const uint8_t *p, size_t n)
+{
+    (void)c, (void)p, (void)n;
+}
+
 const char *conn_peer_ip(const struct conn *c)
 {
     (void)c;
