@@ -248,7 +248,7 @@ service: {extensions: [basicauth], pipelines: {traces: {receivers: [otlp], proce
 """ % (receiver, BCRYPT)) as server:
                 server.wait_ready()
                 port = server.port("Starting GRPC server")
-                exporter = "otlp_grpc: {endpoint: 'localhost:%d', tls: {ca_file: %s}, auth: {authenticator: basicauth}}" % (
+                exporter = "otlp_grpc: {endpoint: '127.0.0.1:%d', tls: {ca_file: %s}, auth: {authenticator: basicauth}}" % (
                     port, pki.path("ca.pem"))
                 for password, series in (("secret", "sent_spans"), ("wrong", "send_failed_spans")):
                     with Daemon(sender(exporter, "basicauth", "{client_auth: {username: ann, password: %s}}" % password)) as d:
