@@ -271,9 +271,11 @@ struct slice obfuscate_trimmed(struct slice s)
 int obfuscate_sql(struct slice s, bool mysql, struct buf *out)
 {
     struct slice text = obfuscate_trimmed(s);
-    struct sql q = {.p = text.p, .end = text.p + text.len, .out = out, .mysql = mysql};
 
-    while (text.len && q.p < q.end && !q.full)
+    if (text.len == 0) /* it may be nowhere */
+        return 0;
+    struct sql q = {.p = text.p, .end = text.p + text.len, .out = out, .mysql = mysql};
+    while (q.p < q.end && !q.full)
         token(&q);
     return q.full ? -1 : 0;
 }

@@ -366,6 +366,8 @@ static bool put_entries(const struct attr_map *m, struct buf *out)
 {
     size_t size = attr_map_entries_size(m);
 
+    if (size == 0)
+        return true;
     if (buf_reserve(out, size))
         return false;
     CHECK(attr_map_write_entries(m, out->p + out->len) == out->p + out->len + size);

@@ -364,14 +364,15 @@ int rules_mask(const struct rules *r, struct slice text, struct buf scratch[stat
 
 int rules_mask_all(const struct rules *r, struct slice text, struct buf *out)
 {
+    const uint8_t *p = text.len ? text.p : (const uint8_t *)""; /* an empty value may be nowhere */
     size_t from = 0;
 
     buf_clear(out);
     for (size_t i = 0; i < text.len; i++)
-        if (text.p[i] == '\n') {
-            if (mask_put((void *)&r->mask, slice_of(text.p + from, i - from), out) || buf_add(out, "\n", 1))
+        if (p[i] == '\n') {
+            if (mask_put((void *)&r->mask, slice_of(p + from, i - from), out) || buf_add(out, "\n", 1))
                 return -1;
             from = i + 1;
         }
-    return mask_put((void *)&r->mask, slice_of(text.p + from, text.len - from), out);
+    return mask_put((void *)&r->mask, slice_of(p + from, text.len - from), out);
 }

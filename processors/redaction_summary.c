@@ -30,7 +30,7 @@ static size_t split(struct slice s, struct slice *keys)
 
     for (size_t i = 0; i <= s.len; i++)
         if (i == s.len || s.p[i] == ',') {
-            keys[n++] = slice_of(s.p + from, i - from);
+            keys[n++] = i > from ? slice_of(s.p + from, i - from) : slice_of(NULL, 0);
             from = i + 1;
         }
     return n;
