@@ -92,6 +92,7 @@ static inline const uint8_t *take_id(struct walk *w, const uint8_t *p, const uin
 {
     const uint8_t *body_end;
 
+    *id = NULL; /* never one of another length from before */
     p = walk_body(w, p, end, &body_end);
     if (UNLIKELY(!p))
         return NULL;

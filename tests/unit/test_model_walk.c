@@ -324,6 +324,25 @@ START_TEST(malformed_envelopes_refuse_the_request)
 }
 END_TEST
 
+/* In memory that ends with the request: the sanitizer sees a look behind it. */
+START_TEST(an_id_cut_off_behind_another_is_not_read)
+{
+    struct buf request = request_of(wrapped(2, from_hex("1208" "4142434445464748" "0a10")));
+    size_t len = request.len;
+    uint8_t *exact = malloc(len);
+    struct walk_report report;
+    struct err err = {""};
+
+    ck_assert_ptr_nonnull(exact);
+    memcpy(exact, request.p, len);
+    buf_free(&request);
+    struct payload *p = payload_new(NULL, &exact, len, 0);
+    ck_assert_int_eq(otlp_walk(p, &report, &err), WALK_MALFORMED);
+    ck_assert_ptr_nonnull(strstr(err.text, "length runs past"));
+    payload_unref(&p);
+}
+END_TEST
+
 START_TEST(the_error_names_the_byte)
 {
     struct walk_report report;
@@ -731,6 +750,7 @@ static TCase *verdicts(void)
     tcase_add_test(t, unknown_numbers_of_enums_are_255);
     tcase_add_loop_test(t, malformed_spans_refuse_the_request, 0, (int)ARRAY_LEN(malformed));
     tcase_add_test(t, malformed_envelopes_refuse_the_request);
+    tcase_add_test(t, an_id_cut_off_behind_another_is_not_read);
     tcase_add_test(t, the_error_names_the_byte);
     tcase_add_test(t, every_cut_is_noticed);
     tcase_add_test(t, nesting_is_bounded);
