@@ -64,11 +64,10 @@ static const struct plan_component *other_way(const struct plan_pipeline *p, con
     return NULL;
 }
 
-static bool print_pipeline(const struct plan *plan, const struct plan_pipeline *p, struct buf *out)
+static void print_pipeline(const struct plan *plan, const struct plan_pipeline *p, struct buf *out)
 {
     const struct plan_component *held_by = holder(p), *feeder = NULL;
     const struct plan_pipeline *other = sibling(plan, p, &feeder);
-    bool any = false;
 
     for (size_t i = 0; held_by && i < p->n_exporters; i++) {
         const struct plan_component *e = p->exporters[i], *way = other_way(p, e);
@@ -80,19 +79,16 @@ static bool print_pipeline(const struct plan *plan, const struct plan_pipeline *
             buf_putf(out, "%s must not wait for it\n", way->id);
         else
             buf_putf(out, "%s, which %s feeds too, must not wait for it\n", other->id, feeder->id);
-        any = true;
     }
-    return any;
 }
 
 void overflow_print(const struct plan *plan, struct buf *out)
 {
     struct buf lines = {0};
-    bool any = false;
 
     for (size_t i = 0; i < plan->n_pipelines; i++)
-        any |= print_pipeline(plan, &plan->pipelines[i], &lines);
-    if (any) {
+        print_pipeline(plan, &plan->pipelines[i], &lines);
+    if (lines.len) {
         buf_puts(out, "Backends that are away for long cost spans here (sending_queue: {block_on_overflow: true} makes receivers refuse instead):\n");
         buf_put(out, lines.p, lines.len);
     }

@@ -10,9 +10,20 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "model/utf8.h"
 #include "ottl/call.h"
+
+const char *const ottl_error_mode_names[] = {"ignore", "silent", "propagate", NULL};
+
+int ottl_error_mode_of(const char *name)
+{
+    for (int i = 0; ottl_error_mode_names[i]; i++)
+        if (strcasecmp(name, ottl_error_mode_names[i]) == 0)
+            return i;
+    return -1;
+}
 
 #define SCRATCH_KEPT_BYTES 4096
 #define NS_PER_S           1000000000

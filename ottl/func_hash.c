@@ -6,6 +6,7 @@
 #include "platform/clock.h"
 #include "platform/digest.h"
 #include "platform/hash.h"
+#include "platform/hex.h"
 #include "platform/sha256.h"
 #include "platform/sha512.h"
 
@@ -13,15 +14,11 @@
 
 static bool as_hex(struct ottl_eval *e, const uint8_t *digest, size_t len, struct ottl_value *out)
 {
-    static const char digits[] = "0123456789abcdef";
     uint8_t *to = ottl_room(e, 2 * len);
 
     if (!to)
         return false;
-    for (size_t i = 0; i < len; i++) {
-        to[2 * i] = (uint8_t)digits[digest[i] >> 4];
-        to[2 * i + 1] = (uint8_t)digits[digest[i] & 15];
-    }
+    hex_put(to, digest, len);
     *out = ottl_str(slice_of(to, 2 * len));
     return true;
 }

@@ -33,6 +33,9 @@ enum ottl_error_mode {
     OTTL_SILENT,    /* it does not hold */
     OTTL_PROPAGATE, /* refuse the batch */
 };
+/* As users write them, in that order, NULL at the end; and back, in any case: -1 for anything else. */
+extern const char *const ottl_error_mode_names[];
+int ottl_error_mode_of(const char *name);
 
 enum ottl_verdict { OTTL_FALSE, OTTL_TRUE, OTTL_ERROR };
 

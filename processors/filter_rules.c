@@ -14,11 +14,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 /* ---- keys ---- */
-
-static const char *const mode_names[] = {"ignore", "silent", "propagate", NULL};
 
 static const struct key traces_keys[] = {
     KEY_STRS(struct filter_traces, resource, NULL,
@@ -45,7 +42,7 @@ const struct key filter_keys[] = {
      .offset = KEY_AT(const char *, S, error_mode),
      .dflt = "ignore",
      KEY_ANY,
-     .choices = mode_names,
+     .choices = ottl_error_mode_names,
      .any_case = true,
      .doc = "When a condition cannot be evaluated: ignore logs it and goes on, silent goes on, "
             "propagate refuses the batch."},
@@ -63,14 +60,6 @@ const struct key filter_keys[] = {
     KEY_END,
 };
 #undef S
-
-static int mode_of(const char *name)
-{
-    for (int i = 0; mode_names[i]; i++)
-        if (strcasecmp(name, mode_names[i]) == 0)
-            return i;
-    return -1;
-}
 
 /* ---- reading both styles of conditions ---- */
 
@@ -214,7 +203,7 @@ static void group_key(struct reader *r, struct arena *a, const char *name, const
         if (ottl_context_of(g->context) < 0)
             bad(r, path, "unknown context: resource, scope, span and spanevent exist");
     } else if (strcmp(name, "error_mode") == 0) {
-        int mode = v->type == VALUE_STR ? mode_of(v->s) : -1;
+        int mode = v->type == VALUE_STR ? ottl_error_mode_of(v->s) : -1;
 
         if (mode < 0)
             bad(r, path, "unknown error mode: ignore, silent and propagate exist");
@@ -296,7 +285,7 @@ static bool given(const struct value *v)
 
 static void read_all(struct reader *r, const struct filter_settings *s)
 {
-    int mode = mode_of(s->error_mode);
+    int mode = ottl_error_mode_of(s->error_mode);
 
     if (mode < 0)
         return; /* the key's row has said so */

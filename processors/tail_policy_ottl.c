@@ -13,7 +13,6 @@
 #include "processors/tail_policy_ottl.h"
 
 #include <stdlib.h>
-#include <strings.h>
 
 #include "model/attr.h"
 
@@ -23,9 +22,6 @@ struct tail_ottl {
 };
 
 /* ---- compiling ---- */
-
-const char *const tail_ottl_modes[] = {"ignore", "silent", "propagate",
-                                       NULL}; /* enum ottl_error_mode */
 
 static int list(struct tail_policies *set, const struct str_list *texts, const char *key,
                 enum ottl_context context, struct ottl_range *range, struct err *err)
@@ -43,9 +39,7 @@ int tail_condition_ottl(struct tail_policies *set, struct condition *c,
     c->type = COND_OTTL;
     if (s->span.n + s->spanevent.n == 0)
         return err_set(err, "expected at least one OTTL condition to filter on");
-    for (int i = 0; tail_ottl_modes[i]; i++)
-        if (strcasecmp(s->error_mode, tail_ottl_modes[i]) == 0)
-            c->u.ottl.mode = (enum ottl_error_mode)i;
+    c->u.ottl.mode = (enum ottl_error_mode)ottl_error_mode_of(s->error_mode); /* one of them: decoding saw to it */
     if (!set->ottl)
         set->ottl = ottl_program_new();
     return list(set, &s->span, "span", OTTL_SPAN, &c->u.ottl.span, err) ||

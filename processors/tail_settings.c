@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "component/extension.h"
+#include "ottl/ottl.h"
 #include "platform/clock.h"
 #include "processors/tail_cache.h"
 #include "processors/tail_explain.h"
@@ -86,7 +87,7 @@ static const struct key state_keys[] = {
 
 static const struct key ottl_keys[] = {
     {.name = "error_mode", .type = KEY_T_ENUM, .offset = KEY_AT(const char *, struct ottl_settings, error_mode),
-     .dflt = "silent", KEY_ANY, .choices = tail_ottl_modes, .any_case = true,
+     .dflt = "silent", KEY_ANY, .choices = ottl_error_mode_names, .any_case = true,
      .doc = "When a condition cannot be evaluated: ignore logs it and goes on, silent goes on, propagate makes the policy an error."},
     KEY_STRS(struct ottl_settings, span, NULL, "Conditions on spans; any that holds for any span keeps the trace."),
     KEY_STRS(struct ottl_settings, spanevent, NULL, "Conditions on span events; any that holds for any event keeps the trace."),

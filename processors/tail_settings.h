@@ -68,7 +68,6 @@ struct leaf_settings {
     struct ottl_settings ottl_condition;
 };
 
-extern const char *const tail_ottl_modes[];
 struct not_settings {
     struct leaf_settings not_sub_policy;
 };

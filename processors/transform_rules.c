@@ -13,11 +13,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
 /* ---- keys ---- */
-
-static const char *const mode_names[] = {"ignore", "silent", "propagate", NULL};
 
 #define S struct transform_settings
 const struct key transform_keys[] = {
@@ -26,7 +23,7 @@ const struct key transform_keys[] = {
      .offset = KEY_AT(const char *, S, error_mode),
      .dflt = "ignore",
      KEY_ANY,
-     .choices = mode_names,
+     .choices = ottl_error_mode_names,
      .any_case = true,
      .doc = "When a statement fails: ignore logs it and goes on with the next one, silent goes on, "
             "propagate refuses the batch."},
@@ -40,14 +37,6 @@ const struct key transform_keys[] = {
     KEY_END,
 };
 #undef S
-
-static int mode_of(const char *name)
-{
-    for (int i = 0; mode_names[i]; i++)
-        if (strcasecmp(name, mode_names[i]) == 0)
-            return i;
-    return -1;
-}
 
 /* ---- the reader ---- */
 
@@ -161,7 +150,7 @@ static void group_key(struct reader *r, const char *name, const struct value *v,
         if (ottl_context_of(s->context) < 0)
             bad(r, path, "unknown context: resource, scope, span and spanevent exist");
     } else if (strcmp(name, "error_mode") == 0) {
-        int mode = v->type == VALUE_STR ? mode_of(v->s) : -1;
+        int mode = v->type == VALUE_STR ? ottl_error_mode_of(v->s) : -1;
 
         if (mode < 0)
             bad(r, path, "unknown error mode: ignore, silent and propagate exist");
@@ -207,7 +196,7 @@ static void strings(struct reader *r, const struct value *v, enum ottl_error_mod
 static void read_all(struct reader *r, const struct transform_settings *s)
 {
     const struct value *v = &s->trace_statements;
-    int mode = mode_of(s->error_mode);
+    int mode = ottl_error_mode_of(s->error_mode);
     size_t n_strings = 0, n_groups = 0;
 
     if (v->type == VALUE_NONE || mode < 0) /* the key's row has said so */
