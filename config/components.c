@@ -51,14 +51,44 @@ const char *kind_with_article(enum component_kind kind)
 
 /* ---- types that are not here ---- */
 
-/* Types the Collector once had under another name, or that users look for. */
+#define BALANCE                                                                                    \
+    "not in tailrace: one process uses all CPUs; to share traces between several keep a "          \
+    "Collector with it before them"
+#define KUBERNETES                                                                                 \
+    "not in tailrace: keep a Collector with it before this one, or give the pods "                 \
+    "OTEL_RESOURCE_ATTRIBUTES"
+#define DETECTION "not in tailrace: give the attributes to the resource processor, from ${env:...}"
+#define SPAN_METRICS                                                                               \
+    "not in tailrace: Tempo's metrics-generator makes these metrics, or a Collector with it "      \
+    "before the sampling"
+
+/* Types that the Collector has, or once had, and that people look for: what to do instead. */
 static const struct {
     enum component_kind kind;
     const char *name, *say;
-} gone[] = {
+} missing[] = {
     {EXPORTER, "logging", "the logging exporter is gone from the Collector too: use debug"},
     {EXPORTER, "jaeger", "Jaeger takes OTLP: use otlp_grpc with its port 4317"},
     {EXPORTER, "jaeger_thrift", "Jaeger takes OTLP: use otlp_grpc with its port 4317"},
+    {EXPORTER, "zipkin", "not in tailrace: send OTLP, or keep a Collector that translates"},
+    {EXPORTER, "kafka", "not in tailrace: keep a Collector between it and Kafka"},
+    {EXPORTER, "loadbalancing", BALANCE},
+    {EXPORTER, "load_balancing", BALANCE},
+    {RECEIVER, "jaeger",
+     "not in tailrace: let clients send OTLP, or keep a Collector that translates"},
+    {RECEIVER, "zipkin",
+     "not in tailrace: let clients send OTLP, or keep a Collector that translates"},
+    {RECEIVER, "kafka", "not in tailrace: keep a Collector between Kafka and it"},
+    {PROCESSOR, "k8sattributes", KUBERNETES},
+    {PROCESSOR, "k8s_attributes", KUBERNETES},
+    {PROCESSOR, "resourcedetection", DETECTION},
+    {PROCESSOR, "resource_detection", DETECTION},
+    {PROCESSOR, "groupbytrace", "tail_sampling gathers the spans of a trace itself: remove it"},
+    {CONNECTOR, "spanmetrics", SPAN_METRICS},
+    {CONNECTOR, "span_metrics", SPAN_METRICS},
+    {CONNECTOR, "servicegraph", SPAN_METRICS},
+    {CONNECTOR, "service_graph", SPAN_METRICS},
+    {CONNECTOR, "routing", "not in tailrace: a filter in each of several pipelines selects spans"},
     {EXTENSION, "memory_ballast",
      "memory_ballast is gone from the Collector too: memory_limiter does its work"},
     {EXTENSION, "ballast",
@@ -100,9 +130,9 @@ static void unknown_type(const struct loader *l, enum component_kind kind, const
     const char *hint = names[0] ? arena_printf(l->scratch, "%ss here: %s", kind_name, names)
                                 : arena_printf(l->scratch, "there are no %ss here", kind_name);
     bool was_old;
-    for (size_t i = 0; i < ARRAY_LEN(gone); i++)
-        if (gone[i].kind == kind && strcmp(gone[i].name, name) == 0) {
-            diag_error(l->diags, at, path, hint, "unknown type \"%s\": %s", name, gone[i].say);
+    for (size_t i = 0; i < ARRAY_LEN(missing); i++)
+        if (missing[i].kind == kind && strcmp(missing[i].name, name) == 0) {
+            diag_error(l->diags, at, path, hint, "unknown type \"%s\": %s", name, missing[i].say);
             return;
         }
     for (int other = 0; other < COMPONENT_KINDS; other++)
