@@ -14,7 +14,12 @@ bool path_prefix(const struct ast *path, enum ottl_context *context);
 #define SPAN_KINDS 6
 extern const char *const kind_names[SPAN_KINDS], *const kind_deprecated_names[SPAN_KINDS];
 
-/* path.c */
+/* path_get.c */
+node_fn get_attribute, get_attributes, get_cache, get_string, get_uint32, get_schema_url, get_name,
+    get_trace_id, get_span_id, get_parent, get_trace_id_string, get_span_id_string,
+    get_parent_string, get_kind, get_kind_string, get_kind_deprecated, get_start_ns, get_end_ns,
+    get_start, get_end, get_status, get_status_code, get_status_message, get_events, get_links,
+    get_flags, get_event_ns, get_event_time, get_event_index, get_trace_state, get_trace_state_key;
 struct span_fields *span_fields(struct ottl_eval *e); /* the span's plain fields */
 int32_t status_code(struct ottl_eval *e);
 

@@ -121,7 +121,7 @@ void edits_forget_schema(struct ottl_eval *e, enum ottl_context c);
 /* eval.c */
 enum ottl_verdict cond_eval(struct ottl_eval *e, const struct cond *c);
 
-/* path.c */
+/* path_get.c */
 void view_scan(struct ottl_eval *e, enum ottl_context c);
 
 /* ---- while compiling ---- */
