@@ -102,8 +102,7 @@ struct pipeline_series {
 };
 
 struct admin_rows {
-    const struct plan *plan;
-    struct metric_set *set;
+    struct metric_set *set, *info; /* info: target_info alone */
     struct pipeline_series *pipelines;
     size_t n_pipelines;
     struct series *memory[MEM_OWNERS];
@@ -146,30 +145,43 @@ static char *label_name(const char *key)
     return name;
 }
 
-static void make_target_info(struct admin_rows *r)
+struct metric_set *admin_info_new(const struct plan *plan)
 {
-    size_t n = r->plan->n_resource;
+    struct metric_set *info = metric_set_new();
+    size_t n = plan->n_resource;
     struct metric_label *labels = mem_alloc_array(n + 1, sizeof(*labels));
 
     for (size_t i = 0; i < n; i++)
-        labels[i] = (struct metric_label){label_name(r->plan->resource[i].name),
-                                          r->plan->resource[i].value};
-    series_set(metric_series(r->set, &admin_metrics[TARGET_INFO], labels, n), 1);
+        labels[i] = (struct metric_label){label_name(plan->resource[i].name), plan->resource[i].value};
+    series_set(metric_series(info, &admin_metrics[TARGET_INFO], labels, n), 1);
     for (size_t i = 0; i < n; i++)
         free((char *)labels[i].name);
     free(labels);
+    return info;
+}
+
+void admin_rows_set_info(struct admin_rows *r, struct metric_set **info)
+{
+    metric_set_free(&r->info);
+    r->info = *info;
+    *info = NULL;
 }
 
 static const enum row without_labels[] = {MEM_SOFT, MEM_LIMIT, LINES_LOST, STALLS,    UPTIME,
                                           CPU,      RSS,       HEAP,       SYS_MEMORY,
                                           RELOAD_SUCCESS, RELOAD_TIME};
 
-struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *set)
+struct metric_snapshot *admin_rows_info(const struct admin_rows *r)
+{
+    return metric_snapshot_take(r->info);
+}
+
+struct admin_rows *admin_rows_new(struct metric_set *set)
 {
     struct admin_rows *r = mem_alloc(sizeof(*r));
 
-    r->plan = plan;
     r->set = set;
+    r->info = metric_set_new();
     r->started_ns = clock_mono_ns();
     for (int o = 0; o < MEM_OWNERS; o++)
         r->memory[o] = labelled(r, MEM_USED, "owner", mem_owner_name((enum mem_owner)o));
@@ -178,7 +190,6 @@ struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *se
             metric_series(set, &admin_metrics[without_labels[i]], NULL, 0);
     series_set(labelled(r, HANDLER_ERRORS, "cause", "encoding"), 0);
     series_set(labelled(r, HANDLER_ERRORS, "cause", "gathering"), 0);
-    make_target_info(r);
     admin_rows_reloaded(r, true);
     return r;
 }
@@ -192,8 +203,10 @@ void admin_rows_reloaded(struct admin_rows *r, bool success)
 
 void admin_rows_free(struct admin_rows **r)
 {
-    if (*r)
+    if (*r) {
+        metric_set_free(&(*r)->info);
         free((*r)->pipelines);
+    }
     free(*r);
     *r = NULL;
 }

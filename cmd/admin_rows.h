@@ -7,7 +7,12 @@
 #include "pipeline/build.h"
 
 struct admin_rows;
-struct admin_rows *admin_rows_new(const struct plan *plan, struct metric_set *set) MUST_USE;
+struct admin_rows *admin_rows_new(struct metric_set *set) MUST_USE;
+/* The process's attributes are a set of their own, replaced as a whole: target_info. */
+struct metric_set *admin_info_new(const struct plan *plan) MUST_USE;
+/* What is served beside `set` from now on. Takes it. */
+void admin_rows_set_info(struct admin_rows *r, struct metric_set **info);
+struct metric_snapshot *admin_rows_info(const struct admin_rows *r) MUST_USE;
 void admin_rows_free(struct admin_rows **r); /* the series stay the set's */
 
 void admin_rows_reloaded(struct admin_rows *r, bool success);

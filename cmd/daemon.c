@@ -51,14 +51,6 @@ struct daemon {
     bool stopping, clean;
 };
 
-static const char *resource_value(const struct plan *p, const char *name, const char *otherwise)
-{
-    for (size_t i = 0; i < p->n_resource; i++)
-        if (strcmp(p->resource[i].name, name) == 0)
-            return p->resource[i].value;
-    return otherwise;
-}
-
 /* ---- signals ---- */
 
 /* "queue_full 12, shutdown 3" */
@@ -176,13 +168,6 @@ static int on_reload_request(void *ctx, struct buf *text)
     return reload(ctx, "request", text);
 }
 
-static void on_reload_told(void *ctx, bool success)
-{
-    struct daemon *d = ctx;
-
-    admin_reloaded(d->admin, success);
-}
-
 static void start_reloader(struct daemon *d)
 {
     struct reloader_options o = {
@@ -193,8 +178,7 @@ static void start_reloader(struct daemon *d)
         .timeout_ms = d->o.shutdown_timeout_ms,
         .loop = d->loop,
         .log = d->log,
-        .told = on_reload_told,
-        .ctx = d,
+        .admin = d->admin,
     };
 
     if (!d->o.config)
@@ -283,8 +267,6 @@ static int build(struct daemon *d, struct err *err)
         .main_metrics = d->metrics,
         .budget = d->budget,
         .sink = d->sink,
-        .service_version = resource_value(d->plan, "service.version", TAILRACE_VERSION),
-        .service_instance_id = resource_value(d->plan, "service.instance.id", ""),
     };
     d->graph = graph_new(d->plan, &o, err);
     return d->graph ? 0 : -1;

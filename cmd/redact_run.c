@@ -211,7 +211,7 @@ int requests_process(const struct requests *in, const struct component_type *typ
                      struct requests *out, struct err *err)
 {
     struct lone_host l = {.host = {.budget = b, .metrics = metric_set_new(), .n_workers = 1, .id = type->name, .pipeline = "traces",
-                                   .service_version = "", .service_instance_id = "", .emit_fn = catch_batch, .drained_fn = drained}};
+                                   .emit_fn = catch_batch, .drained_fn = drained}};
     struct component *c = NULL;
     int rc = -1;
 

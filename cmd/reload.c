@@ -32,10 +32,16 @@ struct file_state {
     struct timespec changed;
 };
 
+/* What a plan says, to the byte. */
+struct exact {
+    struct buf graph, telemetry;
+};
+
 struct reloader {
     struct reloader_options o;
     uint32_t gates; /* of the command line: the same for every plan */
-    struct buf running, telemetry; /* exact texts of what runs */
+    char *instance_id; /* the process's own, for files that name none */
+    struct exact running;
     struct timer *timer;           /* watching; NULL: not */
     struct file_state *loaded, *seen; /* by --config argument */
     bool under_way, again, closed;
@@ -71,6 +77,7 @@ static void put_ids(struct buf *out, const struct plan_component *const *pcs, si
 
 static void put_plan(struct buf *out, const struct plan *plan)
 {
+    buf_putf(out, "%d\n", (int)plan->metrics_level);
     for (size_t i = 0; i < plan->n_components; i++)
         put_component(out, &plan->components[i]);
     put_ids(out, plan->extensions, plan->n_extensions);
@@ -84,20 +91,6 @@ static void put_plan(struct buf *out, const struct plan *plan)
     }
 }
 
-/* logs.level is the one key that can change. */
-static void leave_out_level(struct value *telemetry)
-{
-    for (size_t i = 0; telemetry->type == VALUE_MAP && i < telemetry->n; i++) {
-        struct value logs = telemetry->items[i];
-
-        if (strcmp(telemetry->names[i], "logs") != 0 || logs.type != VALUE_MAP)
-            continue;
-        for (size_t k = 0; k < logs.n; k++)
-            if (strcmp(logs.names[k], "level") == 0)
-                ((struct value *)(uintptr_t)logs.items)[k] = (struct value){.type = VALUE_NULL}; /* the arena's, ours */
-    }
-}
-
 static void put_telemetry(struct buf *out, const struct plan *plan)
 {
     struct arena *a = arena_new();
@@ -105,7 +98,6 @@ static void put_telemetry(struct buf *out, const struct plan *plan)
 
     if (plan->telemetry)
         v = settings_value(a, telemetry_keys, plan->telemetry, false);
-    leave_out_level(&v);
     value_put_exact(out, &v);
     arena_free(&a);
 }
@@ -193,7 +185,7 @@ static int failed(struct reloader *r, const char *trigger, int status, const cha
     log_error(&r->o.log, "The configuration was not reloaded, nothing changed",
               LOG_STR("trigger", trigger), LOG_STR("error", why));
     say(text, why);
-    r->o.told(r->o.ctx, false);
+    admin_reloaded(r->o.admin, false);
     return status;
 }
 
@@ -216,7 +208,7 @@ static int succeeded(struct reloader *r, const char *trigger, const char *what, 
 {
     log_info(&r->o.log, what, LOG_STR("trigger", trigger));
     say(text, what);
-    r->o.told(r->o.ctx, true);
+    admin_reloaded(r->o.admin, true);
     return 200;
 }
 
@@ -231,7 +223,55 @@ static void on_over(void *ctx, bool clean)
         (void)reloader_reload(r, "repeated", NULL);
 }
 
+/* ---- service.telemetry ---- */
+
+/* What can fail of it is done before anything changes. */
+struct staged {
+    struct log_sink *sink; /* NULL: the old one goes on */
+    struct admin_change *admin;
+};
+
+/* Outputs are opened anew even when nothing changed: a log file that was renamed is let go of. */
+static int stage(struct reloader *r, const struct plan *plan, bool changed, struct staged *st, struct err *err)
+{
+    *st = (struct staged){.sink = log_sink_new(&plan->log, err)};
+    if (!st->sink && changed)
+        return err_wrap(err, "service.telemetry.logs");
+    if (!st->sink)
+        log_warn(&r->o.log, "The log's outputs could not be opened again", LOG_STR("error", err->text));
+    st->admin = admin_prepare(r->o.admin, plan, err);
+    if (st->admin)
+        return 0;
+    log_sink_free(&st->sink);
+    return -1;
+}
+
+static void unstage(struct staged *st)
+{
+    log_sink_free(&st->sink);
+    admin_cancel(&st->admin);
+}
+
+static void put_on_stage(struct reloader *r, struct staged *st)
+{
+    if (st->sink)
+        log_sink_become(r->o.log.sink, &st->sink);
+    admin_apply(r->o.admin, &st->admin);
+}
+
 /* ---- reload ---- */
+
+static void exact_free(struct exact *e)
+{
+    buf_free(&e->graph);
+    buf_free(&e->telemetry);
+}
+
+static void put_exact(struct exact *e, const struct plan *plan)
+{
+    put_plan(&e->graph, plan);
+    put_telemetry(&e->telemetry, plan);
+}
 
 static int follows(struct reloader *r, struct buf *text)
 {
@@ -240,49 +280,57 @@ static int follows(struct reloader *r, struct buf *text)
     return 202;
 }
 
-/* Takes the plan when it is applied. */
-static int apply(struct reloader *r, struct plan **plan, const char *trigger, struct buf *exact,
-                 struct buf *text)
+/* Takes the plan when the graph changes. */
+static enum reload_result change_graph(struct reloader *r, struct plan **plan, const struct exact *exact, struct err *err)
 {
-    struct err err = {""};
-    struct buf before = r->running;
+    enum reload_result result;
 
-    switch (graph_reload(r->o.graph, plan, same_settings, r->o.timeout_ms, on_over, r, &err)) {
-    case RELOAD_BUSY: return follows(r, text);
-    case RELOAD_REFUSED: return failed(r, trigger, 409, err.text, text);
-    case RELOAD_DONE: break;
-    }
-    r->under_way = true;
+    if (buf_eq(&exact->graph, &r->running.graph))
+        return RELOAD_DONE;
+    result = graph_reload(r->o.graph, plan, same_settings, r->o.timeout_ms, on_over, r, err);
+    r->under_way = result == RELOAD_DONE;
+    return result;
+}
+
+static int apply(struct reloader *r, struct plan **plan, const char *trigger, struct exact *exact, struct buf *text)
+{
+    bool same_telemetry = buf_eq(&exact->telemetry, &r->running.telemetry);
+    bool same = same_telemetry && buf_eq(&exact->graph, &r->running.graph);
+    const struct exact before = r->running;
+    struct err err = {""};
+    struct staged st;
+    enum reload_result result;
+
+    if (stage(r, *plan, !same_telemetry, &st, &err) < 0)
+        return failed(r, trigger, 409, err.text, text);
+    result = change_graph(r, plan, exact, &err);
+    if (result != RELOAD_DONE)
+        unstage(&st);
+    if (result == RELOAD_BUSY)
+        return follows(r, text);
+    if (result == RELOAD_REFUSED)
+        return failed(r, trigger, 409, err.text, text);
+    put_on_stage(r, &st);
     r->running = *exact;
     *exact = before;
-    return succeeded(r, trigger, "Configuration reloaded", text);
+    return succeeded(r, trigger, same ? "Configuration is unchanged" : "Configuration reloaded", text);
 }
 
 static int compare_and_apply(struct reloader *r, struct plan **plan, const char *trigger,
                              struct buf *text)
 {
-    struct buf exact = {0}, telemetry = {0};
-    enum log_level level = (*plan)->log.level;
+    struct exact exact = {{0}, {0}};
     int status;
 
-    put_plan(&exact, *plan);
-    put_telemetry(&telemetry, *plan);
-    if (!buf_eq(&telemetry, &r->telemetry))
-        status = failed(r, trigger, 409, "of service.telemetry only logs.level can be changed while running", text);
-    else if (buf_eq(&exact, &r->running))
-        status = succeeded(r, trigger, "Configuration is unchanged", text);
-    else
-        status = apply(r, plan, trigger, &exact, text);
-    if (status == 200)
-        log_sink_set_level(r->o.log.sink, level);
-    buf_free(&exact);
-    buf_free(&telemetry);
+    put_exact(&exact, *plan);
+    status = apply(r, plan, trigger, &exact, text);
+    exact_free(&exact);
     return status;
 }
 
 int reloader_reload(struct reloader *r, const char *trigger, struct buf *text)
 {
-    struct load_options o = {.args = *r->o.args};
+    struct load_options o = {.args = *r->o.args, .instance_id = r->instance_id};
     struct diags *d;
     struct plan *plan;
     int status;
@@ -316,8 +364,8 @@ struct reloader *reloader_new(const struct reloader_options *o)
 
     r->o = *o;
     r->gates = o->plan->gates;
-    put_plan(&r->running, o->plan);
-    put_telemetry(&r->telemetry, o->plan);
+    r->instance_id = o->plan->instance_id ? mem_dup(o->plan->instance_id) : NULL;
+    put_exact(&r->running, o->plan);
     r->loaded = mem_alloc_array(o->args->n_uris + 1, sizeof(*r->loaded));
     r->seen = mem_alloc_array(o->args->n_uris + 1, sizeof(*r->seen));
     (void)look(r, r->loaded);
@@ -342,8 +390,8 @@ void reloader_free(struct reloader **rp)
     if (!r)
         return;
     timer_free(&r->timer);
-    buf_free(&r->running);
-    buf_free(&r->telemetry);
+    exact_free(&r->running);
+    free(r->instance_id);
     free(r->loaded);
     free(r->seen);
     free(r);

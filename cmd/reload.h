@@ -3,6 +3,7 @@
 #ifndef TAILRACE_CMD_RELOAD_H
 #define TAILRACE_CMD_RELOAD_H
 
+#include "cmd/admin.h"
 #include "config/resolve.h"
 #include "pipeline/build.h"
 
@@ -14,8 +15,7 @@ struct reloader_options {
     uint64_t timeout_ms;    /* for what a change takes out */
     struct loop *loop;
     struct log log;
-    void (*told)(void *ctx, bool success); /* after every attempt */
-    void *ctx;
+    struct admin *admin; /* its readers change, and its metrics tell of every attempt */
 };
 
 struct reloader;

@@ -37,8 +37,6 @@ struct host {
     void *shared;               /* from shared_create, the same on all workers; NULL: none */
     struct ledger *ledger;      /* processors: their pipeline's books on this worker; exporters: once running,
                             * those of the first pipeline that ends there, for what comes back from disk */
-    const char *service_version;
-    const char *service_instance_id;
     enum metric_level metric_level;
     uint32_t gates; /* component/gates.h: those that are on */
 

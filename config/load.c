@@ -148,7 +148,8 @@ struct plan *config_load(const struct load_options *o, struct diags *d)
                        .diags = d,
                        .plan = plan,
                        .types = o->types ? o->types : registry,
-                       .n_types = o->types ? o->n_types : registry_len};
+                       .n_types = o->types ? o->n_types : registry_len,
+                       .instance_id = o->instance_id};
     plan->arena = arena_new();
     l.root = resolve_config(l.scratch, &o->args, d);
     bool usable = l.root && l.root->type == NODE_MAP;

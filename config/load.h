@@ -15,6 +15,7 @@ struct load_options {
     const struct component_type *const *types; /* NULL: the registry */
     size_t n_types;
     uint64_t total_bytes; /* what the process may use; 0: mem_total_bytes() */
+    const char *instance_id; /* of the process, where the file names none; NULL: a new one */
     bool keep_faulty;     /* return the plan in spite of errors (print-config --validate=false) */
 };
 

@@ -29,6 +29,7 @@ struct loader {
     struct pos service_at; /* of the key `service`, or of nothing */
     const struct component_type *const *types;
     size_t n_types;
+    const char *instance_id; /* of the process; NULL: a new one */
 };
 
 /* receivers: ... extensions: into plan->components. */

@@ -369,7 +369,8 @@ static void set_resource(struct loader *l, struct check *c, const struct value *
     for (size_t i = 0; i < v->n; i++)
         a.cap += v->items[i].n;
     a.v = arena_alloc(l->plan->arena, a.cap * sizeof(*a.v));
-    put_attribute(l, &a, "service.instance.id", new_uuid(l->plan->arena));
+    l->plan->instance_id = l->instance_id ? arena_printf(l->plan->arena, "%s", l->instance_id) : new_uuid(l->plan->arena);
+    put_attribute(l, &a, "service.instance.id", l->plan->instance_id);
     put_attribute(l, &a, "service.name", "tailrace");
     put_attribute(l, &a, "service.version", TAILRACE_VERSION);
     if (v->type != VALUE_NONE && v->type != VALUE_NULL && v->type != VALUE_MAP)

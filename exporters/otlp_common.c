@@ -63,7 +63,7 @@ void headers_check(const struct pair_list *headers, struct check *c)
     }
 }
 
-char *otlp_user_agent(const struct host *h)
+char *otlp_user_agent(void)
 {
     struct utsname u;
     const char *arch = "unknown";
@@ -72,8 +72,7 @@ char *otlp_user_agent(const struct host *h)
         arch = strcmp(u.machine, "x86_64") == 0    ? "amd64"
                : strcmp(u.machine, "aarch64") == 0 ? "arm64"
                                                    : u.machine;
-    return mem_printf("tailrace/%s (linux/%s)", h->service_version != NULL ? h->service_version : TAILRACE_VERSION,
-                      arch);
+    return mem_printf("tailrace/%s (linux/%s)", TAILRACE_VERSION, arch);
 }
 
 /* ---- bodies ---- */

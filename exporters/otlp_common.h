@@ -26,7 +26,7 @@ void headers_check(const struct pair_list *headers, struct check *c);
 bool header_value_ok(const char *value);
 
 /* "tailrace/0.1.0 (linux/amd64)"; the caller frees. */
-char *otlp_user_agent(const struct host *h) MUST_USE;
+char *otlp_user_agent(void) MUST_USE;
 
 /* ---- bodies ---- */
 

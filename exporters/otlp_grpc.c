@@ -508,7 +508,7 @@ static bool wants_tls(const struct otlp_grpc *g)
 static void make_headers(struct otlp_grpc *g)
 {
     char timeout[16];
-    char *agent = otlp_user_agent(g->base.host);
+    char *agent = otlp_user_agent();
 
     g->headers = mem_alloc_array(FIXED_FIELDS + g->set->headers.n, sizeof(*g->headers));
     add_field(g, ":method", "POST");

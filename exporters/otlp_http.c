@@ -403,7 +403,7 @@ static void put_field(struct otlp_http *h, const char *name, const char *value)
 static void collect_fields(struct otlp_http *h, enum codec codec)
 {
     const struct pair_list *headers = &h->set->headers;
-    char *agent = otlp_user_agent(h->base.host);
+    char *agent = otlp_user_agent();
 
     put_field(h, "User-Agent", agent);
     put_field(h, "Content-Type",

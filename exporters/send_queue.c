@@ -335,7 +335,7 @@ static void begin(struct send *s)
     struct send_queue *q = s->q;
 
     enter_slot(s);
-    if (q->batch_spans != NULL) {
+    if (q->batch_spans != NULL && q->host->metric_level >= METRIC_DETAILED) {
         series_observe(q->batch_spans, (double)s->batch->n_spans);
         series_observe(q->batch_bytes, (double)s->batch->n_bytes);
     }
@@ -654,10 +654,8 @@ static void make_series(struct send_queue *q)
     q->in_flight = series_with(q, ROW_IN_FLIGHT, gauge, 2);
     if (!queue_is_on(q))
         return;
-    if (q->host->metric_level >= METRIC_DETAILED) {
-        q->batch_spans = series_with(q, ROW_BATCH_SPANS, gauge, 1);
-        q->batch_bytes = series_with(q, ROW_BATCH_BYTES, gauge, 1);
-    }
+    q->batch_spans = series_with(q, ROW_BATCH_SPANS, gauge, 1);
+    q->batch_bytes = series_with(q, ROW_BATCH_BYTES, gauge, 1);
     q->size = series_with(q, ROW_SIZE, gauge, 2);
     q->capacity = series_with(q, ROW_CAPACITY, gauge, 2);
     /* workers are summed on the page, and the capacity is theirs together */

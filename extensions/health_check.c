@@ -181,9 +181,10 @@ static struct component *health_create(struct host *host, const void *settings, 
 static int health_start(struct component *c, struct err *err)
 {
     struct health *h = health_of(c);
+    const struct pages_options o = {.endpoint = h->set->endpoint, .name = c->host->id};
     char bound[64];
 
-    h->pages = pages_new(c->host->loop, h->set->endpoint, bound, on_request, h, err);
+    h->pages = pages_new(c->host->loop, &o, bound, on_request, h, err);
     if (!h->pages)
         return -1;
     log_info(&c->host->log, "Starting health_check extension", LOG_STR("endpoint", bound),

@@ -260,7 +260,18 @@ static void on_sweep(void *ctx)
 
 /* ---- public ---- */
 
-struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 64],
+/* SO_REUSEPORT lets a successor listen on another address of the same port before we are gone. */
+static struct listener *listen_for(struct pages *s, const struct pages_options *o, char bound[static 64],
+                                   struct err *err)
+{
+    const struct listen_owner owner = {.instance = s, .name = o->name};
+
+    if (listener_probe(o->endpoint, &owner, err) != 0)
+        return NULL;
+    return listener_new_for(&owner, s->loop, o->endpoint, false, true, bound, on_accept, s, err);
+}
+
+struct pages *pages_new(struct loop *l, const struct pages_options *o, char bound[static 64],
                         pages_handler *handler, void *ctx, struct err *err)
 {
     struct pages *s = mem_alloc(sizeof(*s));
@@ -269,7 +280,7 @@ struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 
     s->handler = handler;
     s->ctx = ctx;
     list_init(&s->conns);
-    s->listener = listener_new(l, endpoint, false, false, bound, on_accept, s, err);
+    s->listener = listen_for(s, o, bound, err);
     if (!s->listener) {
         free(s);
         return NULL;

@@ -30,8 +30,13 @@ struct page_request {
  * or the server has gone. */
 typedef void pages_handler(void *ctx, struct page_request *r);
 
+struct pages_options {
+    const char *endpoint;
+    const char *name; /* a successor of this name takes the socket over; see struct listen_owner */
+};
+
 /* bound: see listener_new(). NULL with err when the endpoint cannot be had. */
-struct pages *pages_new(struct loop *l, const char *endpoint, char bound[static 64],
+struct pages *pages_new(struct loop *l, const struct pages_options *o, char bound[static 64],
                         pages_handler *handler, void *ctx, struct err *err) MUST_USE;
 void pages_free(struct pages **p); /* fine on NULL */
 void pages_take_post(struct pages *p, const char *path); /* a literal */

@@ -122,7 +122,8 @@ void node_free(struct graph *g, struct node *n)
     free(n);
 }
 
-bool uses_same(const struct plan_component *a, const struct plan_component *b, graph_same same)
+/* They name the same extensions, with the same settings. */
+static bool uses_same(const struct plan_component *a, const struct plan_component *b, graph_same same)
 {
     if (a->n_uses != b->n_uses)
         return false;
@@ -132,12 +133,19 @@ bool uses_same(const struct plan_component *a, const struct plan_component *b, g
     return true;
 }
 
-/* One that takes the new settings over. Extensions it would have to exchange are more than settings. */
+/* Extensions it would have to exchange are more than settings. */
+bool takes_over(const struct plan_component *from, const struct plan_component *to, graph_same same)
+{
+    const struct component_type *t = from->type;
+
+    return t == to->type && t->change && strcmp(from->id, to->id) == 0 && uses_same(from, to, same) &&
+           (!t->may_change || t->may_change(from->settings, to->settings));
+}
+
 static bool node_changes(const struct node *n, const struct plan_component *pc,
                          const struct line *line, graph_same same)
 {
-    return !n->leaving && !n->fresh && n->line == line && n->pc->type == pc->type &&
-           pc->type->change && strcmp(n->pc->id, pc->id) == 0 && uses_same(n->pc, pc, same);
+    return !n->leaving && !n->fresh && n->line == line && takes_over(n->pc, pc, same);
 }
 
 static bool node_serves(const struct node *n, const struct plan_component *pc,
@@ -238,9 +246,7 @@ static struct host host_for(struct graph *g, const struct node *n, struct worker
         .pipeline = n->line ? n->line->id : NULL,
         .shared = n->shared->ptr,
         .ledger = n->line && w ? &n->line->on[w->index]->ledger : NULL,
-        .service_version = g->o.service_version,
         .gates = n->shared->use->plan->gates,
-        .service_instance_id = g->o.service_instance_id,
         .metric_level = g->metric_level,
         .extension_fn = route_extension,
         .graph = g,

@@ -20,7 +20,6 @@ struct graph_options {
     struct metric_set *main_metrics; /* the extensions' */
     struct budget *budget;
     struct log_sink *sink; /* NULL: silent */
-    const char *service_version, *service_instance_id;
 };
 
 /* Creates every instance and connects them; nothing is opened. The plan must outlive the graph.

@@ -164,8 +164,8 @@ int layout_make(struct graph *g, struct layout *l, struct plan_use *use, graph_s
 /* Destroys what is new. */
 void layout_undo(struct graph *g, struct layout *l);
 void layout_free(struct layout *l);
-/* They name the same extensions, with the same settings. */
-bool uses_same(const struct plan_component *a, const struct plan_component *b, graph_same same);
+/* A running component goes on with these new settings (type->change). */
+bool takes_over(const struct plan_component *from, const struct plan_component *to, graph_same same);
 void lines_free(struct graph *g);
 /* Destroys its instances and rings. What it shares goes with node_free, after the workers' loops have
  * turned once more, or have gone: closing may go on that long. */

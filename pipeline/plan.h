@@ -54,6 +54,8 @@ struct plan {
     const struct pair *resource; /* service.telemetry.resource, merged with the defaults */
     size_t n_resource;
 
+    const char *instance_id; /* of the process; what `resource` says where the file names none */
+
     const void *telemetry; /* service.telemetry as decoded, for print-config */
 
     uint64_t memory_soft_bytes, memory_limit_bytes; /* from memory_limiter, or the default share */

@@ -68,14 +68,6 @@ static bool pipeline_has(const struct plan *plan, const struct node *n,
     return false;
 }
 
-static bool may_change(const struct plan_component *from, const struct plan_component *to, graph_same same)
-{
-    const struct component_type *t = from->type;
-
-    return t->change && uses_same(from, to, same) &&
-           (!t->may_change || t->may_change(from->settings, to->settings));
-}
-
 /* What must not be taken out: its drain would end what has to go on. */
 static int check_node(const struct node *n, const struct plan *plan, graph_same same,
                       struct err *err)
@@ -88,7 +80,7 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
         return err_set(err, "\"%s\" %s cannot be changed while running: the old and the new one would be in each "
                             "other's way; give the new one another name", n->pc->id,
                        component_kind_name(n->pc->type->kind));
-    if (!n->pc->type->drains_early || (pc && (same(n->pc, pc) || may_change(n->pc, pc, same)) && pipeline_has(plan, n, pc)))
+    if (!n->pc->type->drains_early || (pc && (same(n->pc, pc) || takes_over(n->pc, pc, same)) && pipeline_has(plan, n, pc)))
         return 0;
     if (n->pc->type->may_leave && n->pc->type->may_leave(n->pc->settings))
         return 0;
@@ -200,9 +192,11 @@ static int change(struct graph *g, struct plan **plan, graph_same same, struct e
     struct plan_use *use = plan_use_new(*plan, NULL);
     struct budget *b = g->o.budget;
     uint64_t soft = budget_soft(b), limit = budget_limit(b);
+    enum metric_level level = g->metric_level;
     struct layout l;
     int rc;
 
+    g->metric_level = (*plan)->metrics_level;
     budget_set_limits(b, (*plan)->memory_soft_bytes, (*plan)->memory_limit_bytes);
     rc = layout_make(g, &l, use, same, err);
     if (rc == 0)
@@ -215,6 +209,7 @@ static int change(struct graph *g, struct plan **plan, graph_same same, struct e
     } else {
         layout_undo(g, &l);
         budget_set_limits(b, soft, limit);
+        g->metric_level = level;
     }
     plan_use_drop(use); /* nodes hold the others */
     return rc;

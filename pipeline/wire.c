@@ -264,10 +264,18 @@ static void change_node(struct node *n)
     shared_drop(old);
 }
 
+/* What instances that go on count is a matter of the new plan. */
+static void set_metric_level(const struct graph *g, struct node *n)
+{
+    for (unsigned w = 0; w < n->n_on; w++)
+        n->on[w]->host.metric_level = g->metric_level;
+}
+
 static void wire_extensions(struct graph *g)
 {
     for (size_t i = 0; i < g->n_extensions; i++) {
         g->extensions[i]->fresh = false;
+        set_metric_level(g, g->extensions[i]);
         g->extensions[i]->leaving = g->extensions[i]->generation != g->generation;
     }
 }
@@ -283,6 +291,7 @@ void wire(struct graph *g, const struct layout *l)
         struct node *n = g->nodes[i];
 
         n->fresh = false;
+        set_metric_level(g, n);
         if (n->next_shared)
             change_node(n);
         if (node_feeds(n) && !n->leaving)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log lines. A line is formatted by the caller's thread into a buffer of its own; the lock is held
- * for the sampling count and the write only.
+ * Log lines. A line is formatted and written by the caller's thread under one lock, so what it looks
+ * like and where it goes can change between two lines.
  *
  *   console: time TAB level TAB caller TAB message TAB {"field": value, ...}
  *   json:    {"level":..,"ts":..,"caller":..,"msg":..,"field":value,...}
@@ -198,9 +198,35 @@ void log_sink_free(struct log_sink **s)
     *s = NULL;
 }
 
-void log_sink_set_level(struct log_sink *s, enum log_level level)
+/* But for the lock and the counts, which go on. */
+static void exchange(struct log_sink *s, struct log_sink *other)
 {
-    atomic_store_explicit(&s->level, (int)level, memory_order_relaxed);
+    struct output *outputs = s->outputs;
+    size_t n_outputs = s->n_outputs;
+    char *prefix = s->prefix;
+
+    s->json = other->json;
+    s->disable_caller = other->disable_caller;
+    s->sampling = other->sampling;
+    s->bare = other->bare;
+    s->tick_ns = other->tick_ns;
+    s->initial = other->initial;
+    s->thereafter = other->thereafter;
+    s->prefix = other->prefix;
+    s->outputs = other->outputs;
+    s->n_outputs = other->n_outputs;
+    other->prefix = prefix;
+    other->outputs = outputs;
+    other->n_outputs = n_outputs;
+}
+
+void log_sink_become(struct log_sink *s, struct log_sink **other)
+{
+    pthread_mutex_lock(&s->lock);
+    exchange(s, *other);
+    atomic_store_explicit(&s->level, (*other)->level, memory_order_relaxed);
+    pthread_mutex_unlock(&s->lock);
+    log_sink_free(other);
 }
 
 uint64_t log_lines_lost(const struct log_sink *s)
@@ -342,19 +368,15 @@ void log_write(const struct log *l, enum log_level level, const char *caller, co
 {
     struct log_sink *k = l->sink;
     struct buf line = {0};
-    bool in;
 
     if (!log_wants(l, level))
         return;
     pthread_mutex_lock(&k->lock);
-    in = sampled_in(k, level, msg);
-    pthread_mutex_unlock(&k->lock);
-    if (!in)
-        return;
-    (k->json ? format_json : format_console)(&line, l, level, caller, msg, fields, n);
-    pthread_mutex_lock(&k->lock);
-    for (size_t i = 0; i < k->n_outputs; i++)
-        write_line(k, &k->outputs[i], &line);
+    if (sampled_in(k, level, msg)) {
+        (k->json ? format_json : format_console)(&line, l, level, caller, msg, fields, n);
+        for (size_t i = 0; i < k->n_outputs; i++)
+            write_line(k, &k->outputs[i], &line);
+    }
     pthread_mutex_unlock(&k->lock);
     buf_free(&line);
 }

@@ -39,7 +39,8 @@ struct log_sink;
 struct log_sink *log_sink_new(const struct log_settings *s, struct err *err) MUST_USE; /* copies */
 struct log_sink *log_sink_stderr(enum log_level level); /* console defaults, for tests and early start */
 void log_sink_free(struct log_sink **s);
-void log_sink_set_level(struct log_sink *s, enum log_level level); /* any thread, any time */
+/* From now on s writes as *other does, to its outputs. Takes other. Any thread; lines go on. */
+void log_sink_become(struct log_sink *s, struct log_sink **other);
 uint64_t log_lines_lost(const struct log_sink *s);
 
 struct log {

@@ -70,6 +70,11 @@ class Reloading(Daemon):
         return answer
 
 
+def refused(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) != 0
+
+
 def connect(test, d):
     client = Client(d.http_port())
     test.addCleanup(client.close)
@@ -360,11 +365,6 @@ class Ends(unittest.TestCase):
                 self.assertEqual(d.stop(), 0, d.log())
 
 
-def refused(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) != 0
-
-
     def test_tail_sampling_leaves(self):
         """Taken out, or with another strategy in its place: what it held is decided then by its own policies, and goes on."""
         def tail(wait, policy, more=""):
@@ -425,8 +425,6 @@ class NothingChanges(unittest.TestCase):
                 self.refuse(d, "a: [", "collector.yaml:2:1", "not valid YAML")
                 self.refuse(d, plan(backend, tail, ["tail_sampling", "batch"]), "batch")  # not defined
                 self.refuse(d, good.replace("always_sample", "never_sample"), "never_sample")
-                metrics = good.replace("service: {", "service: {telemetry: {metrics: {level: none}}, ")
-                self.refuse(d, metrics, "only logs.level can be changed")
                 self.refuse(d, good.replace("service: {", "extensions: {health_check: {endpoint: '%s'}}\n"
                                                           "service: {extensions: [health_check], " % backend.url[7:]),
                             'failed to start "health_check" extension')
@@ -434,28 +432,132 @@ class NothingChanges(unittest.TestCase):
                 self.assertEqual(d.ledger()["accepted"], 2)
                 d.reload(good, SAME)
                 self.assertEqual(d.metrics()[SUCCESS], 1)
-                d.write(metrics)
+                d.write(good.replace("service: {", "extensions: {health_check: {endpoint: '%s'}}\nservice: {extensions: [health_check], " % backend.url[7:]))
                 for _ in range(30):
                     self.assertEqual(d.post()[0], 409)
                 self.assertLessEqual(d.fds(), fds + 15)  # these requests' own connections may linger
                 self.assertEqual(d.stop(), 0, d.log())
 
-    def test_telemetry(self):
-        with Backend() as backend, Reloading(plan(backend)) as d:
+
+OWN = "service: {telemetry: {%s}}"
+
+
+class Telemetry(unittest.TestCase):
+    """service.telemetry: its own file behind the others, so that it can change."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "telemetry.yaml")
+        self.folder = folder.name
+        self.say()
+
+    def say(self, logs="", metrics="", more="", encoding="json"):
+        with open(self.path, "w", encoding="utf-8") as f:
+            f.write(OWN % ("logs: {encoding: %s, sampling: {enabled: false}%s}, metrics: {%s}%s" % (
+                encoding, logs, metrics or self.reader(0), more)))
+
+    @staticmethod
+    def reader(port, more="", host="127.0.0.1"):
+        return "readers: [{pull: {exporter: {prometheus: {host: '%s', port: %d%s}}}}]" % (host, port, more)
+
+    def daemon(self, backend):
+        return Reloading(plan(backend), ["--config", self.path], telemetry=None)
+
+    def apply(self, d, message=DONE, **said):
+        self.say(**said)
+        with open(d.path, encoding="utf-8") as f:
+            return d.reload(f.read(), message)
+
+    def page(self, d, port):
+        status, _, body = d.get("/metrics", port)
+        self.assertEqual(status, 200)
+        return body
+
+    def test_readers_come_go_and_change(self):
+        with Backend() as backend, self.daemon(backend) as d:
             d.wait_ready()
-            self.refuse(d, plan(backend, more="").replace("service: {", "service: {telemetry: {metrics: {level: detailed}}, "),
-                        "of service.telemetry only logs.level can be changed while running")
+            port = d.port("Serving metrics", "address")
+            body = self.page(d, port)
+            before = d.fds()
+            self.assertIn("otelcol_process_uptime ", body)
+            name = body[body.index("target_info{"):].split("\n", 1)[0]
+            # spelling and level change on the same socket; the instance stays who it is
+            self.apply(d, metrics="level: detailed, " + self.reader(0, ", without_type_suffix: false, without_units: false"))
+            body = self.page(d, port)
+            self.assertIn("otelcol_process_uptime_seconds_total ", body)
+            self.assertIn(name, body)
+            # another name for the process, as label too
+            self.apply(d, metrics=self.reader(0, ", with_resource_constant_labels: {included: ['service.name']}"),
+                       more=", resource: {service.name: other}")
+            body = self.page(d, port)
+            self.assertEqual(body.count("target_info{"), 1)
+            self.assertIn('service_name="other"', body[body.index("target_info{"):].split("\n", 1)[0])
+            self.assertIn('otelcol_process_uptime{service_name="other"} ', body)
+            # another address of the same port, asked for over the reader that goes
+            self.say(metrics=self.reader(port, host="0.0.0.0"))
+            self.assertEqual(d.post()[0], 200)
+            d.wait_log("Serving metrics", address="0.0.0.0:%d" % port)
+            self.assertIn("otelcol_process_uptime ", self.page(d, port))
+            # one that cannot be had changes nothing
+            line = self.apply(d, FAILED, metrics=self.reader(int(backend.url.rsplit(":", 1)[1])))
+            self.assertIn("for Prometheus exporter", line["error"])
+            self.assertIn("address already in use", line["error"])
+            # two of them, then none
+            self.apply(d, metrics="readers: [%s, %s]" % (self.reader(port, host="0.0.0.0")[10:-1], self.reader(0)[10:-1]))
+            self.assertEqual(len([line for line in d.lines if line.get("msg") == "Serving metrics"]), 3)
+            self.page(d, int([line for line in d.lines if line.get("msg") == "Serving metrics"][-1]["address"].rsplit(":", 1)[1]))
+            self.page(d, port)
+            self.apply(d, metrics="level: none")
+            wait_for(lambda: refused(port), "the reader's end")
+            self.apply(d, metrics=self.reader(port))
+            self.page(d, port)
+            wait_for(lambda: d.fds() <= before + 1, lambda: "%d open files, not %d" % (before, d.fds()))
             self.assertEqual(d.stop(), 0, d.log())
 
-    def test_the_log_level_can_change(self):
-        with Backend() as backend, Reloading(plan(backend)) as d:
+    def test_level(self):
+        """What components count follows: batch sizes of the queue exist at `detailed` only."""
+        sizes = 'otelcol_exporter_queue_batch_send_size_count{exporter="otlp_http"}'
+        with Backend() as backend, self.daemon(backend) as d:
             d.wait_ready()
-            self.assertIsNone(d.find("Workers stood still for the reload"))
-            debug = plan(backend).replace("service: {", "service: {telemetry: {logs: {level: debug}}, ")
-            d.reload(debug, SAME)
-            d.reload(debug.replace("processors: {}", "processors: {batch: }").replace("processors: []", "processors: [batch]"))
-            self.assertTrue(d.find("Workers stood still for the reload"), d.log())
+            client = connect(self, d)
+            self.assertEqual(client.send(1, 1), 200)
+            d.wait_metric('otelcol_exporter_sent_spans{exporter="otlp_http"%s}' % ",server_address=\"127.0.0.1\",server_port=\"%s\",url_path=\"/v1/traces\"" % backend.url.rsplit(":", 1)[1], 1)
+            self.assertNotIn(sizes, d.metrics())
+            self.apply(d, metrics="level: detailed, " + self.reader(0))
+            self.assertEqual(client.send(2, 1), 200)
+            d.wait_metric(sizes, 1)
+            self.assertEqual(client.send(3, 1), 200)  # the same connection
+            d.wait_metric(sizes, 2)
+            self.apply(d)
+            self.assertNotIn(sizes, d.metrics())
             self.assertEqual(d.stop(), 0, d.log())
+
+    def test_logs(self):
+        first, second = (os.path.join(self.folder, name) for name in ("first.log", "second.log"))
+
+        def text(path):
+            with open(path, encoding="utf-8") as f:
+                return f.read()
+        with Backend() as backend, self.daemon(backend) as d:
+            d.wait_ready()
+            self.apply(d, logs=", level: debug, output_paths: [stderr, '%s'], initial_fields: {where: here}" % first)
+            wait_for(lambda: '"where":"here"' in text(first), lambda: text(first))
+            self.assertIn(DONE, text(first))
+            # renamed by whoever rotates logs: let go of at the next reload, changed or not
+            os.rename(first, second)
+            self.apply(d, SAME, logs=", level: debug, output_paths: [stderr, '%s'], initial_fields: {where: here}" % first)
+            wait_for(lambda: SAME in text(first), lambda: text(first))
+            self.assertNotIn(SAME, text(second))
+            # a file that cannot be had changes nothing
+            self.assertIn("no such file", self.apply(d, FAILED, logs=", output_paths: ['/no/such/file']")["error"].lower())
+            wait_for(lambda: FAILED in text(first), lambda: text(first))
+            # console text; the file stays closed
+            self.say(encoding="console", logs=", output_paths: [stderr]")
+            d.signal(signal.SIGHUP)
+            wait_for(lambda: any("\tinfo\t" in line and DONE in line for line in d.raw), d.log)
+            self.assertEqual(d.stop(), 0, d.log())
+            self.assertNotIn("Shutdown complete.", text(first))
 
 
 class Triggers(unittest.TestCase):

@@ -124,8 +124,6 @@ static struct test_host *bare(struct loop *loop, struct budget *b)
         .id = "test",
         .pipeline = "traces",
         .ledger = &t->ledger,
-        .service_version = "0.0.0",
-        .service_instance_id = "00000000-0000-4000-8000-000000000000",
         .metric_level = METRIC_DETAILED,
         .emit_fn = capture,
         .drained_fn = drained,

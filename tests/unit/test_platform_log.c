@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -276,6 +277,55 @@ START_TEST(fifo_without_reader_does_not_block)
 }
 END_TEST
 
+/* While other threads write. */
+static void *write_lines(void *arg)
+{
+    const struct log *l = arg;
+
+    for (int i = 0; i < 2000; i++)
+        log_info(l, "line", LOG_INT("i", i));
+    return NULL;
+}
+
+static size_t lines_in(const char *path)
+{
+    size_t n = 0;
+
+    for (const char *p = content(path); (p = strchr(p, '\n')); p++)
+        n++;
+    return n;
+}
+
+START_TEST(a_sink_becomes_another_while_lines_go_on)
+{
+    static const char *const a[] = {"a.log"}, *const b[] = {"b.log"};
+    static const char *const keys[] = {"k"}, *const values[] = {"v"};
+    struct log_settings first = to(a, 1), second = to(b, 1);
+    struct log l = open_log(&first);
+    struct log_sink *other;
+    pthread_t thread;
+
+    second.json = true;
+    second.level = LOG_WARN;
+    second.initial_keys = keys;
+    second.initial_values = values;
+    second.n_initial = 1;
+    ck_assert_int_eq(pthread_create(&thread, NULL, write_lines, &l), 0);
+    other = log_sink_new(&second, NULL);
+    ck_assert_ptr_nonnull(other);
+    log_sink_become(l.sink, &other);
+    ck_assert_ptr_null(other);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(lines_in("b.log"), 0); /* info is too little now */
+    log_info(&l, "not this");
+    log_warn(&l, "this");
+    ck_assert_uint_eq(lines_in("b.log"), 1);
+    ck_assert_ptr_nonnull(strstr(content("b.log"), "\"msg\":\"this\",\"k\":\"v\""));
+    ck_assert_ptr_null(strstr(content("a.log"), "this"));
+    log_sink_free(&l.sink);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("platform log");
@@ -293,6 +343,7 @@ int main(void)
     tcase_add_test(t, stuck_pipe_loses_lines_not_time);
     tcase_add_test(t, reader_that_left_costs_lines_only);
     tcase_add_test(t, fifo_without_reader_does_not_block);
+    tcase_add_test(t, a_sink_becomes_another_while_lines_go_on);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
