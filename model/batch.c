@@ -47,6 +47,7 @@ void request_info_unref(struct request_info **ip)
     }
     free(i->headers);
     free(i->client_address);
+    free(i->grpc_peer);
     auth_data_unref(&i->auth);
     free(i);
 }

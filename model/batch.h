@@ -37,6 +37,7 @@ struct request_info {
     _Atomic uint32_t refs;
     struct auth_data *auth; /* a reference; NULL: nobody asked who it is */
     char *client_address; /* peer IP without port; "" unknown */
+    char *grpc_peer;      /* where it came by gRPC: with its port, "" unknown; NULL: it did not */
     size_t n_headers;
     struct request_header {
         char *name; /* lower case */

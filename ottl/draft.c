@@ -226,6 +226,10 @@ static struct attr_map *open_nested(struct ottl_eval *e, const struct node *path
     struct attr_map *m = &e->edits->scratch_map;
     struct ottl_value v;
 
+    if (path->set == set_read_only) {
+        (void)path->set(e, path, NULL);
+        return NULL;
+    }
     if (!path->eval(e, path, &v))
         return NULL;
     if (v.type != OTTL_MAP) {

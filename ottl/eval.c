@@ -91,6 +91,11 @@ void ottl_set_event(struct ottl_eval *e, struct slice event_body)
     view_set(e, OTTL_SPANEVENT, event_body);
 }
 
+void ottl_set_request(struct ottl_eval *e, const struct request_info *info)
+{
+    e->request = info;
+}
+
 bool ottl_fail(struct ottl_eval *e, const char *fmt, ...)
 {
     va_list ap;

@@ -362,9 +362,9 @@ FN(is_in_cidr)
 
     if (!arg(e, n, 0, &v))
         return false;
-    if (!parse_address(v.s, ip, &len))
-        return ottl_fail(e, "\"%.*s\" is no IP address", (int)(v.s.len < 80 ? v.s.len : 80), v.s.p);
     *out = ottl_bool(false);
+    if (!parse_address(v.s, ip, &len))
+        return true; /* what is no address is in no network */
     for (size_t i = 0; i < all->n && !out->i; i++)
         out->i = inside(&all->v[i], ip, len);
     return true;

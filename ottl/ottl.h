@@ -89,6 +89,11 @@ void ottl_set_scope(struct ottl_eval *e, struct slice scope_body, struct slice s
 void ottl_set_span(struct ottl_eval *e, const struct span *s);
 void ottl_set_event(struct ottl_eval *e, struct slice event_body);
 
+/* What brought the spans, for the paths otelcol.*; NULL, as at first: nothing is known. It must live
+ * until it is set anew or nothing is evaluated any more. */
+struct request_info;
+void ottl_set_request(struct ottl_eval *e, const struct request_info *info);
+
 enum ottl_verdict ottl_condition(struct ottl_eval *e, unsigned condition);
 /* Why the latest one was OTTL_ERROR. */
 const char *ottl_error(const struct ottl_eval *e);

@@ -92,6 +92,8 @@ static struct ast *key(struct parser *p)
         return string(p);
     if (p->t->type == T_INT && p->t[1].type == T_CLOSE_KEY)
         return integer(p);
+    if (p->t->type == T_FLOAT && p->t[1].type == T_CLOSE_KEY)
+        return floating(p); /* grammatical, though nothing has such a key */
     if (p->t->type == T_ADD || p->t->type == T_LOWER || at_call(p))
         return sum(p);
     return parser_unexpected(p, "a string, an integer, a path or a converter");

@@ -127,12 +127,9 @@ static struct node *no_such_path(struct compiler *k, const struct ast *field, en
     char *name = arena_dup_n(k->program->arena, (const char *)field->text.p, field->text.len);
     const char *near = nearest_name(name, is_sub ? sub_name : row_name, &c);
 
-    if (strcmp(name, "otelcol") == 0)
-        err_at(k->err, k->text, field->at, "the path \"otelcol\" is not supported yet");
-    else
-        err_at(k->err, k->text, field->at,
-               "segment \"%s\" is not a valid path of the %s context%s%s%s", name, context_name(c),
-               near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    err_at(k->err, k->text, field->at, "segment \"%s\" is not a valid path of the %s context%s%s%s",
+           name, context_name(c), near ? ", did you mean \"" : "", near ? near : "",
+           near ? "\"?" : "");
     return NULL;
 }
 
@@ -185,7 +182,7 @@ static int set_keys(struct compiler *k, struct node *n, const struct path_row *r
     return 0;
 }
 
-struct node *compile_path(struct compiler *k, const struct ast *a)
+static struct node *compile_own(struct compiler *k, const struct ast *a)
 {
     enum ottl_context c;
     const struct ast *name = behind_prefix(k, a, &c), *sub, *extra;
@@ -227,4 +224,9 @@ struct node *compile_path(struct compiler *k, const struct ast *a)
     n->field = row->field;
     n->key = -1;
     return set_keys(k, n, row, sub ? sub->keys : name->keys) ? NULL : n;
+}
+
+struct node *compile_path(struct compiler *k, const struct ast *a)
+{
+    return path_is_otelcol(a) ? compile_otelcol(k, a) : compile_own(k, a);
 }

@@ -8,6 +8,11 @@
 #include "ottl/program.h"
 
 const char *context_name(enum ottl_context c);
+/* path_otelcol.c: otelcol.something */
+bool path_is_otelcol(const struct ast *path);
+struct node *compile_otelcol(struct compiler *k, const struct ast *a) MUST_USE;
+set_fn set_read_only;
+
 /* Does the path begin with a context's name? */
 bool path_prefix(const struct ast *path, enum ottl_context *context);
 

@@ -97,6 +97,7 @@ struct ottl_eval {
     const struct ottl_program *program;
     struct edits *edits; /* NULL: only conditions are evaluated */
     struct view views[OTTL_CONTEXTS];
+    const struct request_info *request; /* NULL: nothing is known of it */
     struct slice schema_url[2]; /* of resource and scope */
     const struct span *span;
     struct span_fields fields; /* when known */

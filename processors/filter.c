@@ -253,6 +253,7 @@ static void filter_push(struct component *c, struct batch **take)
         processor_closed(take);
         return;
     }
+    ottl_set_request(f->eval, b->info);
     for (uint32_t i = 0; fine && !f->refusal[0] && i < b->n_parts; i++) {
         struct editor ed = editor_of(b, i);
 

@@ -284,6 +284,7 @@ static void transform_push(struct component *c, struct batch **take)
         processor_closed(take);
         return;
     }
+    ottl_set_request(t->eval, (*take)->info);
     if (!transform(t, *take)) {
         ottl_forget_no_room(t->eval);
         if (t->refusal[0])

@@ -24,6 +24,8 @@
 #include "net/listen_socket.h"
 #include "platform/clock.h"
 #include "platform/hash.h"
+#include "receivers/otlp_auth.h"
+#include "receivers/otlp_meta.h"
 
 #define TICK_MS                250
 #define OUT_BYTES              (64u << 10)
@@ -54,11 +56,28 @@ static uint64_t now_of(const struct otlp_server *s)
 
 /* ---- memory of requests ---- */
 
-struct request_info *otlp_conn_peer(struct otlp_conn *c)
+static struct request_info *with_peer(const struct otlp_conn *c, struct request_info *info)
+{
+    if (!c->server->port->http1)
+        info->grpc_peer = mem_dup(conn_peer(c->conn));
+    return info;
+}
+
+/* Of the connection, for requests that have nothing of their own. */
+static struct request_info *otlp_conn_peer(struct otlp_conn *c)
 {
     if (!c->peer)
-        c->peer = request_info_new(conn_peer_ip(c->conn), 0);
+        c->peer = with_peer(c, request_info_new(conn_peer_ip(c->conn), 0));
     return request_info_ref(c->peer);
+}
+
+struct request_info *otlp_conn_info(struct otlp_conn *c, struct otlp_meta *meta, struct otlp_auth *auth)
+{
+    struct request_info *info = meta ? otlp_meta_take(meta, conn_peer_ip(c->conn)) : NULL;
+
+    if (auth)
+        otlp_auth_note(auth, &info, conn_peer_ip(c->conn));
+    return info ? with_peer(c, info) : otlp_conn_peer(c);
 }
 
 bool otlp_conn_add_request(struct otlp_conn *c)

@@ -15,6 +15,8 @@
 #include "receivers/otlp_ingest.h"
 
 struct otlp_conn;
+struct otlp_meta;
+struct otlp_auth;
 
 /* What makes one port differ from the other. */
 struct otlp_port {
@@ -110,8 +112,8 @@ void otlp_server_close(struct otlp_server *s);
 
 /* For the transports. */
 void otlp_conn_flush_later(struct otlp_conn *c); /* something was answered */
-/* Who the client is, for requests without metadata of their own: a reference. */
-struct request_info *otlp_conn_peer(struct otlp_conn *c) MUST_USE;
+/* What is known of a request's client: a reference. meta, auth: what the request brought, emptied; or NULL. */
+struct request_info *otlp_conn_info(struct otlp_conn *c, struct otlp_meta *meta, struct otlp_auth *auth) MUST_USE;
 /* Counts a request's memory; false: no room. */
 bool otlp_conn_add_request(struct otlp_conn *c) MUST_USE;
 void otlp_conn_remove_request(struct otlp_conn *c);

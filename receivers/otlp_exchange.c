@@ -460,12 +460,7 @@ static void run(struct exchange *x)
 {
     x->state = X_RUNNING;
     x->ing.json = x->content == CONTENT_JSON;
-    if (exchange_settings(x)->include_metadata)
-        x->ing.info = otlp_meta_take(&x->meta, conn_peer_ip(x->conn->conn));
-    if (x->auth)
-        otlp_auth_note(x->auth, &x->ing.info, conn_peer_ip(x->conn->conn));
-    if (!x->ing.info)
-        x->ing.info = otlp_conn_peer(x->conn);
+    x->ing.info = otlp_conn_info(x->conn, exchange_settings(x)->include_metadata ? &x->meta : NULL, x->auth);
     ingest_run(&x->ing);
 }
 

@@ -288,6 +288,22 @@ static void note_timeout(struct grpc_call *k, struct slice v)
     k->timeout_bad = grpc_timeout_parse(v, &k->timeout_ns) != 0;
 }
 
+/* gRPC's own, which its servers keep from those that read metadata. */
+static bool is_reserved(struct slice name)
+{
+    return is(name, "te") || is(name, "grpc-timeout") || is(name, "grpc-encoding") || is(name, "grpc-status") ||
+           is(name, "grpc-message") || is(name, "grpc-message-type");
+}
+
+static void note_metadata(struct grpc_call *k, struct slice name, struct slice value)
+{
+    if (is(name, ":authority"))
+        otlp_meta_add(&k->meta, slice_str("host"), value);
+    else if (name.len == 0 || name.p[0] == ':' || is_reserved(name))
+        return;
+    otlp_meta_add(&k->meta, name, value);
+}
+
 static void on_header(void *ctx, struct h2_stream *s, struct slice name, struct slice value)
 {
     struct otlp_conn *c = ctx;
@@ -317,12 +333,8 @@ static void on_header(void *ctx, struct h2_stream *s, struct slice name, struct 
     }
     if (c->server->door)
         otlp_auth_header(c->server->door, &k->auth, name, value);
-    if (!settings_of(c)->include_metadata)
-        return;
-    if (is(name, ":authority"))
-        otlp_meta_add(&k->meta, slice_str("host"), value);
-    else if (name.len && name.p[0] != ':')
-        otlp_meta_add(&k->meta, name, value);
+    if (settings_of(c)->include_metadata)
+        note_metadata(k, name, value);
 }
 
 static void unknown_method(struct grpc_call *k)
@@ -502,12 +514,7 @@ static void run(struct grpc_call *k)
     struct otlp_conn *c = k->conn;
 
     k->state = CALL_RUNNING;
-    if (settings_of(c)->include_metadata)
-        k->ing.info = otlp_meta_take(&k->meta, conn_peer_ip(c->conn));
-    if (k->auth)
-        otlp_auth_note(k->auth, &k->ing.info, conn_peer_ip(c->conn));
-    if (!k->ing.info)
-        k->ing.info = otlp_conn_peer(c);
+    k->ing.info = otlp_conn_info(c, settings_of(c)->include_metadata ? &k->meta : NULL, k->auth);
     ingest_run(&k->ing);
 }
 

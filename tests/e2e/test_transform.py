@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """transform in the daemon: statements in both styles, beside a pipeline that leaves the same spans as they are; failing statements
-by error mode, and what the sender is told."""
+by error mode, and what the sender is told; what statements and conditions know of the request."""
+import base64
 import json
 import os
 import tempfile
@@ -8,6 +9,7 @@ import unittest
 import urllib.error
 import urllib.request
 
+import otlp_client
 from tailrace import Daemon, wait_for
 
 CONFIG = """
@@ -143,6 +145,79 @@ class Transform(unittest.TestCase):
         self.assertEqual(self.daemon.stop(), 0)
         ledger = self.daemon.find("Span ledger", pipeline="traces/strict")
         self.assertEqual((ledger["accepted"], ledger["exported"]), (3, 1))
+
+
+REQUEST_CONFIG = """
+extensions: {basicauth: {htpasswd: {inline: 'joe:secret'}}}
+receivers:
+  otlp:
+    protocols:
+      grpc: {endpoint: '127.0.0.1:0', include_metadata: true, auth: {authenticator: basicauth}}
+      http: {endpoint: '127.0.0.1:0', include_metadata: true, auth: {authenticator: basicauth}}
+processors:
+  filter: {trace_conditions: ['otelcol.client.metadata["x-tenant"][0] == "unwanted" and span.kind == 0']}
+  transform:
+    error_mode: silent
+    trace_statements:
+      - 'set(span.attributes["addr"], otelcol.client.addr)'
+      - 'set(span.attributes["tenants"], Len(otelcol.client.metadata["X-Tenant"]))'
+      - 'set(span.attributes["second"], otelcol.client.metadata["x-tenant"][1])'
+      - 'set(span.attributes["grpc"], otelcol.grpc.metadata["x-tenant"][0])'
+      - 'set(span.attributes["who"], otelcol.client.auth.attributes["username"])'
+      - 'set(span.attributes["none"], true) where otelcol.client.addr == nil and otelcol.client.metadata == {}'
+  transform/strict: {error_mode: ignore, trace_statements: [{context: span, statements: ['delete_key(otelcol.client.metadata, "x-tenant")']}]}
+  batch: {timeout: 10ms}
+exporters:
+  file/first: {path: '%(folder)s/first.json', flush_interval: 10ms}
+  file/merged: {path: '%(folder)s/merged.json', flush_interval: 10ms}
+service:
+  extensions: [basicauth]
+  pipelines:
+    traces/first: {receivers: [otlp], processors: [filter, transform/strict, transform, batch], exporters: [file/first]}
+    traces/merged: {receivers: [otlp], processors: [batch, filter, transform], exporters: [file/merged]}
+"""
+LOGIN = ("authorization", "Basic " + base64.b64encode(b"joe:secret").decode())
+
+
+class Requests(unittest.TestCase):
+    """otelcol.*: who sent it and with which headers, as far as that is known where the processor stands."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.daemon = Daemon(REQUEST_CONFIG % {"folder": self.folder}, ["--workers", "1"])
+        self.addCleanup(self.daemon.__exit__)
+        self.daemon.wait_ready()
+
+    def found(self, name, n):
+        path = os.path.join(self.folder, name)
+        wait_for(lambda: len(spans_in(path)) == n, f"{n} spans in {name}")
+        return {k: attributes(s) for k, (s, _) in spans_in(path).items()}
+
+    def send_grpc(self, number, *tenants):
+        one = otlp_client.span(number.to_bytes(16, "big"), number.to_bytes(8, "big"))
+        with otlp_client.GrpcClient(self.daemon.port("Starting GRPC server")) as c:
+            address = "127.0.0.1:%d" % c.sock.getsockname()[1]
+            self.assertEqual(c.export(otlp_client.request([one]), extra=[LOGIN, *(("x-tenant", t) for t in tenants)]).code, 0)
+        return address
+
+    def send_http(self, document, **headers):
+        r = urllib.request.Request(f"http://127.0.0.1:{self.daemon.port('Starting HTTP server')}/v1/traces", json.dumps(document).encode(),
+                                   {"Content-Type": "application/json", **dict([LOGIN]), **headers})
+        with urllib.request.urlopen(r, timeout=30) as answer:
+            return answer.status
+
+    def test_paths_of_the_request(self):
+        address = self.send_grpc(1, "a", "b")
+        self.assertEqual(self.send_http(request(span(2, "GET /", kind=2)), **{"X-Tenant": "c"}), 200)
+        self.assertEqual(self.send_http(request(span(3, "dropped"), span(4, "kept", kind=2)), **{"X-Tenant": "unwanted"}), 200)
+        first, merged = self.found("first.json", 3), self.found("merged.json", 4)
+        self.assertEqual(first[1], {"addr": address, "tenants": "2", "second": "b", "grpc": "a", "who": "joe"})
+        self.assertEqual(first[2], {"addr": "127.0.0.1", "tenants": "1", "who": "joe"})
+        self.assertEqual(first[4], {"addr": "127.0.0.1", "tenants": "1", "who": "joe"})
+        self.assertEqual(merged, {k: {"none": True} for k in (1, 2, 3, 4)})
+        self.daemon.wait_log("failed to execute statement", error='"otelcol.client.metadata" is read-only and cannot be modified')
 
 
 if __name__ == "__main__":

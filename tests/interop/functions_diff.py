@@ -28,7 +28,7 @@ SPAN = {
 
 def configuration(folder, who, port, expressions):
     statements = "".join("          - '" + f'set(attributes["r{i}"], {e})'.replace("'", "''").replace("$", "$$") + "'\n" for i, e in expressions)
-    return f"""receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}}}}}
+    return f"""receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}", include_metadata: true}}}}}}}}
 processors:
   transform:
     error_mode: silent

@@ -83,8 +83,8 @@ static char verdict_of(const struct payload *p, const char *text, enum ottl_cont
 
 /* "T", "F" or "E", a blank, the condition. */
 static const char *const verdicts[] = {
-#include "tests/unit/ottl_verdicts.inc"
 #include "tests/unit/ottl_functions.inc"
+#include "tests/unit/ottl_verdicts.inc"
 };
 
 static const char *const zone_verdicts[] = {
@@ -191,7 +191,8 @@ static const struct {
      "'\"%{NOPE:x}\"' is not a valid pattern: pattern definition \"NOPE\" unknown: parsing failed"},
     {OTTL_SPAN, "ExtractGrokPatterns(name, \"%{WORD:x} (\") == nil",
      "1:1: ExtractGrokPatterns: the regex pattern supplied to ExtractGrokPatterns"},
-    {OTTL_SPAN, "ExtractGrokPatterns(name, \"%{A:x}\", true, [\"A=%{B}%{B}\", \"B=%{A}%{A}\"]) == nil",
+    {OTTL_SPAN,
+     "ExtractGrokPatterns(name, \"%{A:x}\", true, [\"A=%{B}%{B}\", \"B=%{A}%{A}\"]) == nil",
      "1:1: ExtractGrokPatterns: the regex pattern supplied to ExtractGrokPatterns "
      "'\"%{A:x}\"' is not a valid pattern: patterns are nested more than 32 deep"},
     {OTTL_SPAN, "ExtractGrokPatterns(name, \"%{A:x}\", true, [\"A\"]) == nil",
@@ -286,7 +287,17 @@ static const struct {
      "1:10: segment \"nme\" is not a valid path of the resource context"},
     {OTTL_SPAN, "spanevent.name == 1",
      "1:1: segment \"spanevent\" is not a valid path of the span context"},
-    {OTTL_SPAN, "otelcol.client.addr == 1", "1:1: the path \"otelcol\" is not supported yet"},
+    {OTTL_SPAN, "otelcol.client.adr == nil",
+     "1:1: \"otelcol.client.adr\" is not a valid path, did you mean \"otelcol.client.addr\"?"},
+    {OTTL_SPAN, "otelcol.client == nil", "1:1: \"otelcol.client\" is not a valid path"},
+    {OTTL_SPAN, "otelcol.client.addr[0] == nil",
+     "1:21: the path \"otelcol.client.addr\" cannot be indexed"},
+    {OTTL_SPAN, "otelcol.client[\"metadata\"].x == nil",
+     "1:16: only the last field of an otelcol path can be indexed"},
+    {OTTL_SPAN, "span.otelcol.client.addr == nil",
+     "1:6: segment \"otelcol\" is not a valid path of the span context"},
+    {OTTL_SPAN, "otelcol == nil",
+     "1:1: segment \"otelcol\" is not a valid path of the span context"},
     {OTTL_SPANEVENT, "kind == 1",
      "1:1: segment \"kind\" is not a valid path of the spanevent context"},
     {OTTL_SPANEVENT, "IsRootSpan()",
@@ -318,6 +329,9 @@ static const struct {
     {"spanevent.attributes[span.name] == 1", OTTL_SPANEVENT},
     {"span.attributes[spanevent.name] == 1", OTTL_SPANEVENT},
     {"instrumentation_scope.name == \"x\"", -1},
+    {"otelcol.client.addr == span.name", OTTL_SPAN},
+    {"otelcol.client.addr == resource.schema_url", OTTL_RESOURCE},
+    {"otelcol.client.addr == \"x\" and IsRootSpan()", -1},
     {"name == \"x\"", -1},
     {"true", -1},
     {"span.name ==", -1},
@@ -440,6 +454,94 @@ START_TEST(zone_of_process)
 }
 END_TEST
 
+/* ---- the request ---- */
+
+static const struct request_case {
+    char by_grpc, by_http, unknown; /* verdicts */
+    const char *text;
+} of_requests[] = {
+    {'T', 'F', 'F', "otelcol.client.addr == \"10.0.0.1:99\""},
+    {'F', 'T', 'F', "otelcol.client.addr == \"10.0.0.1\""},
+    {'F', 'F', 'T', "otelcol.client.addr == nil"},
+    {'T', 'T', 'F', "otelcol.client.metadata[\"x-one\"] == [\"a\", \"b\"]"},
+    {'T', 'T', 'F', "otelcol.client.metadata[\"X-ONE\"][1] == \"b\""},
+    {'E', 'E', 'F', "otelcol.client.metadata[\"x-one\"][2] == \"b\""},
+    {'E', 'E', 'T', "otelcol.client.metadata[\"x-one\"][0][0] == nil"},
+    {'E', 'E', 'T', "otelcol.client.metadata[\"x-one\"][\"a\"] == nil"},
+    {'T', 'T', 'T', "otelcol.client.metadata[\"none\"][0] == nil"},
+    {'E', 'E', 'E', "otelcol.client.metadata[0] == nil"},
+    {'E', 'E', 'E', "otelcol.client.metadata[resource.attributes[\"none\"]] == nil"},
+    {'T', 'T', 'F', "otelcol.client.metadata[Concat([\"x\", \"one\"], \"-\")][0] == \"a\""},
+    {'T', 'T', 'F', "Len(otelcol.client.metadata) == 3"},
+    {'T', 'T', 'F',
+     "otelcol.client.metadata == {\"host\": [\"h\"], \"x-one\": [\"a\", \"b\"], \"x-2\": [\"\"]}"},
+    {'T', 'T', 'F', "otelcol.client.metadata[\"host\"][0] == \"h\""},
+    {'T', 'F', 'F', "otelcol.grpc.metadata[\"x-one\"] == [\"a\", \"b\"]"},
+    {'F', 'T', 'T', "otelcol.grpc.metadata[\"x-one\"] == nil"},
+    {'T', 'T', 'T', "otelcol.grpc.metadata[\"host\"] == nil"},
+    {'T', 'F', 'F', "Len(otelcol.grpc.metadata) == 2"},
+    {'T', 'T', 'F', "otelcol.client.auth.attributes[\"username\"] == \"joe\""},
+    {'T', 'T', 'F', "otelcol.client.auth.attributes == {\"username\": \"joe\"}"},
+    {'T', 'T', 'T', "otelcol.client.auth.attributes[\"none\"] == nil"},
+    {'E', 'E', 'E', "otelcol.client.auth.attributes[\"username\"][0] == nil"},
+    {'E', 'E', 'E', "otelcol.client.auth.attributes[1] == nil"},
+    {'F', 'F', 'T', "otelcol.client.metadata == {} and otelcol.client.auth.attributes == {}"},
+};
+
+static struct request_info *a_request(const char *grpc_peer)
+{
+    static const char *const headers[][2] = {
+        {"host", "h"}, {"x-one", "a"}, {"x-2", ""}, {"x-one", "b"}};
+    struct request_info *info = request_info_new("10.0.0.1", ARRAY_LEN(headers));
+
+    for (size_t i = 0; i < ARRAY_LEN(headers); i++)
+        info->headers[i] = (struct request_header){mem_dup(headers[i][0]), mem_dup(headers[i][1])};
+    info->auth = auth_data_new(1);
+    info->auth->v[0] = (struct auth_attribute){mem_dup("username"), mem_dup("joe")};
+    info->grpc_peer = grpc_peer ? mem_dup(grpc_peer) : NULL;
+    return info;
+}
+
+static void check_request(const struct payload *p, const struct request_info *info,
+                          const struct request_case *want, char expected)
+{
+    struct ottl_program *program = ottl_program_new();
+    struct ottl_eval *e;
+    enum ottl_verdict v;
+    struct err err;
+
+    for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
+        ck_assert_msg(ottl_program_add(program, want->text, c, true, &err) >= 0, "%s: %s",
+                      want->text, err.text);
+    ottl_program_seal(program);
+    e = ottl_eval_new(program);
+    look_at(e, p);
+    ottl_set_request(e, info);
+    for (unsigned i = 0; i < ottl_program_conditions(program); i++) {
+        v = ottl_condition(e, i);
+        ck_assert_msg("FTE"[v] == expected, "%s: %c, expected %c", want->text, "FTE"[v], expected);
+    }
+    ottl_eval_free(&e);
+    ottl_program_free(&program);
+}
+
+START_TEST(requests)
+{
+    struct test_host *t = th_new();
+    struct payload *p = some_payload(t);
+    struct request_info *grpc = a_request("10.0.0.1:99"), *http = a_request(NULL);
+    const struct request_case *c = &of_requests[_i];
+
+    check_request(p, grpc, c, c->by_grpc);
+    check_request(p, http, c, c->by_http);
+    check_request(p, NULL, c, c->unknown);
+    request_info_unref(&grpc);
+    request_info_unref(&http);
+    payload_unref(&p);
+    th_free(&t);
+}
+END_TEST
+
 /* A map of more entries than are compared one by one, each key twice. */
 START_TEST(map_of_many)
 {
@@ -485,6 +587,7 @@ int main(void)
     tcase_add_loop_test(c, refusal, 0, (int)ARRAY_LEN(refusals));
     tcase_add_loop_test(c, inference, 0, (int)ARRAY_LEN(inferred));
     tcase_add_test(c, every_prefix);
+    tcase_add_loop_test(c, requests, 0, (int)ARRAY_LEN(of_requests));
     tcase_add_test(c, bounds);
     tcase_add_test(c, growth);
     tcase_add_test(c, map_of_many);
