@@ -54,6 +54,7 @@ OBJS      = $(SRCS:%.c=$(OUT)/%.o) $(CXXSRCS:%.cc=$(OUT)/%.o) $(PROTO_C:%.c=%.o)
             $(OUT)/llhttp/llhttp.o $(OUT)/llhttp/api.o $(OUT)/llhttp/http.o
 UNIT      = $(wildcard tests/unit/test_*.c) $(wildcard tests/contract/test_*.c)
 UNIT_BIN  = $(UNIT:%.c=$(OUT)/%)
+SAN_OBJ   = $(if $(filter thread,$(SAN)),$(OUT)/tests/tsan_syscall.o)
 TESTLIB   = $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/lib/*.c))
 E2E       = $(wildcard tests/e2e/test_*.py)
 BENCH_BIN = $(patsubst bench/%.c,$(OUT)/bench/%,$(wildcard bench/*.c))
@@ -191,7 +192,7 @@ $(FLAGS_ID): FORCE
 	@echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(CXXFLAGS) $(LDFLAGS)' > $@
 FORCE:
 
-$(BIN): $(OUT)/cmd/tailrace.o $(LIB)
+$(BIN): $(OUT)/cmd/tailrace.o $(SAN_OBJ) $(LIB)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -229,10 +230,10 @@ $(OUT)/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu11 $(OPT) $(HARDEN) -w -c -o $@ $<
 
-$(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(TESTLIB) $(LIB)
+$(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(SAN_OBJ) $(TESTLIB) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $$(pkg-config --libs check) $(LIBS)
 
-$(OUT)/tests/contract/%: $(OUT)/tests/contract/%.o $(TESTLIB) $(LIB)
+$(OUT)/tests/contract/%: $(OUT)/tests/contract/%.o $(SAN_OBJ) $(TESTLIB) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $$(pkg-config --libs check) $(LIBS)
 
 $(OUT)/bench/%: $(OUT)/bench/%.o $(LIB)
