@@ -209,13 +209,13 @@ static void not_held(struct tail_sampler *s, const struct span *sp, uint32_t n, 
 }
 
 /* Once for each resource they stand in, as each is an item of its own. */
-static void late_age(const struct tail_sampler *s, const struct trace *tr, uint32_t part, const struct span *sp, uint32_t n)
+static void late_age(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp, uint32_t n)
 {
-    const struct scope *scopes = s->parts[part].payload->scopes;
+    uint32_t age_s = s->wheel.now - tail_at(s, index)->at_tick;
 
     for (uint32_t i = 0; i < n; i++)
-        if (i == 0 || scopes[sp[i].scope].resource != scopes[sp[i - 1].scope].resource)
-            series_observe(s->metrics.late_age, s->wheel.now - tr->at_tick);
+        if (i == 0 || sp[i].scope != sp[i - 1].scope)
+            tail_late_add(&s->late, (struct late_run){item_key(s, part, &sp[i]), index, age_s});
 }
 
 static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp, uint32_t n)
@@ -226,7 +226,7 @@ static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const st
         not_held(s, sp, n, FATE_DROPPED, DROP_TOO_LARGE);
         return;
     }
-    late_age(s, tr, part, sp, n);
+    late_age(s, index, part, sp, n);
     if (tr->state != TRACE_SAMPLED) {
         not_held(s, sp, n, FATE_SAMPLED_OUT, DROP_NONE);
         return;
@@ -527,6 +527,8 @@ void tail_sampler_done(struct tail_sampler *s)
 {
     if (UNLIKELY(s->n_touched))
         items_judge(s);
+    if (UNLIKELY(s->late.n))
+        tail_late_count(&s->late, s->metrics.late_age);
     tail_bury(s);
     scopes_release(s);
     if (s->sending || s->passing_first || s->emit.n_items)

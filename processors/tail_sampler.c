@@ -154,6 +154,7 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
     s->emit.wants_policies = p->randomness;
     tail_metrics_init(&s->metrics, h->metrics, h->id, p);
     tail_explain_init(&s->explain, h->budget, p, tail_share(set->explain_decisions, h->n_workers));
+    tail_late_init(&s->late, h->budget);
     s->tick_wall_s = clock_wall_ns() / NS_PER_SEC;
     s->ottl = tail_ottl_new(p, &h->log);
 }
@@ -259,6 +260,7 @@ void tail_sampler_fini(struct tail_sampler *s)
     tail_store_free(&s->store);
     tail_metrics_fini(&s->metrics);
     tail_explain_fini(&s->explain);
+    tail_late_fini(&s->late);
     tail_ottl_free(&s->ottl);
     tail_cache_fini(&s->sampled);
     tail_cache_fini(&s->non_sampled);

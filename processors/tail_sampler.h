@@ -29,6 +29,7 @@
 #include "processors/tail_cache.h"
 #include "processors/tail_emit.h"
 #include "processors/tail_explain.h"
+#include "processors/tail_late.h"
 #include "processors/tail_metrics.h"
 #include "processors/tail_policy.h"
 #include "processors/tail_policy_ottl.h"
@@ -69,6 +70,7 @@ struct tail_sampler {
     struct tail_emit emit;
     struct tail_metrics metrics;
     struct tail_explain explain;
+    struct tail_late late; /* what came late in the batch being filed */
     enum explain_why why; /* of the decision being made */
     struct tail_stamp stamp; /* who made it */
     uint64_t tick_wall_s; /* when the last tick was */

@@ -125,6 +125,20 @@ START_TEST(late_spans_follow_the_decision)
 }
 END_TEST
 
+/* Guarantees: the spans of a late trace in one ResourceSpans are one item, however they are mixed with others. */
+START_TEST(late_items_are_counted_once)
+{
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2});
+    ticks(2);
+    FILE_SPANS({.trace = 1, .id = 3}, {.trace = 2, .id = 4}, {.trace = 1, .id = 5}, {.trace = 2, .id = 6}, {.trace = 1, .id = 7});
+    ck_assert(th_metric(host, OTEL("sampling_late_span_age_count")) == 2);
+    ck_assert_uint_eq(th_out_spans(host), 4);
+    FILE_SPANS({.trace = 1, .id = 8}); /* another request, another item */
+    ck_assert(th_metric(host, OTEL("sampling_late_span_age_count")) == 3);
+}
+END_TEST
+
 START_TEST(caches_take_the_decision_over)
 {
     settings.decision_cache = (struct cache_settings){100, 100};
@@ -976,6 +990,7 @@ static Suite *suite(void)
     tcase_add_test(t, decided_at_the_second_tick);
     tcase_add_test(t, a_root_brings_the_decision_forward);
     tcase_add_test(t, late_spans_follow_the_decision);
+    tcase_add_test(t, late_items_are_counted_once);
     tcase_add_test(t, caches_take_the_decision_over);
     tcase_add_test(t, one_cache_alone_keeps_the_others_in_the_table);
     tcase_add_test(t, num_traces_decides_the_oldest_early);
