@@ -13,7 +13,7 @@
 #   make bench       tailrace beside its peers, when PEERS=DIR holds otelcol (and df_engine, rotel)
 #   make interop     real SDKs and backends; PEERS=DIR holds otelcol, jaeger, tempo, telemetrygen
 #   make interop-processors   processors beside the Collector's, over INTEROP_SPANS random spans (default 2000)
-#   make interop-sampling  of that, tail_sampling beside the Collector: every policy, random traces
+#   make interop-sampling  of that, tail_sampling beside the Collector: every policy, random traces, random settings (SEEDS=1-50)
 #   make soak        crashes at length: SOAK_ROUNDS (default 50) kills of a window on disk, KILL_ROUNDS (200) of a queue
 #   make install     to $(DESTDIR)$(PREFIX)
 #   make dist        build/tailrace-VERSION.tar.gz of the committed tree
@@ -155,7 +155,7 @@ interop: all
 	$(Q)tests/interop/run.sh $(BUILD) $(T)
 
 interop-sampling: all
-	$(Q)tests/interop/run.sh $(BUILD) sampling_diff
+	$(Q)tests/interop/run.sh $(BUILD) sampling
 
 # The part of interop that compares processors, over many more spans.
 interop-processors: all
