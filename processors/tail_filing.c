@@ -116,12 +116,12 @@ static uint32_t write_spans(struct seg_writer *w, const struct span *sp, uint32_
 }
 
 /* Writes spans of one scope to the log; returns how many. */
-static uint32_t log_spans(struct tail_sampler *s, struct seg_writer *w, uint32_t owner, uint32_t part,
+static uint32_t log_spans(struct tail_sampler *s, struct seg_writer *w, uint32_t owner, uint32_t prev, uint32_t part,
                           const struct span *sp, uint32_t n)
 {
     uint32_t scope = scope_of(s, part, sp->scope);
 
-    seg_begin(w, &s->log, owner, scope);
+    seg_begin(w, &s->log, owner, scope, prev);
     uint32_t done = write_spans(w, sp, n);
     seg_end(w);
     intern_at(&s->in, scope)->refs += w->n_records;
@@ -131,14 +131,11 @@ static uint32_t log_spans(struct tail_sampler *s, struct seg_writer *w, uint32_t
     return done;
 }
 
-static void chain_append(struct tail_sampler *s, uint32_t *first, uint32_t *last, const struct seg_writer *w)
+/* A run that was chained to *last. */
+static void chain_append(uint32_t *first, uint32_t *last, const struct seg_writer *w)
 {
-    if (*last) {
-        seg_at(&s->log, *last)->next = w->first;
-        seg_at(&s->log, w->first)->prev = *last;
-    } else {
+    if (!*last)
         *first = w->first;
-    }
     *last = w->last;
 }
 
@@ -151,8 +148,8 @@ static void append(struct tail_sampler *s, uint32_t index, uint32_t part, const 
     if (UNLIKELY(s->store != NULL))
         tail_store_mark(s->store, tr, s->log.stored);
     for (uint32_t done; n; sp += done, n -= done) {
-        done = log_spans(s, &w, index, part, sp, n);
-        chain_append(s, &tr->first, &tr->last, &w);
+        done = log_spans(s, &w, index, tr->last, part, sp, n);
+        chain_append(&tr->first, &tr->last, &w);
     }
 }
 
@@ -244,10 +241,10 @@ static void pass_on(struct tail_sampler *s, uint32_t part, const struct span *sp
     struct seg_writer w;
 
     for (uint32_t done; n; sp += done, n -= done) {
-        done = log_spans(s, &w, tail_passing(stamp.policy), part, sp, n);
+        done = log_spans(s, &w, tail_passing(stamp.policy), s->passing_last, part, sp, n);
         if (s->policies->gates & GATE_BIT(GATE_TAIL_RECORD_POLICY))
             tail_record(&s->log, &s->in, w.first, s->policies, stamp);
-        chain_append(s, &s->passing_first, &s->passing_last, &w);
+        chain_append(&s->passing_first, &s->passing_last, &w);
     }
 }
 

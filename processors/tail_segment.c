@@ -8,17 +8,16 @@
 
 enum { FRESH, SURVIVORS };
 
-#define RECORD_BYTES sizeof(struct record)
+#define RECORD_BYTES (sizeof(struct record) + 2 * sizeof(uint32_t)) /* at most, without the spans */
 /* A rest smaller than this is not worth a record of its own. */
 #define MIN_REST (RECORD_BYTES + 64)
 
 _Static_assert((SEG_BYTES >> 3) == (1u << SEG_OFF_BITS), "offsets cover a segment");
-_Static_assert(sizeof(struct record) % 8 == 0, "records stay aligned");
 _Static_assert(SEG_BYTES == 1u << SEG_LEN_BITS, "a record's length fits");
 
-static uint32_t padded(uint32_t len)
+static uint32_t size_of(const struct record *r)
 {
-    return (len + 7) & ~7u;
+    return (rec_head_bytes(r) + r->len + 7) & ~7u;
 }
 
 enum { TRIM_PART = 8 };
@@ -193,7 +192,7 @@ static struct record *record_open(struct seg_log *l, int which, uint32_t *ref)
 static void record_close(struct seg_log *l, int which, const struct record *r)
 {
     struct segment *s = &l->segs[l->head[which]];
-    uint32_t size = (uint32_t)RECORD_BYTES + padded(r->len);
+    uint32_t size = size_of(r);
 
     s->used += size;
     s->live_bytes += size;
@@ -209,18 +208,22 @@ static void writer_open(struct seg_writer *w)
     if (head_room(l, FRESH) < MIN_REST)
         segment_open(l, FRESH);
     w->rec = record_open(l, FRESH, &w->last);
-    *w->rec = (struct record){.prev = prev, .owner = w->owner, .scope = w->scope, .stored = prev ? 0 : l->stored};
-    w->room = head_room(l, FRESH) - (uint32_t)RECORD_BYTES;
+    *w->rec = (struct record){
+        .owner = w->owner, .scope = w->scope, .chained = prev != 0, .on_disk = !w->first && l->stored};
+    rec_set_prev(w->rec, prev);
+    if (w->rec->on_disk)
+        w->rec->rest[w->rec->chained] = l->stored;
+    w->room = head_room(l, FRESH) - rec_head_bytes(w->rec);
     w->n_records++;
     if (prev)
         seg_at(l, prev)->next = w->last;
-    else
+    if (!w->first)
         w->first = w->last;
 }
 
-void seg_begin(struct seg_writer *w, struct seg_log *l, uint32_t owner, uint32_t scope)
+void seg_begin(struct seg_writer *w, struct seg_log *l, uint32_t owner, uint32_t scope, uint32_t prev)
 {
-    *w = (struct seg_writer){.log = l, .owner = owner, .scope = scope};
+    *w = (struct seg_writer){.log = l, .owner = owner, .scope = scope, .last = prev};
     writer_open(w);
 }
 
@@ -231,7 +234,7 @@ void seg_write(struct seg_writer *w, const uint8_t *p, uint32_t len, uint32_t n_
     for (;;) {
         uint32_t n = len < w->room ? len : w->room;
 
-        memcpy((uint8_t *)(w->rec + 1) + w->rec->len, p, n);
+        memcpy((uint8_t *)w->rec + rec_head_bytes(w->rec) + w->rec->len, p, n);
         w->rec->len += n & (SEG_BYTES - 1);
         w->room -= n;
         p += n;
@@ -256,7 +259,7 @@ void seg_drop(struct seg_log *l, uint32_t ref)
     uint32_t n = ref >> SEG_OFF_BITS;
     struct segment *s = &l->segs[n];
     struct record *r = seg_at(l, ref);
-    uint32_t size = (uint32_t)RECORD_BYTES + padded(r->len);
+    uint32_t size = size_of(r);
 
     r->owner = 0;
     s->live_bytes -= size;
@@ -292,13 +295,14 @@ static void record_move(struct mover *m, uint32_t from)
     uint32_t to;
     struct record *copy = record_open(l, SURVIVORS, &to);
 
-    memcpy(copy, r, RECORD_BYTES + r->len);
+    memcpy(copy, r, rec_head_bytes(r) + r->len);
     record_close(l, SURVIVORS, copy);
-    if (copy->prev)
-        seg_at(l, copy->prev)->next = to;
+    uint32_t prev = rec_prev(copy);
+    if (prev)
+        seg_at(l, prev)->next = to;
     if (copy->next)
-        seg_at(l, copy->next)->prev = to;
-    if (!copy->prev || !copy->next)
+        rec_set_prev(seg_at(l, copy->next), to);
+    if (!prev || !copy->next)
         m->moved(m->ctx, copy->owner, from, to);
     seg_drop(l, from);
 }
@@ -312,7 +316,7 @@ static int segment_evacuate(struct mover *m, uint32_t n)
     for (uint32_t off = 0; off < used;) {
         uint32_t ref = n << SEG_OFF_BITS | off >> 3;
         const struct record *r = seg_at(l, ref);
-        uint32_t size = (uint32_t)RECORD_BYTES + padded(r->len);
+        uint32_t size = size_of(r);
 
         off += size;
         if (!r->owner)

@@ -27,18 +27,22 @@
 #define SEG_OFF_BITS 15 /* offsets count 8 bytes */
 #define SEG_LEN_BITS 18
 
-/* A ref names a record: segment number and offset. 0: none. It changes only in seg_log_compact(). */
+/* A ref names a record: segment number and offset. 0: none. It changes only in seg_log_compact().
+ * What most records of one-span traces do not have stands behind the others, in this order, if at all: the ref
+ * before it in its chain; the request it came in. */
 struct record {
-    uint32_t next, prev; /* refs, in the trace's chain */
-    uint32_t owner;      /* the trace's index; 0: dead */
-    uint32_t scope;      /* interned scope */
+    uint32_t next;  /* ref, in the trace's chain */
+    uint32_t owner; /* the trace's index; 0: dead */
+    uint32_t scope; /* interned scope */
     uint32_t len : SEG_LEN_BITS; /* bytes that follow */
-    uint32_t n_spans : 12;       /* exact for a run, not for each of its records */
+    uint32_t n_spans : 10;       /* exact for a run, not for each of its records */
     uint32_t more : 1;           /* the chain's next record goes on with this one's bytes */
     uint32_t plain : 1;          /* kept, but not by what judged it: it carries no mark of it */
-    uint32_t stored;             /* a run's first record: its request in the tail_store; 0: none */
+    uint32_t chained : 1;        /* written behind another of its trace */
+    uint32_t on_disk : 1;        /* a run's first record: its request is in the tail_store */
+    uint32_t rest[];
 };
-#define SEG_RUN_SPANS 4095u /* the most spans of a run */
+#define SEG_RUN_SPANS 1023u /* the most spans of a run */
 
 struct segment {
     uint8_t *base; /* NULL: number not in use */
@@ -73,17 +77,18 @@ int seg_log_force(struct seg_log *l, uint64_t bytes, uint64_t n_records) MUST_US
 uint64_t seg_log_segments_for(const struct seg_log *l, uint64_t bytes, uint64_t n_records);
 
 /* Writing one run: begin, write any number of times, end. The records of a run are chained, and all
- * but the last say `more`: they belong together. */
+ * but the last say `more`: they belong together. prev: the last record of the trace, which the run is
+ * chained to; 0: none. */
 struct seg_writer {
     struct seg_log *log;
     uint32_t owner, scope;
-    uint32_t first, last; /* refs */
+    uint32_t first, last; /* refs; last before the first is written: prev */
     struct record *rec;   /* of last */
     uint32_t room;        /* bytes left for it in its segment */
     uint32_t n_records;
     uint32_t n_bytes; /* written */
 };
-void seg_begin(struct seg_writer *w, struct seg_log *l, uint32_t owner, uint32_t scope);
+void seg_begin(struct seg_writer *w, struct seg_log *l, uint32_t owner, uint32_t scope, uint32_t prev);
 void seg_write(struct seg_writer *w, const uint8_t *p, uint32_t len, uint32_t n_spans);
 void seg_end(struct seg_writer *w);
 
@@ -92,9 +97,27 @@ static inline struct record *seg_at(const struct seg_log *l, uint32_t ref)
     return (struct record *)(void *)(l->segs[ref >> SEG_OFF_BITS].base +
                                      ((size_t)(ref & ((1u << SEG_OFF_BITS) - 1)) << 3));
 }
+static inline uint32_t rec_head_bytes(const struct record *r)
+{
+    return (uint32_t)sizeof(*r) + ((uint32_t)r->chained + r->on_disk) * (uint32_t)sizeof(r->rest[0]);
+}
 static inline const uint8_t *rec_bytes(const struct record *r)
 {
-    return (const uint8_t *)(r + 1);
+    return (const uint8_t *)r + rec_head_bytes(r);
+}
+static inline uint32_t rec_prev(const struct record *r)
+{
+    return r->chained ? r->rest[0] : 0;
+}
+static inline uint32_t rec_stored(const struct record *r) /* the request's number in the tail_store; 0: none */
+{
+    return r->on_disk ? r->rest[r->chained] : 0;
+}
+static inline void rec_set_prev(struct record *r, uint32_t prev) /* another one for one that has one; or 0 */
+{
+    CHECK(r->chained || !prev);
+    if (r->chained)
+        r->rest[0] = prev;
 }
 
 /* The record is dead; its segment goes when it was the last. The caller has unlinked it. */

@@ -23,7 +23,7 @@ enum { CLOCK_EVERY = 64 /* decisions of which one is timed */ };
 static void record_free(struct tail_sampler *s, uint32_t ref)
 {
     const struct record *r = seg_at(&s->log, ref);
-    uint32_t scope = r->scope, stored = r->stored;
+    uint32_t scope = r->scope, stored = rec_stored(r);
 
     seg_drop(&s->log, ref);
     intern_unref(&s->in, scope);
@@ -78,7 +78,7 @@ static uint64_t chain_on_disk(const struct tail_sampler *s, uint32_t first)
     for (uint32_t ref = first; ref; ref = seg_at(&s->log, ref)->next) {
         const struct record *r = seg_at(&s->log, ref);
 
-        stored = more ? stored : r->stored != 0;
+        stored = more ? stored : r->on_disk;
         more = r->more;
         n += stored ? r->n_spans : 0;
     }
@@ -445,7 +445,7 @@ static void first_span(const struct tail_sampler *s, uint32_t ref, struct span *
 static void note_leaving(struct tail_sampler *s, uint32_t ref, const uint8_t *id)
 {
     const struct record *r = seg_at(&s->log, ref);
-    uint32_t stored = r->stored, n = r->n_spans;
+    uint32_t stored = rec_stored(r), n = r->n_spans;
     struct span first = {0};
 
     if (!stored)
@@ -479,7 +479,7 @@ static bool send_chain(struct tail_sampler *s, uint32_t *first, uint32_t *last, 
             note_leaving(s, *first, id);
         *first = tail_emit_add(&s->emit, *first, kept_by(s, seg_at(&s->log, *first)));
         if (*first)
-            seg_at(&s->log, *first)->prev = 0;
+            rec_set_prev(seg_at(&s->log, *first), 0);
     }
     *last = 0;
     return true;

@@ -11,7 +11,7 @@ enum { TRACES = 300, MAX_RUNS = 64 };
 
 /* One trace of the model: the runs it should consist of. */
 struct model_run {
-    uint32_t len, n_spans, scope;
+    uint32_t len, n_spans, scope, stored;
     uint64_t seed;
 };
 struct model_trace {
@@ -51,7 +51,8 @@ static void write_run(struct model_trace *t, uint32_t owner, struct model_run ru
     struct seg_writer w;
 
     ck_assert_int_eq(seg_log_reserve(&logs, run.len, run.n_spans), 0);
-    seg_begin(&w, &logs, owner, run.scope);
+    logs.stored = run.stored;
+    seg_begin(&w, &logs, owner, run.scope, t->last);
     for (uint32_t i = 0, n; i < run.len; i += n) {
         n = run.len - i < sizeof(chunk) ? run.len - i : sizeof(chunk);
         for (uint32_t k = 0; k < n; k++)
@@ -59,12 +60,8 @@ static void write_run(struct model_trace *t, uint32_t owner, struct model_run ru
         seg_write(&w, chunk, n, i == 0 ? run.n_spans : 0);
     }
     seg_end(&w);
-    if (t->last) {
-        seg_at(&logs, t->last)->next = w.first;
-        seg_at(&logs, w.first)->prev = t->last;
-    } else {
+    if (!t->last)
         t->first = w.first;
-    }
     t->last = w.last;
     t->runs[t->n_runs++] = run;
 }
@@ -72,20 +69,22 @@ static void write_run(struct model_trace *t, uint32_t owner, struct model_run ru
 /* Reads one run at ref; returns the ref behind it. */
 static uint32_t verify_run(uint32_t ref, uint32_t owner, const struct model_run *run)
 {
-    uint32_t at = 0, n_spans = 0;
+    uint32_t at = 0, n_spans = 0, stored = run->stored;
 
     for (;;) {
         const struct record *r = seg_at(&logs, ref);
 
         ck_assert_uint_eq(r->owner, owner);
         ck_assert_uint_eq(r->scope, run->scope);
+        ck_assert_uint_eq(rec_stored(r), stored); /* of its first record alone */
+        stored = 0;
         n_spans += r->n_spans;
         for (uint32_t i = 0; i < r->len; i++)
             if (rec_bytes(r)[i] != byte_at(run->seed, at + i))
                 ck_abort_msg("byte %u of a run differs", at + i);
         at += r->len;
         if (r->next)
-            ck_assert_uint_eq(seg_at(&logs, r->next)->prev, ref);
+            ck_assert_uint_eq(rec_prev(seg_at(&logs, r->next)), ref);
         ref = r->next;
         if (!r->more)
             break;
@@ -128,6 +127,7 @@ static struct model_run random_run(uint32_t max_len)
 {
     return (struct model_run){.len = 1 + (uint32_t)(random_next(&rnd) % max_len),
                               .n_spans = 1 + (uint32_t)(random_next(&rnd) % 50),
+                              .stored = (uint32_t)(random_next(&rnd) % 3),
                               .scope = (uint32_t)(random_next(&rnd) % 9), .seed = random_next(&rnd)};
 }
 
