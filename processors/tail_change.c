@@ -20,7 +20,8 @@
 
 struct recount {
     struct tail_sampler *s;
-    struct trace *tr;
+    const struct trace *tr;
+    uint64_t *facts; /* of tr */
     struct buf more; /* a run that lies in several records */
     uint64_t n_runs;
     bool sizes; /* to be reckoned */
@@ -33,7 +34,7 @@ static void note_size(struct recount *r, const struct interned *scope, struct sl
                             .resource_bytes = intern_at(&r->s->in, scope->resource)->size,
                             .scope_bytes = scope->size};
 
-    tail_size_add(tail_facts_size(r->s->policies, r->tr->facts), &at, tail_size_span(span));
+    tail_size_add(tail_facts_size(r->s->policies, r->facts), &at, tail_size_span(span));
 }
 
 static const uint8_t *note_span(struct recount *r, const struct interned *scope, const uint8_t *from,
@@ -49,9 +50,9 @@ static const uint8_t *note_span(struct recount *r, const struct interned *scope,
     CHECK(otlp_span_facts(slice_of(body, (size_t)(end - body)), &sp) == 0);
     sp.rec_len = (uint32_t)(end - from);
     sp.hdr_len = (uint8_t)(body - from);
-    tail_facts_span(r->s->policies, r->tr->facts, &sp);
+    tail_facts_span(r->s->policies, r->facts, &sp);
     if (r->s->policies->ottl)
-        tail_ottl_span(r->s->policies, r->s->ottl, r->tr->facts, &sp);
+        tail_ottl_span(r->s->policies, r->s->ottl, r->facts, &sp);
     if (r->sizes)
         note_size(r, scope, span_body(&sp));
     return end;
@@ -64,7 +65,7 @@ static void note_run(struct recount *r, uint32_t scope_number, struct slice span
 
     r->n_runs++;
     if (r->s->policies->n_keys)
-        tail_facts_merge(r->s->policies, r->tr->facts, intern_at(&r->s->in, scope->resource)->facts);
+        tail_facts_merge(r->s->policies, r->facts, intern_at(&r->s->in, scope->resource)->facts);
     if (r->s->policies->ottl)
         tail_ottl_scope(r->s->ottl, intern_body(&r->s->in, scope->resource),
                         intern_body(&r->s->in, scope_number));
@@ -92,14 +93,21 @@ static void note_trace(struct recount *r)
     }
 }
 
+static void note_anew(void *ctx, struct trace *tr)
+{
+    struct recount *r = ctx;
+
+    r->tr = tr;
+    r->facts = tail_note_anew(r->s, tr);
+    note_trace(r);
+    tail_note_end(r->s, tr);
+}
+
 static void note_all(struct tail_sampler *s, bool sizes)
 {
     struct recount r = {.s = s, .sizes = sizes};
 
-    for (uint32_t i = s->undecided.oldest; i; i = r.tr->newer) {
-        r.tr = tail_at(s, i);
-        note_trace(&r);
-    }
+    tail_wheel_each(&s->wheel, &s->table, note_anew, &r);
     buf_free(&r.more);
 }
 
@@ -113,10 +121,10 @@ static void judge_resource(void *ctx, struct slice resource, uint64_t *facts)
 static void take_table(struct tail_sampler *s, struct tail_sampler *old)
 {
     const struct tail_policies *now = s->policies, *before = old->policies;
-    struct facts_carry carry = {0};
+    struct entry_carry carry = {0};
 
     if (now->sized && before->sized)
-        carry = (struct facts_carry){
+        carry = (struct entry_carry){
             .from = tail_facts_head(before) * (uint32_t)sizeof(uint64_t),
             .to = tail_facts_head(now) * (uint32_t)sizeof(uint64_t),
             .bytes = sizeof(struct tail_size),
@@ -137,9 +145,7 @@ static void take_resources(struct tail_sampler *s, struct tail_sampler *old)
 
 static void take_wheel(struct tail_sampler *s, struct tail_sampler *old)
 {
-    s->wheel.now = old->wheel.now;
-    for (uint32_t i = s->undecided.oldest; i; i = tail_at(s, i)->newer)
-        tail_wheel_take(&s->wheel, &s->table, i);
+    tail_wheel_take(&s->wheel, &s->table, &old->wheel);
     tail_wheel_fini(&old->wheel);
 }
 
@@ -191,7 +197,7 @@ static void renote(struct tail_sampler *s, const uint32_t *notes)
 {
     for (uint32_t i = s->decided.oldest; i; i = tail_at(s, i)->newer)
         tail_at(s, i)->policy = (uint16_t)notes[tail_at(s, i)->policy];
-    for (uint32_t i = s->sending; i; i = tail_at(s, i)->ring_next == s->sending ? 0 : tail_at(s, i)->ring_next)
+    for (uint32_t i = s->sending; i; i = tail_at(s, i)->newer == s->sending ? 0 : tail_at(s, i)->newer)
         tail_at(s, i)->policy = (uint16_t)notes[tail_at(s, i)->policy];
     for (uint32_t ref = s->passing_first; ref; ref = seg_at(&s->log, ref)->next)
         seg_at(&s->log, ref)->owner = tail_passing(notes[seg_at(&s->log, ref)->owner - TAIL_PASSING]);
@@ -229,7 +235,6 @@ void tail_sampler_change(struct tail_sampler *s, const struct tail_settings *set
     s->log = old.log;
     take_resources(s, &old);
     take_table(s, &old);
-    s->undecided = old.undecided;
     s->decided = old.decided;
     take_wheel(s, &old);
     take_rest(s, &old);
@@ -239,6 +244,7 @@ void tail_sampler_change(struct tail_sampler *s, const struct tail_settings *set
     take_caches(s, &old);
     tail_metrics_fini(&old.metrics);
     tail_ottl_free(&old.ottl);
+    free(old.facts);
     tail_explain_fini(&old.explain); /* its verdicts are of policies that go */
     note_all(s, s->policies->sized && !old.policies->sized);
     tail_publish(s);

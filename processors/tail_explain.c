@@ -87,8 +87,8 @@ void tail_explain_services(struct explained *e, const struct trace *tr, const st
     e->more_services |= ref != 0;
 }
 
-void tail_explain_add(struct tail_explain *x, const struct trace *tr, const struct seg_log *l, const struct intern *in,
-                      struct explained what)
+void tail_explain_add(struct tail_explain *x, const struct trace *tr, const uint64_t *facts, const struct seg_log *l,
+                      const struct intern *in, struct explained what)
 {
     if (!x->cap)
         return;
@@ -98,7 +98,7 @@ void tail_explain_add(struct tail_explain *x, const struct trace *tr, const stru
     memcpy(e, &what, sizeof(what));
     memcpy(e->id, tr->id, sizeof(e->id));
     tail_explain_services(e, tr, l, in);
-    memcpy(e->facts, tr->facts, facts_bytes);
+    memcpy(e->facts, facts, facts_bytes);
     memcpy((uint8_t *)e->facts + facts_bytes, x->votes, x->policies->n_policies);
 }
 

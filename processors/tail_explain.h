@@ -51,8 +51,8 @@ static inline void tail_explain_vote(struct tail_explain *x, uint32_t policy, en
         x->votes[policy] = (uint8_t)v;
 }
 /* Its records are still there. */
-void tail_explain_add(struct tail_explain *x, const struct trace *tr, const struct seg_log *l, const struct intern *in,
-                      struct explained what);
+void tail_explain_add(struct tail_explain *x, const struct trace *tr, const uint64_t *facts, const struct seg_log *l,
+                      const struct intern *in, struct explained what);
 
 /* The latest decision on this trace; NULL: not among the last ones. */
 const struct explained *tail_explain_find(const struct tail_explain *x, const uint8_t id[static 16]);

@@ -3,7 +3,7 @@
  * Spans in: runs of spans of one trace are found, looked up once, copied into the log, and noted in
  * the trace's facts. See tail_sampler.h.
  *
- * A look-up at random in a large table waits for memory three times (slot, entry, last record), so a
+ * A look-up at random in a large table waits for memory four times (slot, entry, its rest, last record), so a
  * few dozen runs are looked at together: what they will touch is fetched before they are filed.
  */
 #include "processors/tail_sampler_priv.h"
@@ -142,14 +142,14 @@ static void chain_append(uint32_t *first, uint32_t *last, const struct seg_write
 static void append(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp, uint32_t n)
 {
     struct trace *tr = tail_at(s, index);
+    uint32_t *last = trace_last(&s->table, tr);
     struct seg_writer w;
 
-    tr->n_spans += n;
     if (UNLIKELY(s->store != NULL))
         tail_store_mark(s->store, tr, s->log.stored);
     for (uint32_t done; n; sp += done, n -= done) {
-        done = log_spans(s, &w, index, tr->last, part, sp, n);
-        chain_append(&tr->first, &tr->last, &w);
+        done = log_spans(s, &w, index, *last, part, sp, n);
+        chain_append(&tr->first, last, &w);
     }
 }
 
@@ -159,7 +159,7 @@ static uint64_t item_key(const struct tail_sampler *s, uint32_t part, const stru
     return (uint64_t)s->part_info[part].payload << 32 | s->parts[part].payload->scopes[sp->scope].resource;
 }
 
-static void note_size(struct tail_sampler *s, struct trace *tr, uint32_t part, const struct span *sp)
+static void note_size(struct tail_sampler *s, uint64_t *facts, uint32_t part, const struct span *sp)
 {
     const struct interned *scope = intern_at(&s->in, scope_of(s, part, sp->scope));
     struct tail_place at = {.key = item_key(s, part, sp),
@@ -167,12 +167,11 @@ static void note_size(struct tail_sampler *s, struct trace *tr, uint32_t part, c
                             .resource_bytes = intern_at(&s->in, scope->resource)->size,
                             .scope_bytes = scope->size};
 
-    tail_size_add(tail_facts_size(s->policies, tr->facts), &at, tail_size_span(span_body(sp)));
+    tail_size_add(tail_facts_size(s->policies, facts), &at, tail_size_span(span_body(sp)));
 }
 
 /* Facts follow the order of arrival: a resource's bits, then each of its spans. */
-static bool note_facts(struct tail_sampler *s, struct trace *tr, uint32_t part, const struct span *sp,
-                       uint32_t n)
+static bool note_facts(struct tail_sampler *s, uint64_t *facts, uint32_t part, const struct span *sp, uint32_t n)
 {
     const struct tail_policies *p = s->policies;
     uint32_t scope = UINT32_MAX;
@@ -183,15 +182,15 @@ static bool note_facts(struct tail_sampler *s, struct trace *tr, uint32_t part, 
             scope = sp[i].scope;
             uint32_t interned = scope_of(s, part, scope), resource = intern_at(&s->in, interned)->resource;
             if (p->n_keys)
-                tail_facts_merge(p, tr->facts, intern_at(&s->in, resource)->facts);
+                tail_facts_merge(p, facts, intern_at(&s->in, resource)->facts);
             if (p->ottl)
                 tail_ottl_scope(s->ottl, intern_body(&s->in, resource), intern_body(&s->in, interned));
         }
-        tail_facts_span(p, tr->facts, &sp[i]);
+        tail_facts_span(p, facts, &sp[i]);
         if (p->ottl)
-            tail_ottl_span(p, s->ottl, tr->facts, &sp[i]);
+            tail_ottl_span(p, s->ottl, facts, &sp[i]);
         if (p->sized)
-            note_size(s, tr, part, &sp[i]);
+            note_size(s, facts, part, &sp[i]);
         root |= sp[i].flags & SPAN_ROOT;
     }
     return root;
@@ -269,19 +268,23 @@ static uint32_t begin_trace(struct tail_sampler *s, const uint8_t id[static 16],
     if (!tail_make_place(s))
         return 0;
     uint32_t index = trace_table_add(&s->table, id, hash);
+    if (UNLIKELY(s->policies->ingest)) /* items are noted in the facts before their spans are there */
+        trace_more_add(&s->table, tail_at(s, index));
     tail_wheel_add(&s->wheel, &s->table, index);
-    trace_list_add(&s->table, &s->undecided, index);
     return index;
 }
 
-static bool too_large(const struct tail_sampler *s, uint32_t index)
+static bool too_large(const struct tail_sampler *s, uint64_t *facts)
 {
-    const struct tail_policies *p = s->policies;
-
-    return tail_size_bodies(tail_facts_size(p, tail_at(s, index)->facts)) > p->max_trace_bytes;
+    return tail_size_bodies(tail_facts_size(s->policies, facts)) > s->policies->max_trace_bytes;
 }
 
 /* ---- span-ingest ---- */
+
+static struct tail_item *item_of(const struct tail_sampler *s, const struct trace *tr)
+{
+    return tail_facts_item(s->policies, trace_more(&s->table, tr)->facts);
+}
 
 static void touch(struct tail_sampler *s, const uint8_t *id)
 {
@@ -300,7 +303,7 @@ static void touch(struct tail_sampler *s, const uint8_t *id)
 static bool item_begins(struct tail_sampler *s, uint32_t index, uint32_t part, const struct span *sp)
 {
     struct trace *tr = tail_at(s, index);
-    struct tail_item *item = tail_facts_item(s->policies, tr->facts);
+    struct tail_item *item = item_of(s, tr);
     uint64_t key = item_key(s, part, sp);
 
     if (item->key == key)
@@ -315,7 +318,7 @@ static bool item_begins(struct tail_sampler *s, uint32_t index, uint32_t part, c
 static void item_records(struct tail_sampler *s, uint32_t index, uint32_t last_before)
 {
     struct trace *tr = tail_at(s, index);
-    struct tail_item *item = tail_facts_item(s->policies, tr->facts);
+    struct tail_item *item = item_of(s, tr);
 
     if (!item->first)
         item->first = last_before ? seg_at(&s->log, last_before)->next : tr->first;
@@ -327,7 +330,7 @@ static void items_judge(struct tail_sampler *s)
     for (uint32_t i = 0; i < s->n_touched; i++) {
         uint32_t index = trace_table_find(&s->table, s->touched[i], hash_u128(s->touched[i]));
 
-        if (!index || tail_at(s, index)->state != TRACE_UNDECIDED || !tail_facts_item(s->policies, tail_at(s, index)->facts)->key)
+        if (!index || tail_at(s, index)->state != TRACE_UNDECIDED || !item_of(s, tail_at(s, index))->key)
             continue;
         if (!tail_judge_item(s, index) && s->ended)
             s->dropping ? tail_drop(s, index) : tail_decide(s, index);
@@ -358,13 +361,17 @@ static void file_in_table(struct tail_sampler *s, const struct tail_run *run, ui
         file_spans(s, run, hash_u128(sp->trace_id)); /* decided just now: these come late, if the trace is still here */
         return;
     }
-    uint32_t last_before = tail_at(s, index)->last;
+    struct trace *tr = tail_at(s, index);
+    uint64_t *facts = tail_note_begin(s, tr, n);
+    uint32_t last_before = *trace_last(&s->table, tr);
     append(s, index, part, sp, n);
     if (UNLIKELY(ingest))
         item_records(s, index, last_before);
-    if (note_facts(s, tail_at(s, index), part, sp, n))
+    bool root = note_facts(s, facts, part, sp, n);
+    tail_note_end(s, tr);
+    if (root)
         tail_wheel_root(&s->wheel, &s->table, index);
-    if (UNLIKELY(s->policies->max_trace_bytes) && too_large(s, index))
+    if (UNLIKELY(s->policies->max_trace_bytes) && too_large(s, facts))
         tail_drop_too_large(s, index);
     else if (UNLIKELY(s->ended && !ingest))
         s->dropping ? tail_drop(s, index) : tail_decide(s, index);
@@ -404,10 +411,24 @@ static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_
         file_spans(s, run, hash);
 }
 
+static void prefetch_rest(const struct tail_sampler *s, uint64_t hash)
+{
+    uint32_t index = trace_table_peek(&s->table, hash);
+    const struct trace *tr = index ? tail_at(s, index) : NULL;
+
+    if (!tr)
+        return;
+    if (tr->flags & TRACE_MORE)
+        __builtin_prefetch(trace_more(&s->table, tr), 1);
+    else if (tr->first)
+        __builtin_prefetch(seg_at(&s->log, tr->first), 1);
+}
+
 static void prefetch_last_record(const struct tail_sampler *s, uint64_t hash)
 {
     uint32_t index = trace_table_peek(&s->table, hash);
-    uint32_t last = index ? tail_at(s, index)->last : 0;
+    const struct trace *tr = index ? tail_at(s, index) : NULL;
+    uint32_t last = tr && tr->flags & TRACE_MORE ? trace_more(&s->table, tr)->last : 0;
 
     if (last)
         __builtin_prefetch(seg_at(&s->log, last), 1);
@@ -424,6 +445,8 @@ static void file_together(struct tail_sampler *s, const struct tail_run *runs, u
     }
     for (uint32_t i = 0; i < n; i++)
         trace_table_prefetch_entry(&s->table, hashes[i]);
+    for (uint32_t i = 0; i < n; i++)
+        prefetch_rest(s, hashes[i]);
     for (uint32_t i = 0; i < n; i++)
         prefetch_last_record(s, hashes[i]);
     for (uint32_t i = 0; i < n; i++)

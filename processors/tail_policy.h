@@ -221,6 +221,13 @@ static inline uint64_t *tail_facts_randomness(const struct tail_policies *p, uin
     return facts + tail_facts_head(p) - 1;
 }
 
+/* The times of the first span, as tail_facts_span() notes them. Only if p->n_latency. */
+static inline void tail_facts_times(const struct tail_policies *p, uint64_t *facts, const struct span *s)
+{
+    facts[p->n_words] = s->start_ns;
+    facts[p->n_words + 1] = s->end_ns;
+}
+
 /* A span of the trace; facts were zero before the first. */
 void tail_facts_span(const struct tail_policies *p, uint64_t *facts, const struct span *s);
 /* The bits of a resource, and adding them to a trace that has spans of it. */

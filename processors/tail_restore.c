@@ -239,7 +239,7 @@ static void finish(struct tail_sampler *s)
     if (s->held_spans || s->decided.n)
         log_info(&s->host->log, "What was held before is held again",
                  LOG_UINT("worker", s->host->worker), LOG_UINT("spans", s->held_spans),
-                 LOG_UINT("traces", s->undecided.n));
+                 LOG_UINT("traces", s->wheel.n));
 }
 
 enum tail_work tail_restore_work(struct tail_sampler *s, struct tail_exchange *x, uint64_t max_ns)

@@ -69,7 +69,7 @@ static void on_moved(void *ctx, uint32_t owner, uint32_t from, uint32_t to)
     struct tail_sampler *s = ctx;
     bool passing = owner >= TAIL_PASSING;
     uint32_t *first = passing ? &s->passing_first : &tail_at(s, owner)->first;
-    uint32_t *last = passing ? &s->passing_last : &tail_at(s, owner)->last;
+    uint32_t *last = passing ? &s->passing_last : trace_last(&s->table, tail_at(s, owner));
 
     if (*first == from)
         *first = to;
@@ -91,7 +91,7 @@ static bool fits_budget(const struct tail_sampler *s, uint64_t bytes, uint64_t n
     uint64_t segments = seg_log_segments_for(&s->log, bytes, n_spans);
     uint64_t more = segments > s->log.n_pool ? (segments - s->log.n_pool) * SEG_BYTES : 0;
 
-    return below_ceiling(s, more + n_spans * (s->table.entry_bytes + sizeof(struct trace_slot)));
+    return below_ceiling(s, more + n_spans * trace_table_entry_bytes(&s->table));
 }
 
 static bool fits_bound(const struct tail_sampler *s, uint64_t bytes, uint64_t n_spans)
@@ -118,7 +118,7 @@ bool tail_make_room(struct tail_sampler *s, uint64_t bytes, uint64_t n_spans)
         return true;
     bool sent = tail_send(s, true, UINT32_MAX); /* what is decided first: deciding more would not help */
     tail_compact(s, 1, 2);
-    while (sent && s->undecided.n && !fits(s, bytes, n_spans)) {
+    while (sent && s->wheel.n && !fits(s, bytes, n_spans)) {
         tail_shed(s, bytes + SEG_BYTES);
         sent = tail_send(s, true, UINT32_MAX);
         tail_compact(s, 1, 2);
@@ -155,7 +155,7 @@ static void evict_one(struct tail_sampler *s)
         tail_forget(s, index);
         return;
     }
-    index = s->undecided.oldest;
+    index = tail_wheel_first(&s->wheel, &s->table);
     tail_at(s, index)->flags |= TRACE_FORGET;
     tail_decide_early(s, index, EARLY_NUM_TRACES);
     tail_bury(s);
@@ -164,7 +164,7 @@ static void evict_one(struct tail_sampler *s)
 
 bool tail_make_place(struct tail_sampler *s)
 {
-    while (s->table.n_traces - s->n_leaving >= s->max_traces && (s->decided.n || s->undecided.n))
+    while (s->table.n_traces - s->n_leaving >= s->max_traces && (s->decided.n || s->wheel.n))
         evict_one(s);
     while (trace_table_reserve(&s->table) != 0) {
         if (!s->decided.n)

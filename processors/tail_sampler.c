@@ -157,20 +157,20 @@ void tail_sampler_init(struct tail_sampler *s, struct host *h, const struct tail
     tail_late_init(&s->late, h->budget);
     s->tick_wall_s = clock_wall_ns() / NS_PER_SEC;
     s->ottl = tail_ottl_new(p, &h->log);
+    s->lean = tail_lean(p);
+    s->facts = mem_alloc(tail_facts_bytes(p) + sizeof(*s->facts)); /* bits have a place even if there are none */
 }
 
 /* Everything that waits becomes due, in the order of its tick. */
 static void all_due(struct tail_sampler *s)
 {
-    tail_wheel_all_due(&s->wheel, &s->table);
-    for (uint32_t i = s->undecided.oldest; i; i = tail_at(s, i)->newer)
-        tail_at(s, i)->at_tick = s->wheel.now;
+    tail_wheel_hasten(&s->wheel, &s->table, 0);
 }
 
 static void drop_undecided(struct tail_sampler *s)
 {
-    while (s->undecided.n)
-        tail_drop(s, s->undecided.oldest);
+    while (s->wheel.n)
+        tail_drop(s, tail_wheel_first(&s->wheel, &s->table));
     tail_bury(s);
 }
 
@@ -188,17 +188,8 @@ void tail_sampler_end(struct tail_sampler *s, bool drop_pending)
 
 void tail_sampler_leave(struct tail_sampler *s)
 {
-    uint32_t next;
-
     s->why = WHY_SHUTDOWN;
-    for (uint32_t i = s->undecided.oldest; i; i = next) {
-        next = tail_at(s, i)->newer;
-        if (!(tail_at(s, i)->flags & TRACE_IN_MEMORY))
-            continue;
-        tail_wheel_del(&s->wheel, &s->table, i);
-        tail_at(s, i)->at_tick = s->wheel.now;
-        tail_wheel_readd(&s->wheel, &s->table, i);
-    }
+    tail_wheel_hasten(&s->wheel, &s->table, TRACE_IN_MEMORY);
     s->tick_open = true;
 }
 
@@ -209,12 +200,12 @@ static void put_held(struct tail_sampler *s, const struct trace *tr, struct buf 
     struct explained e = {.n_services = 0};
 
     buf_putf(out, "  decision      none yet: due in %d s at the latest\n  spans         %u\n  services     ",
-             (int)(tr->at_tick - s->wheel.now), tr->n_spans);
+             (int)(tr->at_tick - s->wheel.now), (unsigned)tail_n_spans(s, tr));
     tail_explain_services(&e, tr, &s->log, &s->in);
     for (int i = 0; i < e.n_services; i++)
         buf_putf(out, "%s %s", i ? "," : "", e.services[i]);
     buf_puts(out, e.more_services ? " and perhaps more\n" : "\n");
-    tail_explain_facts(s->policies, tr->facts, NULL, out);
+    tail_explain_facts(s->policies, tail_facts_whole(s, tr), NULL, out);
 }
 
 void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], struct buf *out)
@@ -262,6 +253,7 @@ void tail_sampler_fini(struct tail_sampler *s)
     tail_explain_fini(&s->explain);
     tail_late_fini(&s->late);
     tail_ottl_free(&s->ottl);
+    free(s->facts);
     tail_cache_fini(&s->sampled);
     tail_cache_fini(&s->non_sampled);
     tail_wheel_fini(&s->wheel);

@@ -15,7 +15,7 @@
  *
  * Decided traces are remembered in the table until their place is needed, or in a decision cache.
  * What happens at each bound: at num_traces the longest decided trace is forgotten, and when all are
- * undecided the oldest is decided early; at the byte bound the oldest are decided early; when even
+ * undecided the oldest (whose time comes first) is decided early; at the byte bound the oldest are decided early; when even
  * that frees nothing, prepare() refuses. Nothing is lost uncounted.
  *
  * Spans that are held stay booked as held in the pipeline's ledger.
@@ -77,7 +77,7 @@ struct tail_sampler {
     struct tail_ottl *ottl; /* NULL: no policy has conditions */
     struct tail_store *store; /* NULL: no storage is configured */
 
-    struct trace_list undecided, decided;
+    struct trace_list decided;
     uint32_t sending;     /* ring of sampled traces whose spans are still here */
     uint32_t passing_first, passing_last; /* records of traces that only the sampled cache knows */
     bool blocked;         /* there was no room for the last batch to be sent */
@@ -87,6 +87,8 @@ struct tail_sampler {
     uint64_t decisions;   /* for the sampled clock */
     uint64_t tick_ns;     /* spent on the tick under way */
     bool tick_open;
+    uint64_t *facts;      /* of a trace that keeps only its bits, while somebody looks at them */
+    bool lean;            /* traces of one span do so */
     bool ended;           /* decide at once what still comes, */
     bool dropping;        /* or drop it */
 

@@ -25,6 +25,22 @@ static inline uint64_t tail_own_bytes(const struct tail_sampler *s)
     return seg_log_held_bytes(&s->log) + s->in.bytes;
 }
 
+/* tail_trace.c: undecided traces. The facts of one that keeps only its bits are lent until the next call. */
+
+/* Need traces of one span keep no more than their bits? */
+bool tail_lean(const struct tail_policies *p);
+uint64_t tail_n_spans(const struct tail_sampler *s, const struct trace *tr);
+/* The facts that policies are judged by, and all of them. */
+const uint64_t *tail_facts_judged(struct tail_sampler *s, const struct trace *tr);
+const uint64_t *tail_facts_whole(struct tail_sampler *s, const struct trace *tr);
+/* Counts n spans that are about to be appended and says where to note their facts; end when they are noted. */
+uint64_t *tail_note_begin(struct tail_sampler *s, struct trace *tr, uint32_t n);
+void tail_note_end(const struct tail_sampler *s, struct trace *tr);
+/* The same to note all of its facts anew: they are zero, but for what a refit of the table carried over. */
+uint64_t *tail_note_anew(struct tail_sampler *s, struct trace *tr);
+/* The first span of a run, from the log. */
+void tail_first_span(const struct tail_sampler *s, uint32_t ref, struct span *out);
+
 /* tail_verdict.c */
 
 /* An undecided trace. Its records may live on in s->graves until tail_bury(). */

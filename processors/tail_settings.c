@@ -405,7 +405,7 @@ size_t tail_settings_memory(const void *settings, unsigned n_workers, struct mem
     uint32_t facts = p ? tail_facts_bytes(p) : 0;
     uint64_t n_ids = ids(s->decision_cache.sampled_cache_size) + ids(s->decision_cache.non_sampled_cache_size);
     struct memory_term all[] = {
-        term(trace_table_bytes_for(s->num_traces, facts), "table of traces, by num_traces", s->num_traces),
+        term(trace_table_bytes_for(tail_share(s->num_traces, n_workers), facts) * n_workers, "table of traces, by num_traces", s->num_traces),
         term(tail_cache_bytes_for(n_ids), "ids in decision_cache", n_ids),
         term(tail_wheel_bytes_for(s->decision_wait_ns) * n_workers, "timer wheels, one a worker", n_workers),
         term(p ? tail_explain_bytes_for(p, s->explain_decisions) : 0, "last decisions, by explain_decisions", s->explain_decisions),

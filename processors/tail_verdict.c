@@ -66,7 +66,7 @@ static void chain_bury(struct tail_sampler *s, uint32_t *first, uint32_t *last)
 
 static void grave_add(struct tail_sampler *s, struct trace *tr)
 {
-    chain_bury(s, &tr->first, &tr->last);
+    chain_bury(s, &tr->first, trace_last(&s->table, tr));
 }
 
 /* Spans of a chain that are on disk as well. */
@@ -122,12 +122,19 @@ void tail_unsettle(struct tail_sampler *s, uint32_t index)
 
 /* ---- deciding ---- */
 
-static struct tail_subject subject_of(const struct tail_sampler *s, struct trace *tr)
+/* Of a trace whose size is kept. */
+static const struct tail_size *size_of(const struct tail_sampler *s, const struct trace *tr)
 {
-    const struct tail_size *size = s->policies->sized ? tail_facts_size(s->policies, tr->facts) : NULL;
+    return tail_facts_size(s->policies, trace_more(&s->table, tr)->facts);
+}
 
-    return (struct tail_subject){.id = tr->id, .n_spans = tr->n_spans, .facts = tr->facts, .limits = s->shared->limits,
-                                 .randomness = s->policies->randomness ? *tail_facts_randomness(s->policies, tr->facts) : 0,
+static struct tail_subject subject_of(struct tail_sampler *s, struct trace *tr)
+{
+    const struct tail_size *size = s->policies->sized ? size_of(s, tr) : NULL;
+    uint64_t *all = tr->flags & TRACE_MORE ? trace_more(&s->table, tr)->facts : NULL;
+
+    return (struct tail_subject){.id = tr->id, .n_spans = tail_n_spans(s, tr), .facts = tail_facts_judged(s, tr), .limits = s->shared->limits,
+                                 .randomness = s->policies->randomness && all ? *tail_facts_randomness(s->policies, all) : 0,
                                  .n_bytes = size ? tail_size_whole(size) : 0,
                                  .n_item_bytes = size ? tail_size_bodies(size) : 0};
 }
@@ -199,11 +206,11 @@ static void remember(const struct tail_sampler *s, struct tail_cache *cache, str
 /* With more decisions due than are kept, those would push it out at once: its spans need not be looked at. */
 static void note(struct tail_sampler *s, struct trace *tr, enum vote v, enum explain_why why)
 {
-    if (s->wheel.due.n < s->explain.cap)
-        tail_explain_add(&s->explain, tr, &s->log, &s->in,
+    if (s->explain.cap && s->wheel.due.n <= s->explain.cap)
+        tail_explain_add(&s->explain, tr, tail_facts_whole(s, tr), &s->log, &s->in,
                          (struct explained){.born_s = s->tick_wall_s - (s->wheel.now - tr->born_tick),
-                                            .decided_s = s->tick_wall_s, .n_spans = tr->n_spans,
-                                            .n_bytes = s->policies->sized ? tail_size_whole(tail_facts_size(s->policies, tr->facts)) : 0,
+                                            .decided_s = s->tick_wall_s, .n_spans = tail_n_spans(s, tr),
+                                            .n_bytes = s->policies->sized ? tail_size_whole(size_of(s, tr)) : 0,
                                             .result = (uint8_t)v, .why = (uint8_t)why});
 }
 
@@ -233,17 +240,28 @@ static void mark_plain(const struct tail_sampler *s, uint32_t ref, uint32_t from
         seg_at(&s->log, ref)->plain = 1;
 }
 
+/* What was kept up to judge it by is not needed any more. Returns how many spans it has. */
+static uint64_t settled_as(struct tail_sampler *s, uint32_t index, enum trace_state state)
+{
+    struct trace *tr = tail_at(s, index);
+    uint64_t n_spans = tail_n_spans(s, tr);
+
+    tail_wheel_del(&s->wheel, &s->table, index);
+    trace_more_del(&s->table, tr);
+    tr->at_tick = s->wheel.now;
+    tr->state = (uint8_t)state;
+    tr->policy = 0;
+    return n_spans;
+}
+
 /* Records from `from` on are those that the deciding policy saw. */
 static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint32_t from)
 {
     struct trace *tr = tail_at(s, index);
 
-    tail_wheel_del(&s->wheel, &s->table, index);
-    trace_list_del(&s->table, &s->undecided, index);
     note(s, tr, v, s->why);
     series_add(s->metrics.decisions[v], 1);
-    tr->at_tick = s->wheel.now;
-    tr->state = v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED;
+    uint64_t n_spans = settled_as(s, index, v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED);
     tr->policy = s->stamp.policy <= UINT16_MAX ? (uint16_t)s->stamp.policy : 0;
     note_decision(s, tr, v == VOTE_SAMPLED ? NOTE_SAMPLED : v == VOTE_DROPPED ? NOTE_DROPPED : NOTE_NOT_SAMPLED);
     remember(s, v == VOTE_SAMPLED ? &s->sampled : &s->non_sampled, tr);
@@ -255,8 +273,8 @@ static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint3
         tail_queue_add(s, index);
         return;
     }
-    ledger_end(s->host->ledger, tr->n_spans, FATE_SAMPLED_OUT, DROP_NONE);
-    s->held_spans -= tr->n_spans;
+    ledger_end(s->host->ledger, n_spans, FATE_SAMPLED_OUT, DROP_NONE);
+    s->held_spans -= n_spans;
     grave_add(s, tr);
     settle(s, index);
 }
@@ -287,7 +305,8 @@ static enum vote item_vote(struct tail_sampler *s, struct trace *tr)
 bool tail_judge_item(struct tail_sampler *s, uint32_t index)
 {
     struct trace *tr = tail_at(s, index);
-    struct tail_item *item = tail_facts_item(s->policies, tr->facts);
+    uint64_t *facts = trace_more(&s->table, tr)->facts;
+    struct tail_item *item = tail_facts_item(s->policies, facts);
     uint64_t from_ns = clock_mono_ns();
     enum vote v = item_vote(s, tr);
     uint64_t took_ms = (clock_mono_ns() - from_ns) / NS_PER_MS; /* whole ones, as the Collector counts */
@@ -297,7 +316,7 @@ bool tail_judge_item(struct tail_sampler *s, uint32_t index)
 
     *item = (struct tail_item){0};
     if (v == VOTE_NOT_SAMPLED) {
-        tail_facts_reset(s->policies, tr->facts);
+        tail_facts_reset(s->policies, facts);
         return false;
     }
     decide_as(s, index, v, first);
@@ -310,7 +329,7 @@ static void slot_over(struct tail_sampler *s, uint32_t index)
     struct trace *tr = tail_at(s, index);
 
     tr->flags |= TRACE_FORGET;
-    if (tail_facts_item(s->policies, tr->facts)->key && tail_judge_item(s, index))
+    if (tail_facts_item(s->policies, trace_more(&s->table, tr)->facts)->key && tail_judge_item(s, index))
         return;
     s->stamp = (struct tail_stamp){0};
     tail_explain_begin(&s->explain);
@@ -331,19 +350,16 @@ void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
 {
     struct trace *tr = tail_at(s, index);
 
-    tail_wheel_del(&s->wheel, &s->table, index);
-    trace_list_del(&s->table, &s->undecided, index);
     series_add(s->metrics.too_large, 1);
     tail_explain_begin(&s->explain);
     note(s, tr, VOTE_NOT_SAMPLED, WHY_TOO_LARGE);
-    tr->at_tick = s->wheel.now;
-    tr->state = TRACE_NOT_SAMPLED;
+    uint64_t n_spans = settled_as(s, index, TRACE_NOT_SAMPLED);
     tr->flags |= TRACE_TOO_LARGE;
     s->stamp = (struct tail_stamp){0};
     note_decision(s, tr, NOTE_TOO_LARGE);
     remember(s, &s->non_sampled, tr);
-    ledger_end(s->host->ledger, tr->n_spans, FATE_DROPPED, DROP_TOO_LARGE);
-    s->held_spans -= tr->n_spans;
+    ledger_end(s->host->ledger, n_spans, FATE_DROPPED, DROP_TOO_LARGE);
+    s->held_spans -= n_spans;
     grave_add(s, tr);
     settle(s, index);
 }
@@ -368,11 +384,10 @@ static void book_left(struct tail_sampler *s, uint64_t n, uint64_t on_disk)
 void tail_drop(struct tail_sampler *s, uint32_t index)
 {
     struct trace *tr = tail_at(s, index);
+    uint64_t n_spans = settled_as(s, index, TRACE_NOT_SAMPLED);
 
-    tail_wheel_del(&s->wheel, &s->table, index);
-    trace_list_del(&s->table, &s->undecided, index);
-    book_left(s, tr->n_spans, s->store && s->store->leaving ? chain_on_disk(s, tr->first) : 0);
-    s->held_spans -= tr->n_spans;
+    book_left(s, n_spans, s->store && s->store->leaving ? chain_on_disk(s, tr->first) : 0);
+    s->held_spans -= n_spans;
     grave_add(s, tr);
     tail_forget(s, index);
 }
@@ -382,9 +397,11 @@ void tail_shed(struct tail_sampler *s, uint64_t bytes)
 {
     uint64_t freed = 0;
 
-    while (s->undecided.n && freed < bytes) {
-        freed += chain_bytes(s, tail_at(s, s->undecided.oldest));
-        tail_decide_early(s, s->undecided.oldest, EARLY_BUFFER);
+    while (s->wheel.n && freed < bytes) {
+        uint32_t index = tail_wheel_first(&s->wheel, &s->table);
+
+        freed += chain_bytes(s, tail_at(s, index));
+        tail_decide_early(s, index, EARLY_BUFFER);
     }
     tail_bury(s);
 }
@@ -423,24 +440,6 @@ static bool flush(struct tail_sampler *s)
     return !s->blocked;
 }
 
-/* Facts of the first span of a run, which may lie in several records. */
-static void first_span(const struct tail_sampler *s, uint32_t ref, struct span *out)
-{
-    struct buf whole = {0};
-    const uint8_t *end = NULL;
-    uint32_t tag = 0;
-
-    for (const struct record *r = seg_at(&s->log, ref);; r = seg_at(&s->log, r->next)) {
-        buf_put(&whole, rec_bytes(r), r->len);
-        if (!r->more)
-            break;
-    }
-    const uint8_t *p = wire_u32(whole.p, whole.p + whole.len, &tag);
-    const uint8_t *body = p ? wire_body(p, whole.p + whole.len, &end) : NULL;
-    CHECK(body && otlp_span_facts(slice_of(body, (size_t)(end - body)), out) == 0);
-    buf_free(&whole);
-}
-
 /* A run of spans goes to the emitter. id: its trace; NULL: to be seen in the spans. */
 static void note_leaving(struct tail_sampler *s, uint32_t ref, const uint8_t *id)
 {
@@ -451,7 +450,7 @@ static void note_leaving(struct tail_sampler *s, uint32_t ref, const uint8_t *id
     if (!stored)
         return;
     if (!id) {
-        first_span(s, ref, &first);
+        tail_first_span(s, ref, &first);
         id = first.trace_id;
     }
     while (r->more) {
@@ -493,7 +492,7 @@ bool tail_send(struct tail_sampler *s, bool all, unsigned flushes)
     while (s->sending) {
         struct trace *tr = tail_at(s, s->sending);
 
-        if (!send_chain(s, &tr->first, &tr->last, tr->id, &flushes))
+        if (!send_chain(s, &tr->first, trace_last(&s->table, tr), tr->id, &flushes))
             return false;
         queue_del(s, s->sending);
     }

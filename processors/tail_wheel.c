@@ -63,6 +63,25 @@ static void put(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 
     trace_ring_add(t, &slot->ring, index);
     slot->n++;
+    w->n++;
+    if ((int32_t)(trace_at(t, index)->at_tick - w->none_before) < 0)
+        w->none_before = trace_at(t, index)->at_tick;
+}
+
+/* All of a slot, on their way to others. */
+static uint32_t take_ring(struct tail_wheel *w, struct wheel_slot *slot)
+{
+    uint32_t ring = slot->ring;
+
+    w->n -= slot->n;
+    *slot = (struct wheel_slot){0};
+    return ring;
+}
+
+/* The i-th slot from now. */
+static struct wheel_slot *slot_in(const struct tail_wheel *w, uint32_t i)
+{
+    return &w->slots[(w->now + i) & (w->n_slots - 1)];
 }
 
 static void splice(struct trace_table *t, struct wheel_slot *to, struct wheel_slot *from)
@@ -78,11 +97,6 @@ void tail_wheel_add(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 
     tr->born_tick = w->now - w->age;
     tr->at_tick = w->now - w->age + w->wait_ticks + 1;
-    put(w, t, index);
-}
-
-void tail_wheel_readd(struct tail_wheel *w, struct trace_table *t, uint32_t index)
-{
     put(w, t, index);
 }
 
@@ -111,30 +125,53 @@ void tail_wheel_older(struct tail_wheel *w, struct trace_table *t, uint32_t inde
     put(w, t, index);
 }
 
-void tail_wheel_take(struct tail_wheel *w, struct trace_table *t, uint32_t index)
-{
-    struct trace *tr = trace_at(t, index);
-    uint32_t latest = w->now + w->wait_ticks + 1;
-
-    if ((int32_t)(tr->at_tick - latest) > 0)
-        tr->at_tick = latest;
-    put(w, t, index);
-}
-
 void tail_wheel_del(struct tail_wheel *w, struct trace_table *t, uint32_t index)
 {
     struct wheel_slot *slot = slot_of(w, trace_at(t, index));
 
     trace_ring_del(t, &slot->ring, index);
     slot->n--;
+    w->n--;
+}
+
+uint32_t tail_wheel_first(struct tail_wheel *w, const struct trace_table *t)
+{
+    uint32_t later = 0; /* those of a later round */
+
+    if (w->due.ring || !w->n)
+        return w->due.ring;
+    if ((int32_t)(w->none_before - w->now) <= 0)
+        w->none_before = w->now + 1;
+    for (uint32_t tick = w->none_before, end = w->now + w->n_slots; (int32_t)(tick - end) <= 0; tick++) {
+        uint32_t ring = w->slots[tick & (w->n_slots - 1)].ring;
+
+        if (ring && trace_at(t, ring)->at_tick == tick) {
+            w->none_before = tick;
+            return ring;
+        }
+        later = later ? later : ring;
+    }
+    return later;
+}
+
+static void ring_each(const struct trace_table *t, uint32_t ring, void (*fn)(void *ctx, struct trace *tr), void *ctx)
+{
+    for (uint32_t i = ring; i; i = trace_at(t, i)->newer == ring ? 0 : trace_at(t, i)->newer)
+        fn(ctx, trace_at(t, i));
+}
+
+void tail_wheel_each(const struct tail_wheel *w, const struct trace_table *t, void (*fn)(void *ctx, struct trace *tr), void *ctx)
+{
+    ring_each(t, w->due.ring, fn, ctx);
+    for (uint32_t i = 1; i <= w->n_slots; i++)
+        ring_each(t, slot_in(w, i)->ring, fn, ctx);
 }
 
 /* A slot of a wheel shorter than the wait also holds traces of later rounds: those stay. */
 static void take_due(struct tail_wheel *w, struct trace_table *t, struct wheel_slot *slot)
 {
-    uint32_t all = slot->ring;
+    uint32_t all = take_ring(w, slot);
 
-    *slot = (struct wheel_slot){0};
     while (all) {
         uint32_t index = all;
 
@@ -153,10 +190,49 @@ void tail_wheel_tick(struct tail_wheel *w, struct trace_table *t)
         take_due(w, t, slot);
 }
 
-void tail_wheel_all_due(struct tail_wheel *w, struct trace_table *t)
+/* flags as in tail_wheel_hasten(). */
+static void hasten(struct tail_wheel *w, struct trace_table *t, struct wheel_slot *slot, uint8_t flags)
+{
+    uint32_t all = take_ring(w, slot);
+
+    while (all) {
+        uint32_t index = all;
+        struct trace *tr = trace_at(t, index);
+
+        trace_ring_del(t, &all, index);
+        if (!flags || tr->flags & flags)
+            tr->at_tick = w->now;
+        put(w, t, index);
+    }
+}
+
+void tail_wheel_hasten(struct tail_wheel *w, struct trace_table *t, uint8_t flags)
 {
     for (uint32_t i = 1; i <= w->n_slots; i++)
-        splice(t, &w->due, &w->slots[(w->now + i) & (w->n_slots - 1)]);
+        hasten(w, t, slot_in(w, i), flags);
+}
+
+static void take_slot(struct tail_wheel *w, struct trace_table *t, struct tail_wheel *from, struct wheel_slot *slot)
+{
+    uint32_t all = take_ring(from, slot), latest = w->now + w->wait_ticks + 1;
+
+    while (all) {
+        uint32_t index = all;
+        struct trace *tr = trace_at(t, index);
+
+        trace_ring_del(t, &all, index);
+        if ((int32_t)(tr->at_tick - latest) > 0)
+            tr->at_tick = latest;
+        put(w, t, index);
+    }
+}
+
+void tail_wheel_take(struct tail_wheel *w, struct trace_table *t, struct tail_wheel *from)
+{
+    w->now = w->none_before = from->now;
+    take_slot(w, t, from, &from->due);
+    for (uint32_t i = 1; i <= from->n_slots; i++)
+        take_slot(w, t, from, slot_in(from, i));
 }
 
 uint32_t tail_ticks_due(uint64_t *next_ns, uint64_t now_ns)

@@ -7,231 +7,126 @@
 
 #include "platform/hash.h"
 
-enum { CHUNK_TRACES = 256, MIN_SLOTS = 1024 };
+enum { MIN_SLOTS = 1024, MOST_SLOTS = 1 << 30, SLOTS_PER_LINE = 8 };
 
-static size_t chunk_bytes(const struct trace_table *t)
+/* Slots are at most this full. */
+static uint32_t most_traces(uint32_t n_slots)
 {
-    return sizeof(struct trace_chunk) + (size_t)CHUNK_TRACES * t->entry_bytes;
+    return n_slots / 5 * 4;
 }
 
-static uint32_t entry_bytes_for(uint32_t facts_bytes)
+static uint64_t slots_after(uint64_t n_slots)
 {
-    return (uint32_t)((sizeof(struct trace) + facts_bytes + 7) & ~(size_t)7);
+    return n_slots ? (n_slots + n_slots / 4 + 7) & ~7ull : MIN_SLOTS;
 }
 
 void trace_table_init(struct trace_table *t, struct budget *b, uint32_t facts_bytes)
 {
-    *t = (struct trace_table){
-        .budget = b, .entry_bytes = entry_bytes_for(facts_bytes)};
+    *t = (struct trace_table){.budget = b};
+    entry_pool_init(&t->traces, b, sizeof(struct trace));
+    entry_pool_init(&t->more, b, sizeof(struct trace_more) + facts_bytes);
 }
 
 uint64_t trace_table_bytes_for(uint64_t n_traces, uint32_t facts_bytes)
 {
     uint64_t slots = MIN_SLOTS;
 
-    while (slots / 4 * 3 < n_traces && slots < 1ull << 62)
-        slots *= 2;
-    return slots * sizeof(struct trace_slot) + n_traces * entry_bytes_for(facts_bytes);
-}
-
-static void open_add(struct trace_table *t, uint32_t c)
-{
-    struct trace_chunk *chunk = t->chunks[c];
-
-    chunk->open_prev = 0;
-    chunk->open_next = t->open;
-    if (t->open)
-        t->chunks[t->open - 1]->open_prev = c + 1;
-    t->open = c + 1;
-}
-
-static void open_del(struct trace_table *t, uint32_t c)
-{
-    struct trace_chunk *chunk = t->chunks[c];
-
-    if (chunk->open_prev)
-        t->chunks[chunk->open_prev - 1]->open_next = chunk->open_next;
-    else
-        t->open = chunk->open_next;
-    if (chunk->open_next)
-        t->chunks[chunk->open_next - 1]->open_prev = chunk->open_prev;
-}
-
-static void chunk_release(struct trace_table *t, uint32_t c)
-{
-    free(t->chunks[c]);
-    t->chunks[c] = NULL;
-    budget_release(t->budget, MEM_TAIL, chunk_bytes(t));
-    t->n_free -= CHUNK_TRACES;
+    while (slots / 5 * 4 < n_traces && slots < 1ull << 62)
+        slots = slots_after(slots);
+    return slots * sizeof(struct trace_slot) +
+           n_traces * (sizeof(struct trace) + sizeof(struct trace_more) + facts_bytes);
 }
 
 void trace_table_fini(struct trace_table *t)
 {
-    for (uint32_t c = 0; c < t->n_chunks; c++)
-        if (t->chunks[c])
-            chunk_release(t, c);
-    free(t->chunks);
+    entry_pool_fini(&t->traces);
+    entry_pool_fini(&t->more);
     free(t->slots);
     budget_release(t->budget, MEM_TAIL, t->n_slots * sizeof(*t->slots));
-    *t = (struct trace_table){.budget = t->budget, .entry_bytes = t->entry_bytes};
+    t->slots = NULL;
+    t->n_slots = t->n_traces = 0;
 }
 
-/* ---- entries ---- */
+/* ---- the rest of entries ---- */
 
-static struct trace *entry_of(const struct trace_table *t, struct trace_chunk *c, uint32_t i)
+void trace_table_refit(struct trace_table *t, uint32_t facts_bytes, struct entry_carry carry)
 {
-    return (struct trace *)(void *)(c->entries + (size_t)i * t->entry_bytes);
+    entry_pool_refit(&t->more, sizeof(struct trace_more) + facts_bytes, sizeof(struct trace_more), carry);
 }
 
-/* The index of a chunk that is not there, with room for it in the array. */
-static uint32_t chunk_number(struct trace_table *t)
+struct trace_more *trace_more_add(struct trace_table *t, struct trace *tr)
 {
-    for (uint32_t c = 0; c < t->n_chunks; c++)
-        if (!t->chunks[c])
-            return c;
-    if (t->n_chunks == t->cap_chunks) {
-        t->cap_chunks = t->cap_chunks ? t->cap_chunks * 2 : 16;
-        t->chunks = mem_grow(t->chunks, t->cap_chunks * sizeof(struct trace_chunk *));
-    }
-    t->chunks[t->n_chunks] = NULL;
-    return t->n_chunks++;
+    entry_pool_ensure(&t->more);
+    uint32_t last = tr->last_or_more;
+    tr->last_or_more = entry_take(&t->more);
+    tr->flags |= TRACE_MORE;
+    trace_more(t, tr)->last = last;
+    return trace_more(t, tr);
 }
 
-static bool charge(struct trace_table *t, size_t bytes, bool force)
+void trace_more_del(struct trace_table *t, struct trace *tr)
 {
-    if (force)
-        budget_force(t->budget, MEM_TAIL, bytes);
-    return force || budget_charge(t->budget, MEM_TAIL, bytes);
-}
-
-static int chunk_new(struct trace_table *t, bool force)
-{
-    if (!charge(t, chunk_bytes(t), force))
-        return -1;
-    struct trace_chunk *c = mem_try(chunk_bytes(t));
-    if (!c) {
-        budget_release(t->budget, MEM_TAIL, chunk_bytes(t));
-        return -1;
-    }
-    uint32_t n = chunk_number(t);
-    *c = (struct trace_chunk){0};
-    /* Index 0 means "none", so the first entry of the first chunk is never handed out. */
-    for (uint32_t i = CHUNK_TRACES; i-- > (n == 0 ? 1 : 0);) {
-        entry_of(t, c, i)->first = c->free_head;
-        c->free_head = i + 1;
-    }
-    t->chunks[n] = c;
-    open_add(t, n);
-    t->n_free += CHUNK_TRACES;
-    return 0;
-}
-
-static uint32_t entry_take(struct trace_table *t)
-{
-    CHECK(t->open);
-    uint32_t n = t->open - 1;
-    struct trace_chunk *c = t->chunks[n];
-    uint32_t i = c->free_head - 1;
-    struct trace *tr = entry_of(t, c, i);
-
-    c->free_head = tr->first;
-    c->n_used++;
-    t->n_free--;
-    if (!c->free_head)
-        open_del(t, n);
-    memset(tr, 0, t->entry_bytes);
-    return n * CHUNK_TRACES + i;
-}
-
-static void entry_give(struct trace_table *t, uint32_t index)
-{
-    uint32_t n = index / CHUNK_TRACES;
-    struct trace_chunk *c = t->chunks[n];
-    uint32_t i = index % CHUNK_TRACES;
-
-    if (!c->free_head)
-        open_add(t, n);
-    entry_of(t, c, i)->first = c->free_head;
-    c->free_head = i + 1;
-    t->n_free++;
-    if (--c->n_used == 0 && t->n_free >= 3ull * CHUNK_TRACES) {
-        open_del(t, n);
-        chunk_release(t, n);
-    }
-}
-
-static struct trace_chunk *chunk_refit(const struct trace_table *t, const struct trace_chunk *old,
-                                       uint32_t old_entry_bytes, struct facts_carry carry)
-{
-    struct trace_chunk *c = mem_alloc(chunk_bytes(t));
-
-    memcpy(c, old, offsetof(struct trace_chunk, entries));
-    for (uint32_t i = 0; i < CHUNK_TRACES; i++) {
-        const uint8_t *from = old->entries + (size_t)i * old_entry_bytes;
-        uint8_t *to = c->entries + (size_t)i * t->entry_bytes;
-
-        memcpy(to, from, sizeof(struct trace));
-        memcpy(to + sizeof(struct trace) + carry.to, from + sizeof(struct trace) + carry.from, carry.bytes);
-    }
-    return c;
-}
-
-void trace_table_refit(struct trace_table *t, uint32_t facts_bytes, struct facts_carry carry)
-{
-    size_t bytes_before = chunk_bytes(t);
-    uint32_t entry_before = t->entry_bytes;
-
-    t->entry_bytes = entry_bytes_for(facts_bytes);
-    for (uint32_t c = 0; c < t->n_chunks; c++) {
-        struct trace_chunk *old = t->chunks[c];
-
-        if (!old)
-            continue;
-        budget_force(t->budget, MEM_TAIL, chunk_bytes(t));
-        t->chunks[c] = chunk_refit(t, old, entry_before, carry);
-        free(old);
-        budget_release(t->budget, MEM_TAIL, bytes_before);
-    }
+    if (!(tr->flags & TRACE_MORE))
+        return;
+    uint32_t index = tr->last_or_more;
+    tr->last_or_more = trace_more(t, tr)->last;
+    tr->flags &= (uint8_t)~TRACE_MORE;
+    entry_give(&t->more, index);
 }
 
 /* ---- slots ---- */
 
-static void slot_put(struct trace_slot *slots, uint32_t mask, struct trace_slot s)
+static uint32_t home_of(uint32_t tag, uint32_t n_slots)
 {
-    uint32_t i = s.tag & mask;
+    return (uint32_t)((uint64_t)tag * n_slots >> 32);
+}
 
-    while (slots[i].index)
-        i = (i + 1) & mask;
-    slots[i] = s;
+static uint32_t behind(const struct trace_table *t, uint32_t i)
+{
+    return i + 1 == t->n_slots ? 0 : i + 1;
+}
+
+static void slot_put(struct trace_table *t, struct trace_slot s)
+{
+    uint32_t i = home_of(s.tag, t->n_slots);
+
+    while (t->slots[i].index)
+        i = behind(t, i);
+    t->slots[i] = s;
 }
 
 static int slots_grow(struct trace_table *t, bool force)
 {
-    uint32_t n = t->n_slots ? t->n_slots * 2 : MIN_SLOTS;
+    uint64_t n = slots_after(t->n_slots);
     size_t bytes = n * sizeof(*t->slots);
+    struct trace_table old = *t;
 
-    if (n > 1u << 30 || !charge(t, bytes, force))
+    if (n > MOST_SLOTS || (!force && !budget_charge(t->budget, MEM_TAIL, bytes)))
         return -1;
+    if (force)
+        budget_force(t->budget, MEM_TAIL, bytes);
     struct trace_slot *slots = calloc(n, sizeof(*slots));
     if (!slots) {
         budget_release(t->budget, MEM_TAIL, bytes);
         return -1;
     }
-    for (uint32_t i = 0; i < t->n_slots; i++)
-        if (t->slots[i].index)
-            slot_put(slots, n - 1, t->slots[i]);
-    free(t->slots);
-    budget_release(t->budget, MEM_TAIL, t->n_slots * sizeof(*t->slots));
     t->slots = slots;
-    t->n_slots = n;
+    t->n_slots = (uint32_t)n;
+    for (uint32_t i = 0; i < old.n_slots; i++)
+        if (old.slots[i].index)
+            slot_put(t, old.slots[i]);
+    free(old.slots);
+    budget_release(t->budget, MEM_TAIL, old.n_slots * sizeof(*old.slots));
     return 0;
 }
 
 static int reserve(struct trace_table *t, bool force)
 {
-    if (t->n_traces >= t->n_slots / 4 * 3 && slots_grow(t, force) != 0)
+    if (t->n_traces >= most_traces(t->n_slots) && slots_grow(t, force) != 0)
         return -1;
-    return t->open ? 0 : chunk_new(t, force);
+    if (entry_pool_reserve(&t->traces, force) != 0)
+        return -1;
+    return entry_pool_reserve(&t->more, force);
 }
 
 int trace_table_reserve(struct trace_table *t)
@@ -250,7 +145,7 @@ uint32_t trace_table_find(const struct trace_table *t, const uint8_t id[static 1
 
     if (!t->n_slots)
         return 0;
-    for (uint32_t i = tag & (t->n_slots - 1);; i = (i + 1) & (t->n_slots - 1)) {
+    for (uint32_t i = home_of(tag, t->n_slots);; i = behind(t, i)) {
         struct trace_slot s = t->slots[i];
 
         if (!s.index)
@@ -262,23 +157,26 @@ uint32_t trace_table_find(const struct trace_table *t, const uint8_t id[static 1
 
 uint32_t trace_table_add(struct trace_table *t, const uint8_t id[static 16], uint64_t hash)
 {
-    uint32_t index = entry_take(t);
+    uint32_t index = entry_take(&t->traces);
 
     memcpy(trace_at(t, index)->id, id, 16);
-    slot_put(t->slots, t->n_slots - 1, (struct trace_slot){(uint32_t)hash, index});
+    slot_put(t, (struct trace_slot){(uint32_t)hash, index});
     t->n_traces++;
     return index;
+}
+
+static uint32_t distance(const struct trace_table *t, uint32_t from, uint32_t to)
+{
+    return to >= from ? to - from : to + t->n_slots - from;
 }
 
 /* Closes the gap at i: whatever probes over it moves back. */
 static void slot_close(struct trace_table *t, uint32_t i)
 {
-    uint32_t mask = t->n_slots - 1;
+    for (uint32_t j = behind(t, i); t->slots[j].index; j = behind(t, j)) {
+        uint32_t home = home_of(t->slots[j].tag, t->n_slots);
 
-    for (uint32_t j = (i + 1) & mask; t->slots[j].index; j = (j + 1) & mask) {
-        uint32_t home = t->slots[j].tag & mask;
-
-        if (((j - home) & mask) >= ((j - i) & mask)) {
+        if (distance(t, home, j) >= distance(t, i, j)) {
             t->slots[i] = t->slots[j];
             i = j;
         }
@@ -288,22 +186,37 @@ static void slot_close(struct trace_table *t, uint32_t i)
 
 void trace_table_remove(struct trace_table *t, uint32_t index)
 {
-    uint32_t tag = (uint32_t)hash_u128(trace_at(t, index)->id);
-    uint32_t i = tag & (t->n_slots - 1);
+    struct trace *tr = trace_at(t, index);
+    uint32_t i = home_of((uint32_t)hash_u128(tr->id), t->n_slots);
 
     while (t->slots[i].index != index) {
         CHECK(t->slots[i].index);
-        i = (i + 1) & (t->n_slots - 1);
+        i = behind(t, i);
     }
     slot_close(t, i);
     t->n_traces--;
-    entry_give(t, index);
+    trace_more_del(t, tr);
+    entry_give(&t->traces, index);
 }
+
+/* ---- fetching ahead ---- */
 
 void trace_table_prefetch(const struct trace_table *t, uint64_t hash)
 {
     if (t->n_slots)
-        __builtin_prefetch(&t->slots[(uint32_t)hash & (t->n_slots - 1)]);
+        __builtin_prefetch(&t->slots[home_of((uint32_t)hash, t->n_slots)]);
+}
+
+uint32_t trace_table_peek(const struct trace_table *t, uint64_t hash)
+{
+    uint32_t tag = (uint32_t)hash;
+
+    if (!t->n_slots)
+        return 0;
+    for (uint32_t n = 0, i = home_of(tag, t->n_slots); n < SLOTS_PER_LINE && t->slots[i].index; n++, i = behind(t, i))
+        if (t->slots[i].tag == tag)
+            return t->slots[i].index;
+    return 0;
 }
 
 void trace_table_prefetch_entry(const struct trace_table *t, uint64_t hash)
@@ -312,7 +225,7 @@ void trace_table_prefetch_entry(const struct trace_table *t, uint64_t hash)
 
     if (index) {
         __builtin_prefetch(trace_at(t, index));
-        __builtin_prefetch((const char *)trace_at(t, index) + 64);
+        __builtin_prefetch((const char *)trace_at(t, index) + sizeof(struct trace) - 1);
     }
 }
 
@@ -354,40 +267,40 @@ void trace_ring_add(struct trace_table *t, uint32_t *first, uint32_t index)
     struct trace *tr = trace_at(t, index);
 
     if (!*first) {
-        tr->ring_prev = tr->ring_next = *first = index;
+        tr->older = tr->newer = *first = index;
         return;
     }
     struct trace *head = trace_at(t, *first);
-    tr->ring_next = *first;
-    tr->ring_prev = head->ring_prev;
-    trace_at(t, head->ring_prev)->ring_next = index;
-    head->ring_prev = index;
+    tr->newer = *first;
+    tr->older = head->older;
+    trace_at(t, head->older)->newer = index;
+    head->older = index;
 }
 
 void trace_ring_del(struct trace_table *t, uint32_t *first, uint32_t index)
 {
     struct trace *tr = trace_at(t, index);
 
-    if (tr->ring_next == index) {
+    if (tr->newer == index) {
         *first = 0;
         return;
     }
-    trace_at(t, tr->ring_prev)->ring_next = tr->ring_next;
-    trace_at(t, tr->ring_next)->ring_prev = tr->ring_prev;
+    trace_at(t, tr->older)->newer = tr->newer;
+    trace_at(t, tr->newer)->older = tr->older;
     if (*first == index)
-        *first = tr->ring_next;
+        *first = tr->newer;
 }
 
 void trace_ring_splice(struct trace_table *t, uint32_t *to, uint32_t *from)
 {
     if (*to && *from) {
         struct trace *a = trace_at(t, *to), *b = trace_at(t, *from);
-        uint32_t a_last = a->ring_prev, b_last = b->ring_prev;
+        uint32_t a_last = a->older, b_last = b->older;
 
-        trace_at(t, a_last)->ring_next = *from;
-        b->ring_prev = a_last;
-        trace_at(t, b_last)->ring_next = *to;
-        a->ring_prev = b_last;
+        trace_at(t, a_last)->newer = *from;
+        b->older = a_last;
+        trace_at(t, b_last)->newer = *to;
+        a->older = b_last;
     } else if (*from) {
         *to = *from;
     }

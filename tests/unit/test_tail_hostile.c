@@ -212,11 +212,11 @@ START_TEST(a_large_tick_is_worked_off_in_slices)
     tail_sampler_tick(&sampler);
     ck_assert_uint_eq(host->n_emitted_spans + SAMPLED_OUT, 0); /* a tick by itself decides nothing */
     for (enum tail_work w = TAIL_MORE; w == TAIL_MORE; slices++) {
-        uint32_t undecided = sampler.undecided.n;
+        uint32_t undecided = sampler.wheel.n;
         uint64_t emitted = host->n_emitted_spans;
 
         w = tail_sampler_work(&sampler, 0);
-        ck_assert_uint_le(undecided - sampler.undecided.n, A_SLICE);
+        ck_assert_uint_le(undecided - sampler.wheel.n, A_SLICE);
         ck_assert_uint_le(host->n_emitted_spans - emitted, FLUSHES * (EMIT_SPANS + RUN));
     }
     ck_assert_uint_ge(slices, N / A_SLICE);

@@ -365,7 +365,7 @@ START_TEST(items_are_judged_as_they_come)
     ck_assert_uint_eq(SAMPLED_OUT, 2);
     ck_assert_uint_eq(sampler.table.n_traces, 2); /* at its slot what nothing decided is forgotten */
     FILE_SPANS({.trace = 1, .id = 11}, {.trace = 3, .id = 14});
-    ck_assert_uint_eq(sampler.undecided.n, 1);
+    ck_assert_uint_eq(sampler.wheel.n, 1);
     tail_sampler_end(&sampler, false);
     FILE_SPANS({.trace = 4, .id = 12, .status = 2}, {.trace = 5, .id = 13});
     ticks(1);
@@ -573,7 +573,7 @@ START_TEST(a_long_trace_does_not_pin_memory)
         ticks(1);
         most = seg_log_held_bytes(&sampler.log) > most ? seg_log_held_bytes(&sampler.log) : most;
     }
-    ck_assert_uint_eq(sampler.undecided.n, 21);
+    ck_assert_uint_eq(sampler.wheel.n, 21);
     ck_assert_uint_le(most, 4 << 20);
     FILE_SPANS({.trace = 1, .id = 77});
     ticks(2);
@@ -972,7 +972,7 @@ START_TEST(bounds_and_caches_change)
     ck_assert_uint_eq(SAMPLED_OUT, 2);
     for (uint64_t i = 0; i < 9; i++)
         FILE_SPANS({.trace = 10 + i, .id = 10 + i, .status = 2});
-    ck_assert_uint_le(sampler.undecided.n, 5);
+    ck_assert_uint_le(sampler.wheel.n, 5);
     settings.decision_cache = (struct cache_settings){0};
     change();
     ticks(2);
