@@ -45,8 +45,8 @@ struct journal_options {
     uint32_t version;       /* of the owner's records; segments of another version are set aside */
     uint64_t segment_bytes; /* 64 KiB to 1 GiB, a multiple of 64 KiB. One record that is larger gets a file of its own */
     uint64_t max_bytes;     /* all files together; 0: unbounded */
-    uint32_t pool_segments; /* empty files kept for the next segment: fresh files cost ten times as much to fill */
-    bool keep_mapped;       /* journal_at() works for every record; else only in segments being written */
+    uint32_t pool_segments; /* empty files kept for the next segment: fresh ones cost five times as much to fill */
+    bool keep_mapped;       /* full segments as well: cheaper when they are written anew within seconds */
     void (*warn)(void *ctx, const char *text); /* what somebody should read in the log; may be NULL */
     void *warn_ctx;
 };
@@ -87,11 +87,6 @@ const char *journal_fault_text(enum journal_fault f);
 /* Appends one record of the bytes of all iovs. 0, or -1: journal_fault() tells why, nothing was written. */
 int journal_append(struct journal *j, uint8_t type, const struct iovec *iov, unsigned n_iov,
                    journal_ref *ref) MUST_USE;
-/* The same in two steps, for bytes made in place: room for at most max_len bytes, aligned to 16 (NULL: as -1
- * above); then commit with the length used, which cannot fail. Between the two nothing else may be called. */
-uint8_t *journal_begin(struct journal *j, uint32_t max_len) MUST_USE;
-journal_ref journal_commit(struct journal *j, uint8_t type, uint32_t len);
-
 /* Would a record of that length find room without another file, or with one within max_bytes? Asks no disk. */
 bool journal_has_room(const struct journal *j, uint64_t len);
 enum journal_fault journal_fault(const struct journal *j); /* of the latest append that failed */
@@ -102,8 +97,6 @@ void journal_drop(struct journal *j, journal_ref ref);
 
 /* ---- reading back ---- */
 
-/* The record's bytes in the mapping, or NULL when its segment is not mapped. */
-const uint8_t *journal_at(const struct journal *j, journal_ref ref, uint32_t *len);
 /* Reads len bytes of the record from `from` on, with read(2): an unreadable disk is -1, never a signal. verify: from
  * must be 0 and len the record's: -1 as well when the checksum says no. */
 int journal_read(struct journal *j, journal_ref ref, uint32_t from, void *dst, uint32_t len, bool verify) MUST_USE;

@@ -59,8 +59,11 @@ struct segment {
     bool unread;       /* journal_next() has not finished it */
     bool cut;          /* the file is shorter than its ident says: never written again */
     bool dirty;        /* written since the last sync */
+    bool fresh;        /* made by this process and not used before */
     uint8_t *head;     /* ident, progress, marks: mapped as long as the file exists */
     uint8_t *data;     /* NULL: not mapped */
+    uint64_t ready;    /* offset up to which the pages of data are there for writing */
+    uint64_t left_ns;  /* when it was full */
 };
 
 struct journal {
@@ -74,9 +77,6 @@ struct journal {
     uint32_t n_pool, cap_pool;
     uint64_t next_seq, next_number, salts;
     struct journal_stats st;
-
-    /* journal_begin() */
-    uint64_t begun_bytes; /* 0: none under way */
 
     /* faults */
     enum journal_fault fault;
@@ -135,7 +135,9 @@ int segment_adopt(struct journal *j, uint32_t slot, const char *name, struct err
 /* A free segment becomes one to write to, under a new salt. -1 with *sys_errno: it cannot be mapped. */
 int segment_use(struct journal *j, struct segment *s, int *sys_errno) MUST_USE;
 uint8_t *segment_map_data(struct journal *j, struct segment *s, int *sys_errno) MUST_USE;
-void segment_restart(struct journal *j, struct segment *s); /* the same for one in use without a live record */
+/* Its pages up to `end` are there for writing. */
+void segment_prepare(struct journal *j, struct segment *s, uint64_t end);
+void segment_restart(struct journal *j, struct segment *s); /* as segment_use for one in use without a live record */
 void segment_seal(struct journal *j, struct segment *s);    /* full: its data unmapped, unless keep_mapped */
 void segment_close(struct segment *s);
 void segment_remove(struct journal *j, struct segment *s);
@@ -146,7 +148,7 @@ uint64_t segment_count_marks(const struct segment *s);
 int segment_open_file(const struct journal *j, const struct segment *s, int flags) MUST_USE;
 
 uint32_t record_tag(const struct segment *s, uint64_t offset, uint32_t len, uint8_t type);
-uint64_t record_check(const struct segment *s, uint64_t offset, const void *p, uint32_t len);
+uint64_t record_check(const struct segment *s, uint64_t offset, uint64_t hash); /* hash_bulk of its bytes */
 
 /* ---- journal.c ---- */
 

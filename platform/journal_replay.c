@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "platform/hash.h"
 #include "platform/journal_priv.h"
 #include "platform/mem.h"
 
@@ -147,7 +148,7 @@ static const uint8_t *bytes_at(const struct journal *j, const struct segment *s)
 static bool bytes_good(const struct journal *j, const struct segment *s,
                        const struct record_head *h)
 {
-    return h->check == record_check(s, j->at, bytes_at(j, s), h->len);
+    return h->check == record_check(s, j->at, hash_bulk(bytes_at(j, s), h->len));
 }
 
 static void count_damage(struct journal *j, uint64_t bytes)

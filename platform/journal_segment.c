@@ -19,9 +19,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "platform/hash.h"
 #include "platform/journal_priv.h"
 #include "platform/mem.h"
+
+#define STEP_BYTES (256u << 10)       /* pages prepared together */
+#define COOL_NS    (10u * NS_PER_SEC) /* a file at rest so long: its pages are prepared anew */
 
 static const char magic[8] = "TRJRNL\r\n";
 
@@ -73,9 +77,9 @@ uint32_t record_tag(const struct segment *s, uint64_t offset, uint32_t len, uint
 }
 
 /* The salt comes last: with a seed XXH3 makes itself a secret at each call. */
-uint64_t record_check(const struct segment *s, uint64_t offset, const void *p, uint32_t len)
+uint64_t record_check(const struct segment *s, uint64_t offset, uint64_t hash)
 {
-    uint64_t h = hash_stable(p, len) ^ place_salt(s, offset);
+    uint64_t h = hash ^ place_salt(s, offset);
 
     return (h ^ h >> 32) * 0x9fb21c651e98df25ull;
 }
@@ -201,6 +205,7 @@ uint8_t *segment_map_data(struct journal *j, struct segment *s, int *sys_errno)
     if (fd >= 0)
         s->data = map(fd, s->data_at, s->size - s->data_at);
     *sys_errno = errno;
+    s->ready = s->data_at;
     if (fd >= 0)
         close(fd);
     return s->data;
@@ -210,6 +215,8 @@ int segment_use(struct journal *j, struct segment *s, int *sys_errno)
 {
     if (segment_map_data(j, s, sys_errno) == NULL)
         return -1;
+    if (s->left_ns + COOL_NS < clock_mono_ns())
+        s->ready = s->data_at;
     segment_restart(j, s);
     return 0;
 }
@@ -220,16 +227,21 @@ void segment_seal(struct journal *j, struct segment *s)
         unmap_data(s);
 }
 
-/* ---- making ---- */
+/* ---- pages ---- */
 
-static int write_zeros(int fd, uint64_t size)
+/* Whole pages in large pieces. */
+static int write_zeros(int fd, uint64_t from, uint64_t to)
 {
-    static const uint8_t zeros[SEGMENT_UNIT];
+    static const uint8_t zeros[JOURNAL_PAGE];
+    struct iovec iov[STEP_BYTES / JOURNAL_PAGE];
 
-    for (uint64_t at = 0; at < size; at += sizeof(zeros)) {
-        ssize_t n = pwrite(fd, zeros, sizeof(zeros), (off_t)at);
+    for (size_t i = 0; i < ARRAY_LEN(iov); i++)
+        iov[i] = (struct iovec){(void *)(uintptr_t)zeros, sizeof(zeros)};
+    for (uint64_t at = from, len; at < to; at += len) {
+        len = to - at < STEP_BYTES ? to - at : STEP_BYTES;
+        ssize_t n = pwritev(fd, iov, (int)(len / JOURNAL_PAGE), (off_t)at);
 
-        if (n != (ssize_t)sizeof(zeros)) {
+        if (n != (ssize_t)len) {
             if (n >= 0)
                 errno = ENOSPC;
             return -1;
@@ -237,6 +249,44 @@ static int write_zeros(int fd, uint64_t size)
     }
     return 0;
 }
+
+/* Pages that come by a write are large where the file system has such, and cheaper for ever. */
+static void fill_fresh(struct journal *j, const struct segment *s, uint64_t from, uint64_t to)
+{
+    int fd = segment_open_file(j, s, O_RDWR);
+
+    if (fd < 0)
+        return;
+    (void)write_zeros(fd, from, to); /* if it fails the pages come by stores */
+    close(fd);
+}
+
+/* Pages that the kernel wrote out are to be made writable again, each for itself when stores do it.
+ * To unmap them before halves the costs. */
+static void prepare_step(struct journal *j, struct segment *s)
+{
+    uint64_t end = s->ready + STEP_BYTES < s->size ? s->ready + STEP_BYTES : s->size;
+    uint8_t *p = s->data + (s->ready - s->data_at);
+
+    if (s->fresh)
+        fill_fresh(j, s, s->ready, end);
+    else
+        (void)madvise(p, end - s->ready, MADV_DONTNEED);
+#ifdef MADV_POPULATE_WRITE
+    (void)madvise(p, end - s->ready,
+                  MADV_POPULATE_WRITE); /* not before Linux 5.14: then one by one */
+#endif
+    s->ready = end;
+}
+
+void segment_prepare(struct journal *j, struct segment *s, uint64_t end)
+{
+    CHECK(end <= s->size && (!s->fresh || s->used <= s->ready)); /* zeros only where no record is */
+    while (UNLIKELY(s->ready < end))
+        prepare_step(j, s);
+}
+
+/* ---- making ---- */
 
 static int reserve(int fd, uint64_t size)
 {
@@ -246,7 +296,7 @@ static int reserve(int fd, uint64_t size)
         rc = fallocate(fd, 0, 0, (off_t)size);
     while (rc != 0 && errno == EINTR);
     if (rc != 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-        rc = write_zeros(fd, size);
+        rc = write_zeros(fd, 0, size);
     return rc;
 }
 
@@ -272,7 +322,8 @@ int segment_create(struct journal *j, uint32_t slot, uint64_t size, int *sys_err
     int fd;
 
     *s = (struct segment){.size = size, .data_at = segment_data_at(size)};
-    s->used = s->data_at;
+    s->used = s->ready = s->data_at;
+    s->fresh = true;
     fd = create_file(j, s);
     if (fd < 0) {
         *sys_errno = errno;

@@ -287,45 +287,90 @@ START_TEST(appends_and_drops_while_old_records_are_read)
 }
 END_TEST
 
-START_TEST(bytes_made_in_place)
+static const uint8_t *mapping_of(const struct journal *j, journal_ref ref)
 {
-    unsigned seen[8] = {0};
-    struct journal *j = open_it();
-    journal_ref ref;
-    uint32_t len;
-    uint8_t *p = journal_begin(j, 5000);
-
-    ck_assert_ptr_nonnull(p);
-    ck_assert_uint_eq((uintptr_t)p % 16, 0);
-    fill(p, 7, 1234);
-    ref = journal_commit(j, 7, 1234);
-    ck_assert_ptr_eq(journal_at(j, ref, &len), p);
-    ck_assert_uint_eq(len, 1234);
-    journal_close(&j);
-    j = open_it();
-    ck_assert_uint_eq(replay(j, seen, 8), 1);
-    ck_assert_uint_eq(seen[7], 1);
-    journal_close(&j);
+    return segment_of(j, ref)->data;
 }
-END_TEST
 
 START_TEST(full_segments_are_unmapped_unless_kept)
 {
     struct journal *j = open_it();
     journal_ref first = put(j, 1, 40000), second = put(j, 2, 40000);
-    uint32_t len;
 
-    ck_assert_ptr_null(journal_at(j, first, &len));
-    ck_assert_ptr_nonnull(journal_at(j, second, &len));
+    ck_assert_ptr_null(mapping_of(j, first));
+    ck_assert_ptr_nonnull(mapping_of(j, second));
     journal_close(&j);
     nftw(dir, remove_one, 16, FTW_DEPTH);
     opts.keep_mapped = true;
     j = open_it();
     first = put(j, 1, 40000);
-    second = put(j, 2, 40000);
-    ck_assert_ptr_nonnull(journal_at(j, first, &len));
-    ck_assert_uint_eq(len, 40000);
+    (void)put(j, 2, 40000);
+    ck_assert_ptr_nonnull(mapping_of(j, first));
     journal_close(&j);
+}
+END_TEST
+
+/* Pages are prepared in steps, anew when a file has rested: of a size that has several. */
+START_TEST(what_was_written_survives_the_preparing_of_pages)
+{
+    enum { N = 400, RECORD = 40000 };
+    static unsigned seen[N];
+    journal_ref refs[N];
+    struct journal *j;
+
+    opts.segment_bytes = 16 * SEGMENT_UNIT;
+    opts.keep_mapped = true;
+    j = open_it();
+    for (uint32_t i = 0; i < N; i++) {
+        refs[i] = put(j, i, i % 7 ? RECORD : 700);
+        if (i >= 100)
+            journal_drop(j, refs[i - 100]);
+        if (i % 50 == 49) /* as if all had rested for long */
+            for (uint32_t k = 0; k < j->n_segs; k++)
+                j->segs[k].left_ns = 0;
+    }
+    ck_assert_uint_gt(journal_stats(j)->free_segments + journal_stats(j)->segments, 3);
+    memset(seen, 0, sizeof(seen));
+    journal_close(&j);
+    j = open_it();
+    (void)put(j, 3, 300000); /* behind what is there */
+    ck_assert_uint_eq(replay(j, seen, N), 100);
+    for (uint32_t i = N - 100; i < N; i++)
+        ck_assert_uint_eq(seen[i], 1);
+    journal_close(&j);
+    j = open_it();
+    ck_assert_uint_eq(replay(j, seen, N), 101);
+    ck_assert_uint_eq(seen[3], 1);
+    journal_close(&j);
+}
+END_TEST
+
+/* The hash is that of the bytes, however they are cut and wherever they go. */
+START_TEST(pieces_are_copied_and_hashed_as_one)
+{
+    enum { MOST = 70000 };
+    uint8_t *from = mem_alloc(MOST), *to = mem_alloc(MOST + 64);
+
+    fill(from, 1, MOST);
+    for (uint32_t k = 0; k < 300; k++) {
+        struct iovec iov[6];
+        uint32_t len = k < 20 ? k : (uint32_t)(random_next(&rnd) % MOST), n = 0, shift = k % 64;
+
+        for (uint32_t at = 0, piece; n < 6 && (at < len || n == 0); at += piece) {
+            piece = n == 5 ? len - at : (uint32_t)(random_next(&rnd) % (len - at + 1));
+            iov[n++] = (struct iovec){piece ? from + at : NULL, piece};
+        }
+        uint32_t whole = 0;
+        for (uint32_t i = 0; i < n; i++)
+            whole += (uint32_t)iov[i].iov_len;
+        memset(to, 0xee, MOST + 64);
+        ck_assert_uint_eq(hash_copy(to + shift, iov, n), hash_stable(from, whole));
+        ck_assert_uint_eq(hash_bulk(from, whole), hash_stable(from, whole));
+        ck_assert_int_eq(memcmp(to + shift, from, whole), 0);
+        ck_assert_uint_eq(to[shift + whole], 0xee);
+    }
+    free(from);
+    free(to);
 }
 END_TEST
 
@@ -747,8 +792,9 @@ static Suite *suite(void)
     tcase_add_test(t, a_large_record_has_a_file_of_its_own);
     tcase_add_test(t, a_process_that_restarts_often_fills_no_disk);
     tcase_add_test(t, appends_and_drops_while_old_records_are_read);
-    tcase_add_test(t, bytes_made_in_place);
     tcase_add_test(t, full_segments_are_unmapped_unless_kept);
+    tcase_add_test(t, what_was_written_survives_the_preparing_of_pages);
+    tcase_add_test(t, pieces_are_copied_and_hashed_as_one);
     tcase_add_test(t, a_sync_covers_what_was_appended);
     tcase_add_test(t, a_second_journal_is_refused);
     tcase_add_test(t, files_of_another_version_or_owner_are_set_aside);
