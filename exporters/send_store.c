@@ -73,6 +73,7 @@ bool stored_take(struct send_queue *q, struct batch *b, int64_t units)
     if (item == NULL)
         return false;
     b->waiter = (struct waiter){0};
+    batch_safe(b);
     waits = !list_empty(&q->restored) || !list_empty(&q->parked) || enough_ready(q);
     if (waits && batch_unload(b))
         park(q, b, units, item, &q->parked);

@@ -355,6 +355,19 @@ void batch_set_books(struct batch *b, struct ledger *books)
     ledger_accept(books, b->n_spans);
 }
 
+void batch_safe(struct batch *b)
+{
+    for (uint32_t i = 0; i < b->n_parts; i++) {
+        struct part *p = &b->parts[i];
+        struct ledger *books = p->books;
+
+        if (LIKELY(!books || !books->until_safe))
+            continue;
+        p->books = NULL;
+        ledger_end(books, p->n, FATE_STORED, DROP_NONE);
+    }
+}
+
 /* ---- edits ---- */
 
 struct payload *batch_edit(struct batch *b, uint32_t part)

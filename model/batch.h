@@ -125,6 +125,8 @@ struct batch *batch_share(const struct batch *b, struct ledger *l) MUST_USE;
  * are entered there as held, stay with their parts through splits, merges and edits, and end there
  * with the same fate as in the batch's ledger. batch_share() does not pass them on. */
 void batch_set_books(struct batch *b, struct ledger *books);
+/* The batch is in files, which outlive the process: second books that wait for no more (until_safe) end as stored. */
+void batch_safe(struct batch *b);
 
 /* Makes part i editable: a payload of its own (derived unless already unshared and whole), range =
  * all of it. NULL when the budget refuses (the batch is unchanged). */

@@ -14,6 +14,7 @@
 #ifndef TAILRACE_MODEL_LEDGER_H
 #define TAILRACE_MODEL_LEDGER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum ledger_fate { FATE_EXPORTED, FATE_SAMPLED_OUT, FATE_FILTERED, FATE_DROPPED, FATE_STORED /* on disk, for the next process */, FATES };
@@ -46,6 +47,8 @@ struct ledger {
     /* The books of a fan-out's branch: ledger_end calls it, as its last act, when held has come to 0; it may free
      * the ledger. NULL: none. Not summed. */
     void (*emptied)(struct ledger *l);
+    /* Second books of somebody who holds a copy on disk: they end when another has one, see batch_safe(). */
+    bool until_safe;
 };
 
 const char *drop_reason_name(enum drop_reason r);  /* "queue_full" */

@@ -97,7 +97,12 @@ static void item_gone(struct tail_store *s, uint32_t number)
 
 void tail_store_unref(struct tail_store *s, uint32_t number)
 {
-    if (number && --s->items[number].refs == 0 && !s->leaving)
+    struct stored *x = &s->items[number];
+
+    if (!number)
+        return;
+    x->left |= s->leaving;
+    if (--x->refs == 0 && !x->left)
         item_gone(s, number);
 }
 
@@ -221,14 +226,20 @@ static void landed(struct tail_store *s, const struct flight *f)
 {
     for (uint32_t i = 0; i < f->n; i++)
         s->items[f->runs[i].stored].refs--;
-    for (uint32_t i = 0; i < f->n; i++)
-        if (s->items[f->runs[i].stored].refs || !s->items[f->runs[i].stored].journal)
+    for (uint32_t i = 0; i < f->n; i++) {
+        const struct stored *x = &s->items[f->runs[i].stored];
+
+        if (x->refs || x->left || !x->journal)
             note_ended(s, &f->runs[i]);
+    }
     if (s->ended.len)
         tail_store_flush(s);
-    for (uint32_t i = 0; i < f->n; i++)
-        if (!s->items[f->runs[i].stored].refs && s->items[f->runs[i].stored].time_ns)
+    for (uint32_t i = 0; i < f->n; i++) {
+        const struct stored *x = &s->items[f->runs[i].stored];
+
+        if (!x->refs && !x->left && x->time_ns)
             item_gone(s, f->runs[i].stored);
+    }
 }
 
 /* What a stop cuts short is sent by the next process. */
@@ -240,7 +251,7 @@ static void flight_over(struct ledger *l)
         free(f);
         return;
     }
-    if (!f->store->leaving && !l->dropped[DROP_SHUTDOWN])
+    if (!l->dropped[DROP_SHUTDOWN])
         landed(f->store, f);
     flight_free(f);
 }
@@ -255,7 +266,7 @@ void tail_store_fly(struct tail_store *s, struct batch *b)
     f = mem_alloc(flight_bytes(s->n_runs));
     budget_force(s->host->budget, MEM_TAIL, flight_bytes(s->n_runs));
     *f = (struct flight){
-        .books.emptied = flight_over, .store = s, .next = s->flights, .n = s->n_runs};
+        .books = {.emptied = flight_over, .until_safe = true}, .store = s, .next = s->flights, .n = s->n_runs};
     memcpy(f->runs, s->runs, s->n_runs * sizeof(*s->runs));
     if (s->flights)
         s->flights->prev = f;

@@ -74,6 +74,7 @@ struct stored {
     uint64_t time_ns; /* 0: free */
     uint32_t refs;
     uint32_t next_free;
+    bool left; /* spans of it are for the next process */
 };
 
 struct note_batch {
@@ -241,7 +242,7 @@ void tail_store_queue_free(struct note_queue *q);
 
 /* Once a second: notes that nobody needs go, gauges are set. */
 void tail_store_tick(struct tail_store *s);
-/* From here on what is let go stays on disk. */
+/* From here on what is let go stays on disk; what is on its way may still arrive. */
 void tail_store_leave(struct tail_store *s);
 
 #endif

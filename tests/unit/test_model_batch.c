@@ -525,6 +525,47 @@ START_TEST(refusing_what_was_answered_is_not_called_returned)
 }
 END_TEST
 
+static unsigned n_emptied;
+
+static void on_emptied(struct ledger *l)
+{
+    (void)l;
+    n_emptied++;
+}
+
+/* A copy on disk ends the books that wait for one, and no others. */
+START_TEST(safe_on_disk_ends_only_the_books_that_wait_for_it)
+{
+    struct world w = world_new();
+    struct ledger copy = {.emptied = on_emptied, .until_safe = true};
+    struct ledger branch = {.emptied = on_emptied};
+    struct batch *b = batch_in(&w, request(1, 1, 1, 6)), *rest;
+    struct batch *other = batch_in(&w, request(11, 1, 1, 3));
+
+    n_emptied = 0;
+    batch_set_books(b, &copy);
+    batch_set_books(other, &branch);
+    rest = batch_split(b, 2);
+    batch_append(b, &other);
+    batch_safe(b);
+    ck_assert_int_eq(copy.held, 2); /* of the other half */
+    ck_assert_uint_eq(copy.fate[FATE_STORED], 4);
+    ck_assert_int_eq(branch.held, 3);
+    ck_assert_uint_eq(n_emptied, 0);
+    batch_safe(rest);
+    ck_assert_uint_eq(n_emptied, 1);
+    ck_assert_int_eq(w.ledger.held, 9);
+    batch_safe(rest);
+    batch_exported(&rest);
+    batch_exported(&b);
+    ck_assert_uint_eq(n_emptied, 2);
+    ck_assert_uint_eq(copy.fate[FATE_EXPORTED], 0);
+    ck_assert_uint_eq(branch.fate[FATE_EXPORTED], 3);
+    ck_assert_uint_eq(w.ledger.fate[FATE_EXPORTED], 9);
+    world_end(&w);
+}
+END_TEST
+
 START_TEST(moving_between_workers_balances)
 {
     struct world w = world_new();
@@ -676,6 +717,7 @@ static TCase *batch_tests(void)
     tcase_add_test(t, splitting_anywhere_keeps_every_span);
     tcase_add_test(t, an_end_answers_once_after_the_memory_is_back);
     tcase_add_test(t, refusing_what_was_answered_is_not_called_returned);
+    tcase_add_test(t, safe_on_disk_ends_only_the_books_that_wait_for_it);
     tcase_add_test(t, moving_between_workers_balances);
     tcase_add_test_raise_signal(t, ending_more_than_is_held_is_a_bug, 6);
     tcase_add_test_raise_signal(t, a_drop_needs_a_reason, 6);

@@ -318,6 +318,67 @@ START_TEST(what_was_delivered_is_not_sent_again)
 }
 END_TEST
 
+/* Files of a sending queue, say: from then on that copy counts, whatever becomes of the batch. */
+START_TEST(what_another_has_on_disk_is_not_kept_twice)
+{
+    struct life a, b, c;
+
+    settings.decision_wait_after_root_received_ns = 1;
+    settings.decision_wait_ns = TB_S(60);
+    begin(&a, NULL);
+    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2},
+               {.trace = 2, .id = 2, .parent = 9, .status = 2});
+    FILE_SPANS(&a, {.trace = 3, .id = 3, .status = 2});
+    ticks(&a, 2);
+    ck_assert_uint_eq(th_out_spans(a.host), 2);
+    begin(&b, &a); /* a crash before */
+    ck_assert_uint_eq(th_out_spans(b.host), 2);
+    th_out_end(b.host);
+    end(&b);
+    ck_assert_uint_eq(live_requests(&a), 2);
+    batch_safe(a.host->out[0]);
+    ck_assert_uint_eq(live_requests(&a), 1);
+    begin(&c, &a); /* and after */
+    ck_assert_uint_eq(c.host->n_out, 0);
+    ck_assert_uint_eq(c.s.held_spans, 1);
+    end(&c);
+    ck_assert_uint_eq(a.host->ledger.held, 3); /* it is still held, and ends once */
+    th_out_end(a.host);
+    ck_assert_uint_eq(a.host->ledger.fate[FATE_EXPORTED], 2);
+    end(&a);
+}
+END_TEST
+
+/* What is on its way when a stop begins arrives, and others of the same request wait on disk. */
+START_TEST(what_a_stop_delivers_is_not_sent_again)
+{
+    struct life a, b;
+
+    settings.decision_wait_after_root_received_ns = 1;
+    settings.decision_wait_ns = TB_S(60);
+    begin(&a, NULL);
+    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2},
+               {.trace = 2, .id = 2, .parent = 9, .status = 2});
+    FILE_SPANS(&a, {.trace = 3, .id = 3, .status = 2});
+    ticks(&a, 2);
+    ck_assert_uint_eq(th_out_spans(a.host), 2);
+    tail_sampler_leave(&a.s);
+    tail_sampler_abandon(&a.s);
+    ck_assert_uint_eq(a.host->ledger.fate[FATE_STORED], 1);
+    th_out_end(a.host);
+    end(&a);
+    begin(&b, &a);
+    ck_assert_uint_eq(b.host->n_out, 0);
+    ck_assert_uint_eq(b.s.held_spans, 1);
+    ticks(&b, 62);
+    ck_assert_uint_eq(th_out_spans(b.host), 1);
+    ck_assert_uint_eq(th_span(b.host->out[0], 0)->span_id[7], 2);
+    th_out_end(b.host);
+    ck_assert_uint_eq(live_requests(&b), 0);
+    end(&b);
+}
+END_TEST
+
 START_TEST(changed_policies_judge_what_comes_back)
 {
     struct life a, b;
@@ -595,6 +656,8 @@ int main(void)
     tcase_add_test(c, caches_come_back);
     tcase_add_test(c, what_was_not_delivered_is_sent_again);
     tcase_add_test(c, what_was_delivered_is_not_sent_again);
+    tcase_add_test(c, what_another_has_on_disk_is_not_kept_twice);
+    tcase_add_test(c, what_a_stop_delivers_is_not_sent_again);
     tcase_add_test(c, changed_policies_judge_what_comes_back);
     tcase_add_test(c, a_full_disk_costs_only_safety);
     tcase_add_test(c, no_disk_at_all);
