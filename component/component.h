@@ -80,7 +80,8 @@ struct component_type {
     bool (*unsent)(const struct component *c);
     /* New settings for a component that goes on with what it holds, instead of another in its place.
      * Called for all instances of a node while every worker stands still; host->shared, host->id and
-     * the log's id are the new ones, the old shared state still lives. May be NULL. */
+     * the log's id are the new ones, the old shared state still lives. May be NULL.
+     * Of extensions: before those that name it are made, and again with the old settings when the reload fails. */
     void (*change)(struct component *c, const void *settings);
     /* Can change() do it from one to the other? NULL: always. */
     bool (*may_change)(const void *from, const void *to);

@@ -29,10 +29,22 @@ unsigned extension_provides(const struct component_type *t, const void *settings
     return settings && t->provides ? bits & t->provides(settings) : bits;
 }
 
+static struct storage_owner owner_of(const struct host *h)
+{
+    return (struct storage_owner){.kind = h->log.kind ? h->log.kind : "", .id = h->id, .pipeline = h->pipeline};
+}
+
+const char *storage_former(const struct host *h, const struct component *c, size_t i)
+{
+    const struct storage_owner owner = owner_of(h);
+
+    return c->type->storage->former ? c->type->storage->former(c, &owner, i) : NULL;
+}
+
 int storage_open(struct host *h, const char *id, struct storage_place *out, struct err *err)
 {
     struct component *c = host_extension(h, id);
-    struct storage_owner owner = {.kind = h->log.kind ? h->log.kind : "", .id = h->id, .pipeline = h->pipeline};
+    const struct storage_owner owner = owner_of(h);
 
     CHECK(c && c->type->storage);
     return c->type->storage->open(c, &owner, out, err);

@@ -43,6 +43,7 @@ struct store_journal {
     struct queue_store *st;
     struct journal *j;
     unsigned number;
+    const char *former; /* the storage's former directory where it lies; NULL: in st->place */
     bool unread;
     uint64_t seen_corrupt, seen_aside; /* of its stats, already counted */
 };
@@ -57,6 +58,7 @@ struct queue_store {
     struct host *host;
     void *owner;
     struct storage_place place;
+    struct component *storage; /* whose */
     struct list journals;
     struct store_journal *own; /* among them; NULL: the disk says no */
     uint64_t scan_at_ns;
@@ -118,7 +120,7 @@ static void size_options(const struct queue_store *st, struct journal_options *o
     o->max_bytes = share < o->segment_bytes ? o->segment_bytes : share;
 }
 
-static struct journal *open_number(struct queue_store *st, unsigned number, bool *locked,
+static struct journal *open_number(struct queue_store *st, const char *former, unsigned number, bool *locked,
                                    struct err *err)
 {
     char dir[PATH_MAX + 16];
@@ -130,26 +132,29 @@ static struct journal *open_number(struct queue_store *st, unsigned number, bool
                                 .warn = on_warning,
                                 .warn_ctx = st};
 
-    snprintf(dir, sizeof(dir), "%s/%u", st->place.dir, number);
+    snprintf(dir, sizeof(dir), "%s/%u", former ? former : st->place.dir, number);
     size_options(st, &o);
     return journal_open(&o, locked, err);
 }
 
-static struct store_journal *add_journal(struct queue_store *st, struct journal *j, unsigned number)
+static struct store_journal *add_journal(struct queue_store *st, struct journal *j, const char *former, unsigned number)
 {
     struct store_journal *sj = mem_alloc(sizeof(*sj));
 
-    *sj = (struct store_journal){.st = st, .j = j, .number = number, .unread = true};
+    *sj = (struct store_journal){.st = st, .j = j, .former = former, .number = number, .unread = true};
     list_add_tail(&st->journals, &sj->node);
     note_stats(st);
     return sj;
 }
 
-static bool have_number(const struct queue_store *st, unsigned number)
+static bool have_number(const struct queue_store *st, const char *former, unsigned number)
 {
-    for (const struct list *l = st->journals.next; l != &st->journals; l = l->next)
-        if (CONTAINER_OF(l, const struct store_journal, node)->number == number)
+    for (const struct list *l = st->journals.next; l != &st->journals; l = l->next) {
+        const struct store_journal *sj = CONTAINER_OF(l, const struct store_journal, node);
+
+        if (sj->number == number && sj->former == former)
             return true;
+    }
     return false;
 }
 
@@ -162,10 +167,10 @@ static void open_own(struct queue_store *st)
     bool locked = true;
 
     for (; j == NULL && locked && number < MAX_JOURNALS; number++)
-        if (!have_number(st, number))
-            j = open_number(st, number, &locked, &err);
+        if (!have_number(st, NULL, number))
+            j = open_number(st, NULL, number, &locked, &err);
     if (j != NULL) {
-        st->own = add_journal(st, j, number - 1);
+        st->own = add_journal(st, j, NULL, number - 1);
         if (st->told)
             log_info(&st->host->log, "The sending queue is on disk again",
                      LOG_STR("directory", st->place.dir));
@@ -200,23 +205,34 @@ static void drop_if_empty(struct store_journal *sj)
     note_stats(st);
 }
 
-static void take_over(struct queue_store *st, const char *name)
+static void take_over(struct queue_store *st, const char *former, const char *name)
 {
     char *end;
     unsigned long number = strtoul(name, &end, 10);
     struct err err = {0};
     struct journal *j;
 
-    if (end == name || *end != '\0' || number >= MAX_JOURNALS || have_number(st, (unsigned)number))
+    if (end == name || *end != '\0' || number >= MAX_JOURNALS || have_number(st, former, (unsigned)number))
         return;
-    j = open_number(st, (unsigned)number, NULL, &err); /* NULL: somebody's */
+    j = open_number(st, former, (unsigned)number, NULL, &err); /* NULL: somebody's */
     if (j != NULL)
-        (void)add_journal(st, j, (unsigned)number);
+        (void)add_journal(st, j, former, (unsigned)number);
+}
+
+static void scan(struct queue_store *st, const char *former)
+{
+    DIR *d = opendir(former ? former : st->place.dir);
+
+    if (d == NULL)
+        return;
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d))
+        take_over(st, former, e->d_name);
+    closedir(d);
 }
 
 void queue_store_tick(struct queue_store *st, uint64_t now_ns)
 {
-    DIR *d;
+    const char *former;
 
     if (now_ns < st->scan_at_ns)
         return;
@@ -225,12 +241,9 @@ void queue_store_tick(struct queue_store *st, uint64_t now_ns)
         open_own(st);
     if (st->host->worker != 0)
         return;
-    d = opendir(st->place.dir);
-    if (d == NULL)
-        return;
-    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d))
-        take_over(st, e->d_name);
-    closedir(d);
+    scan(st, NULL);
+    for (size_t i = 0; (former = storage_former(st->host, st->storage, i)) != NULL; i++)
+        scan(st, former);
 }
 
 uint64_t queue_store_due_ns(const struct queue_store *st)
@@ -499,6 +512,7 @@ struct queue_store *queue_store_open(struct host *h, const char *extension_id, v
         return NULL;
     }
     st->host = h;
+    st->storage = host_extension(h, extension_id);
     st->owner = owner;
     list_init(&st->journals);
     for (int i = 0; i < STORE_ROWS; i++)

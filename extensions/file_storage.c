@@ -11,6 +11,10 @@
  * lock file because it is full or read-only is not an error here: the owner will notice, fall back,
  * and try again.
  *
+ * New settings are taken over while it runs. With another `directory` owners that are made from then on
+ * get a place there and are told of the former one, whose lock stays until the end; what is left in it by
+ * then is named in the log.
+ *
  * The keys are the Collector's. bbolt's compaction has nothing to do here: files of what was
  * delivered are used again or deleted at once. `recreate` is what happens always: what cannot be
  * read is set aside.
@@ -137,8 +141,9 @@ static size_t file_storage_memory(const void *settings, unsigned n_workers, stru
 
 /* One owner's directory, locked until this process ends. */
 struct place {
-    struct place *next;
+    struct place *next; /* the one before */
     char *dir;
+    const char *owner; /* the last part of dir */
     int lock_fd; /* -1: the disk takes no lock */
 };
 
@@ -207,20 +212,25 @@ static void put_safe(struct buf *out, const char *s)
     }
 }
 
+static void put_owner(struct buf *name, const struct storage_owner *o)
+{
+    buf_puts(name, "tailrace_");
+    put_safe(name, o->kind);
+    buf_putc(name, '_');
+    put_safe(name, o->id);
+    if (o->pipeline != NULL) {
+        buf_putc(name, '~');
+        put_safe(name, o->pipeline);
+    }
+}
+
 static int owner_dir(const struct file_storage *f, const struct storage_owner *o,
                      char dir[static PATH_MAX], struct err *err)
 {
     struct buf name = {0};
     int n;
 
-    buf_puts(&name, "tailrace_");
-    put_safe(&name, o->kind);
-    buf_putc(&name, '_');
-    put_safe(&name, o->id);
-    if (o->pipeline != NULL) {
-        buf_putc(&name, '~');
-        put_safe(&name, o->pipeline);
-    }
+    put_owner(&name, o);
     n = snprintf(dir, PATH_MAX, "%s/%.*s", f->set->directory, (int)name.len, (const char *)name.p);
     buf_free(&name);
     /* room for what owners put in it */
@@ -296,6 +306,7 @@ static int take_place(struct file_storage *f, const char *dir, struct err *err)
     if (p == NULL) {
         p = mem_alloc(sizeof(*p));
         p->dir = mem_dup(dir);
+        p->owner = strrchr(p->dir, '/') + 1;
         p->next = f->places;
         f->places = p;
     }
@@ -303,31 +314,8 @@ static int take_place(struct file_storage *f, const char *dir, struct err *err)
     return 0;
 }
 
-static int file_storage_open(struct component *c, const struct storage_owner *owner,
-                             struct storage_place *out, struct err *err)
+static int check_directory(const struct file_storage *f, struct err *err)
 {
-    struct file_storage *f = file_storage_of(c);
-
-    *out = (struct storage_place){.fsync = f->set->fsync, .max_bytes = (uint64_t)f->set->max_size};
-    if (owner_dir(f, owner, out->dir, err) != 0)
-        return -1;
-    return take_place(f, out->dir, err);
-}
-
-/* ---- life ---- */
-
-static struct component *file_storage_create(struct host *h, const void *settings, struct err *err)
-{
-    struct file_storage *f = mem_alloc(sizeof(*f));
-
-    (void)err;
-    *f = (struct file_storage){.base = {&file_storage_extension_type, h}, .set = settings};
-    return &f->base;
-}
-
-static int file_storage_start(struct component *c, struct err *err)
-{
-    const struct file_storage *f = file_storage_of(c);
     const char *dir = f->set->directory;
     struct stat st;
 
@@ -344,6 +332,79 @@ static int file_storage_start(struct component *c, struct err *err)
     return 0;
 }
 
+static int file_storage_open(struct component *c, const struct storage_owner *owner,
+                             struct storage_place *out, struct err *err)
+{
+    struct file_storage *f = file_storage_of(c);
+
+    *out = (struct storage_place){.fsync = f->set->fsync, .max_bytes = (uint64_t)f->set->max_size};
+    if (check_directory(f, err) != 0 || owner_dir(f, owner, out->dir, err) != 0)
+        return -1;
+    return take_place(f, out->dir, err);
+}
+
+static bool is_former(const struct file_storage *f, const struct place *p)
+{
+    size_t n = strlen(f->set->directory);
+
+    return strncmp(p->dir, f->set->directory, n) != 0 || p->dir + n + 1 != p->owner;
+}
+
+static const char *file_storage_former(const struct component *c, const struct storage_owner *owner, size_t i)
+{
+    const struct file_storage *f = CONTAINER_OF(c, const struct file_storage, base);
+    struct buf name = {0};
+    const struct place *p;
+
+    put_owner(&name, owner);
+    buf_putc(&name, '\0');
+    for (p = f->places; p != NULL; p = p->next)
+        if (is_former(f, p) && strcmp(p->owner, (const char *)name.p) == 0 && i-- == 0)
+            break;
+    buf_free(&name);
+    return p != NULL ? p->dir : NULL;
+}
+
+static bool file_storage_moves(const void *from, const void *to)
+{
+    return strcmp(((const struct file_storage_settings *)from)->directory,
+                  ((const struct file_storage_settings *)to)->directory) != 0;
+}
+
+/* ---- life ---- */
+
+static struct component *file_storage_create(struct host *h, const void *settings, struct err *err)
+{
+    struct file_storage *f = mem_alloc(sizeof(*f));
+
+    (void)err;
+    *f = (struct file_storage){.base = {&file_storage_extension_type, h}, .set = settings};
+    return &f->base;
+}
+
+static int file_storage_start(struct component *c, struct err *err)
+{
+    return check_directory(file_storage_of(c), err);
+}
+
+static void file_storage_change(struct component *c, const void *settings)
+{
+    file_storage_of(c)->set = settings;
+}
+
+/* Its users are gone. What they left there nobody will look for. */
+static void give_up(const struct file_storage *f, const struct place *p)
+{
+    struct buf lock = {0};
+
+    buf_putf(&lock, "%s/lock", p->dir);
+    buf_putc(&lock, '\0');
+    (void)unlink((const char *)lock.p);
+    buf_free(&lock);
+    if (rmdir(p->dir) != 0 && errno != ENOENT)
+        log_warn(&f->base.host->log, "Files are left in a former directory of the storage", LOG_STR("directory", p->dir));
+}
+
 static void file_storage_drain(struct component *c)
 {
     host_drained(file_storage_of(c)->base.host);
@@ -357,6 +418,8 @@ static void file_storage_destroy(struct component **c)
     while (f->places != NULL) {
         struct place *p = f->places;
 
+        if (is_former(f, p))
+            give_up(f, p);
         f->places = p->next;
         if (p->lock_fd >= 0)
             close(p->lock_fd);
@@ -366,7 +429,8 @@ static void file_storage_destroy(struct component **c)
     free(f);
 }
 
-static const struct storage_ops file_storage_ops = {.open = file_storage_open};
+static const struct storage_ops file_storage_ops = {
+    .open = file_storage_open, .former = file_storage_former, .moves = file_storage_moves};
 
 const struct component_type file_storage_extension_type = {
     .kind = EXTENSION,
@@ -380,6 +444,7 @@ const struct component_type file_storage_extension_type = {
     .memory = file_storage_memory,
     .create = file_storage_create,
     .start = file_storage_start,
+    .change = file_storage_change,
     .drain = file_storage_drain,
     .destroy = file_storage_destroy,
     .storage = &file_storage_ops,

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "component/storage.h"
 #include "pipeline/graph.h"
 #include "pipeline/registry.h"
 
@@ -122,24 +123,35 @@ void node_free(struct graph *g, struct node *n)
     free(n);
 }
 
-/* They name the same extensions, with the same settings. */
-static bool uses_same(const struct plan_component *a, const struct plan_component *b, graph_same same)
+static bool changes(const struct plan_component *from, const struct plan_component *to)
 {
-    if (a->n_uses != b->n_uses)
+    const struct component_type *t = from->type;
+
+    return t == to->type && t->change && strcmp(from->id, to->id) == 0 &&
+           (!t->may_change || t->may_change(from->settings, to->settings));
+}
+
+/* An extension's new settings can be of no matter to a component that is there: files that stay where they are. */
+static bool use_goes_on(const struct plan_component *from, const struct plan_component *to, graph_same same)
+{
+    const struct storage_ops *s = from->type->storage;
+
+    return is_same(from, to, same) || (changes(from, to) && s && s->moves && !s->moves(from->settings, to->settings));
+}
+
+bool uses_go_on(const struct plan_component *from, const struct plan_component *to, graph_same same)
+{
+    if (from->n_uses != to->n_uses)
         return false;
-    for (size_t i = 0; i < a->n_uses; i++)
-        if (!is_same(a->uses[i], b->uses[i], same))
+    for (size_t i = 0; i < from->n_uses; i++)
+        if (!use_goes_on(from->uses[i], to->uses[i], same))
             return false;
     return true;
 }
 
-/* Extensions it would have to exchange are more than settings. */
 bool takes_over(const struct plan_component *from, const struct plan_component *to, graph_same same)
 {
-    const struct component_type *t = from->type;
-
-    return t == to->type && t->change && strcmp(from->id, to->id) == 0 && uses_same(from, to, same) &&
-           (!t->may_change || t->may_change(from->settings, to->settings));
+    return changes(from, to) && uses_go_on(from, to, same);
 }
 
 static bool node_changes(const struct node *n, const struct plan_component *pc,
@@ -337,9 +349,26 @@ static struct node *extension_get(struct graph *g, const struct layout *l, const
     for (size_t i = 0; i < l->n_old_extensions; i++)
         if (!l->old_extensions[i]->leaving && is_same(l->old_extensions[i]->pc, pc, same))
             return l->old_extensions[i];
+    for (size_t i = 0; i < l->n_old_extensions; i++)
+        if (!l->old_extensions[i]->leaving && takes_over(l->old_extensions[i]->pc, pc, same)) {
+            l->old_extensions[i]->next_shared = shared_get(g, pc, use, NULL);
+            return l->old_extensions[i];
+        }
     n = node_new(g, shared_get(g, pc, use, NULL), NULL);
     n->on[0] = instance_new(&g->main, n);
     return n;
+}
+
+/* What is made after it finds the new settings. */
+static int prepare_extension(struct graph *g, struct node *n, struct err *err)
+{
+    if (n->fresh)
+        return create_shared(g, n->shared, err) < 0 || create_instance(&g->main, n, err) < 0 ? -1 : 0;
+    if (n->next_shared && create_shared(g, n->next_shared, err) < 0)
+        return -1;
+    if (n->next_shared)
+        n->pc->type->change(n->on[0]->c, n->next_shared->pc->settings);
+    return 0;
 }
 
 /* In the order of the plan, what is no longer asked for behind them: created, not started. */
@@ -361,10 +390,19 @@ static int make_extensions(struct graph *g, struct layout *l, struct plan_use *u
         if (l->old_extensions[i]->generation != g->generation + 1)
             g->extensions[g->n_extensions++] = l->old_extensions[i];
     for (size_t i = 0; i < g->n_extensions; i++)
-        if (g->extensions[i]->fresh && (create_shared(g, g->extensions[i]->shared, err) < 0 ||
-                                        create_instance(&g->main, g->extensions[i], err) < 0))
+        if (prepare_extension(g, g->extensions[i], err) < 0)
             return -1;
     return 0;
+}
+
+static void undo_extension(struct graph *g, struct node *n)
+{
+    if (n->generation > g->generation)
+        n->generation = g->generation;
+    if (n->next_shared)
+        n->pc->type->change(n->on[0]->c, n->pc->settings);
+    shared_drop(n->next_shared);
+    n->next_shared = NULL;
 }
 
 /* Those that used them are gone. */
@@ -373,8 +411,8 @@ static void undo_extensions(struct graph *g, struct layout *l)
     for (size_t i = g->n_extensions; i-- > 0;)
         if (g->extensions[i]->fresh)
             node_free(g, g->extensions[i]);
-        else if (g->extensions[i]->generation > g->generation)
-            g->extensions[i]->generation = g->generation;
+        else
+            undo_extension(g, g->extensions[i]);
     free(g->extensions);
     g->extensions = l->old_extensions;
     g->n_extensions = l->n_old_extensions;

@@ -164,6 +164,8 @@ int layout_make(struct graph *g, struct layout *l, struct plan_use *use, graph_s
 /* Destroys what is new. */
 void layout_undo(struct graph *g, struct layout *l);
 void layout_free(struct layout *l);
+/* They name the same extensions, and what may have changed about those is of no matter to who uses them already. */
+bool uses_go_on(const struct plan_component *from, const struct plan_component *to, graph_same same);
 /* A running component goes on with these new settings (type->change). */
 bool takes_over(const struct plan_component *from, const struct plan_component *to, graph_same same);
 void lines_free(struct graph *g);

@@ -40,19 +40,6 @@ static const struct plan_component *find_in(const struct plan *plan, const struc
     return NULL;
 }
 
-/* Files in a storage belong to one component at a time: the new one could not have them while the old
- * one still drains. */
-static int check_storage(const struct graph *g, const struct plan *plan, graph_same same, struct err *err)
-{
-    for (size_t i = 0; i < g->n_extensions; i++) {
-        const struct plan_component *now = g->extensions[i]->pc, *pc = find_in(plan, g->extensions[i]);
-
-        if (now->type->storage && !g->extensions[i]->leaving && !(pc && pc->used && same(now, pc)))
-            return err_set(err, "\"%s\" extension cannot be changed or removed while running: its files are in use", now->id);
-    }
-    return 0;
-}
-
 static bool pipeline_has(const struct plan *plan, const struct node *n,
                          const struct plan_component *pc)
 {
@@ -84,6 +71,9 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
         return 0;
     if (n->pc->type->may_leave && n->pc->type->may_leave(n->pc->settings))
         return 0;
+    if (pc && !uses_go_on(n->pc, pc, same))
+        return err_set(err, "\"%s\" %s cannot move to another storage while running: what it holds is in the files of the "
+                            "old one", n->pc->id, component_kind_name(n->pc->type->kind));
     return err_set(err, "\"%s\" %s cannot be changed or removed while running: it holds what is not decided yet",
                    n->pc->id, component_kind_name(n->pc->type->kind));
 }
@@ -91,8 +81,6 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
 static int check_changes(const struct graph *g, const struct plan *plan, graph_same same,
                          struct err *err)
 {
-    if (check_storage(g, plan, same, err) < 0)
-        return -1;
     for (size_t i = 0; i < g->n_nodes; i++)
         if (check_node(g->nodes[i], plan, same, err) < 0)
             return -1;

@@ -276,6 +276,8 @@ static void wire_extensions(struct graph *g)
     for (size_t i = 0; i < g->n_extensions; i++) {
         g->extensions[i]->fresh = false;
         set_metric_level(g, g->extensions[i]);
+        if (g->extensions[i]->next_shared)
+            change_node(g->extensions[i]);
         g->extensions[i]->leaving = g->extensions[i]->generation != g->generation;
     }
 }

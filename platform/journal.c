@@ -414,6 +414,11 @@ static bool head_has_room(const struct journal *j, uint64_t need)
     return j->head != 0 && j->segs[j->head - 1].used + need <= j->segs[j->head - 1].size;
 }
 
+void journal_limit(struct journal *j, uint64_t max_bytes)
+{
+    j->o.max_bytes = max_bytes;
+}
+
 bool journal_has_room(const struct journal *j, uint64_t len)
 {
     uint64_t need = record_bytes(len), size = j->o.segment_bytes;

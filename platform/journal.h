@@ -87,6 +87,9 @@ const char *journal_fault_text(enum journal_fault f);
 /* Appends one record of the bytes of all iovs. 0, or -1: journal_fault() tells why, nothing was written. */
 int journal_append(struct journal *j, uint8_t type, const struct iovec *iov, unsigned n_iov,
                    journal_ref *ref) MUST_USE;
+
+/* Another max_bytes. What is there stays. */
+void journal_limit(struct journal *j, uint64_t max_bytes);
 /* Would a record of that length find room without another file, or with one within max_bytes? Asks no disk. */
 bool journal_has_room(const struct journal *j, uint64_t len);
 enum journal_fault journal_fault(const struct journal *j); /* of the latest append that failed */

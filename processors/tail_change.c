@@ -226,7 +226,7 @@ void tail_sampler_change(struct tail_sampler *s, const struct tail_settings *set
 
     tail_bury(s);
     if (s->store)
-        tail_store_move(s->store, &shared->shelves);
+        tail_store_change(s->store, set->storage, &shared->shelves);
     CHECK(s->n_scopes == 0 && !s->ended);
     tail_metrics_tick(&s->metrics);
     old = *s;

@@ -105,21 +105,27 @@ static struct journal *open_one(struct tail_shelf *w, struct host *h, const char
     return j;
 }
 
-/* Spans get what notes leave. */
-static void open_pair(struct tail_shelf *w, struct host *h, unsigned number, uint64_t notes_bytes)
+/* Spans get what notes leave. 0: no limit. */
+static uint64_t spans_bytes(const struct tail_shelf *w)
+{
+    CHECK(w->n_workers > 0);
+    uint64_t share = w->place.max_bytes / w->n_workers;
+
+    if (!share)
+        return 0;
+    return share > w->notes_bytes_each + SEGMENT_BYTES ? share - w->notes_bytes_each : SEGMENT_BYTES;
+}
+
+static void open_pair(struct tail_shelf *w, struct host *h, unsigned number)
 {
     struct shelf_journal *p;
 
-    CHECK(w->n_workers > 0);
-    uint64_t share = w->place.max_bytes / w->n_workers;
     w->journals = mem_grow(w->journals, (w->n_journals + 1) * sizeof(*w->journals));
     p = &w->journals[w->n_journals++];
     *p = (struct shelf_journal){
         .number = number, .decided.budget = w->budget, .ended.budget = w->budget};
     p->notes = open_one(w, h, "notes", number, false, 0);
-    if (share)
-        share = share > notes_bytes + SEGMENT_BYTES ? share - notes_bytes : SEGMENT_BYTES;
-    p->spans = open_one(w, h, "spans", number, true, share);
+    p->spans = open_one(w, h, "spans", number, true, spans_bytes(w));
 }
 
 /* The numbers that stand in the directory. */
@@ -303,11 +309,12 @@ static void open_all(struct tail_shelf *w, struct host *h, uint64_t max_decided)
 
     for (unsigned i = 0; i < w->n_workers && i < MAX_JOURNALS; i++)
         found[i] = true;
+    w->notes_bytes_each = max_decided * sizeof(struct note) * 2 + (4 * NOTES_SEGMENT_BYTES);
     find_numbers(w, found);
     for (unsigned i = 0; i < MAX_JOURNALS; i++) {
         if (!found[i])
             continue;
-        open_pair(w, h, i, max_decided * sizeof(struct note) * 2 + (4 * NOTES_SEGMENT_BYTES));
+        open_pair(w, h, i);
         read_notes(&w->journals[w->n_journals - 1], &g);
     }
     take_notes(w, &g);
@@ -460,16 +467,27 @@ struct tail_store *tail_store_new(struct host *h, const char *storage_id,
     return s;
 }
 
-void tail_store_move(struct tail_store *s, struct tail_shelf **shelves)
+static void shelf_move(struct tail_shelf *w, struct tail_shelf **shelves)
 {
-    struct tail_shelf *w = s->shelf;
-
-    if (w->home == shelves)
-        return;
     unlink_shelf(w);
     w->home = shelves;
     w->next = *shelves;
     *shelves = w;
+}
+
+void tail_store_change(struct tail_store *s, const char *storage_id, struct tail_shelf **shelves)
+{
+    struct tail_shelf *w = s->shelf;
+    struct storage_place place;
+    struct err err = {""};
+
+    if (w->home != shelves) { /* the first worker */
+        shelf_move(w, shelves);
+        if (storage_open(s->host, storage_id, &place, &err) == 0)
+            w->place.max_bytes = place.max_bytes; /* the directory is the same */
+    }
+    if (s->spans)
+        journal_limit(s->spans, spans_bytes(w));
 }
 
 /* Flights may still be under way: they know that nobody waits any more. The store itself goes with

@@ -120,6 +120,7 @@ struct tail_shelf {
     struct err error; /* of the first journal that could not be opened */
     uint64_t boot;
     uint64_t offset_ns;         /* the shelf's clock minus the machine's */
+    uint64_t notes_bytes_each;  /* what one worker's notes may take of max_bytes */
     struct tail_store **stores; /* by worker */
     struct shelf_journal *journals;
     size_t n_journals;
@@ -180,8 +181,8 @@ struct tail_store *tail_store_new(struct host *h, const char *storage_id,
                                   struct tail_shelf **shelves, uint64_t max_decided,
                                   struct tail_metrics *m, struct err *err) MUST_USE;
 void tail_store_free(struct tail_store **s);
-/* The processor's list of shelves is another now. */
-void tail_store_move(struct tail_store *s, struct tail_shelf **shelves);
+/* The processor's list of shelves is another now, and the storage's limits may be; for each worker. */
+void tail_store_change(struct tail_store *s, const char *storage_id, struct tail_shelf **shelves);
 
 /* From before; NULL, 0: nothing. Own traces only. */
 const struct note *tail_shelf_noted(const struct tail_shelf *w, const uint8_t id[static 16]);

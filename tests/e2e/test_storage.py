@@ -10,6 +10,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -294,6 +295,71 @@ class Storage(unittest.TestCase):
             self.assertEqual(books["exported"], 700)
             self.assertEqual(books["accepted"], 700 + books["stored"]) # stored by the one, accepted again by the other
             self.assertEqual(d.stop(), 0)
+
+    def reload(self, d, config, message="Configuration reloaded"):
+        before = sum(line.get("msg") == message for line in d.lines)
+        with open(d.path, "w", encoding="utf-8") as f:
+            f.write(config)
+        d.signal(signal.SIGHUP)
+        wait_for(lambda: sum(line.get("msg") == message for line in d.lines) > before, d.log)
+        return [line for line in d.lines if line.get("msg") == message][-1]
+
+    def test_the_directory_changes_live(self):
+        """Scenario: the storage moves twice, and a reload between that fails, while the backend is away. Guarantees: what
+        was on disk in the former directories is sent as well, and those are left empty."""
+        down = [True]
+        first, second, third = (os.path.join(self.dir, n) for n in ("one", "two", "three"))
+        with quiet_backend(lambda _: 503 if down[0] else 200) as backend, socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+
+            def config(directory, more=""):
+                return self.config(backend, ", create_directory: true" + more).replace("directory: '%s'" % self.dir,
+                                                                                      "directory: '%s'" % directory)
+            with Daemon(config(first), ["--workers", "2"]) as d:
+                d.wait_ready()
+                sent = self.send(d, 1, 60)
+                self.reload(d, config(second))
+                sent += self.send(d, 10000, 20)
+                # a start that fails after the storage took the new settings over
+                failed = config(third, ", max_size: 2000000").replace("http: {endpoint: '127.0.0.1:0", "http: {endpoint: '127.0.0.1:%d" % taken.getsockname()[1])
+                self.assertIn("in use", self.reload(d, failed, "The configuration was not reloaded, nothing changed")["error"])
+                sent += self.send(d, 15000, 5)
+                self.assertTrue(glob.glob(second + "/*/*/*.seg"))
+                self.assertFalse(glob.glob(third + "/*/*/*.seg"))
+                self.reload(d, config(third, ", max_size: 20000000"))
+                sent += self.send(d, 20000, 20)
+                self.assertTrue(glob.glob(third + "/*/*/*.seg"))
+                self.assertTrue(glob.glob(first + "/*/*/*.seg"))
+                down[0] = False
+                self.wait_arrived(backend, sent, d)
+                self.wait_empty(d)
+                wait_for(lambda: not glob.glob(first + "/*/[0-9]*") and not glob.glob(second + "/*/[0-9]*"), "empty former directories")
+                books = d.ledger()
+                self.assertEqual(books["exported"], len(sent))
+                self.assertEqual(books["accepted"], len(sent) + books["stored"])
+                self.assertEqual(d.stop(), 0)
+                self.assertEqual(os.listdir(first) + os.listdir(second), [])
+                self.assertIsNone(d.find("Files are left in a former directory of the storage"))
+
+    def test_the_storage_goes_live(self):
+        """Scenario: a reload takes the storage out while the backend is away, another brings it back. Guarantees: what lies
+        on disk is counted, kept and sent then."""
+        down = [True]
+        with quiet_backend(lambda _: 503 if down[0] else 200) as backend:
+            with_it = self.config(backend)
+            without = with_it.replace("storage: file_storage, ", "").replace("extensions: [file_storage], ", "")
+            with Daemon(with_it) as d:
+                d.wait_ready()
+                sent = self.send(d, 1, 30)
+                self.reload(d, without)
+                d.wait_metric('tailrace_pipeline_stored_spans{pipeline="traces"}', len(sent))
+                self.assertTrue(self.segments())
+                self.reload(d, with_it)
+                down[0] = False
+                self.wait_arrived(backend, sent, d)
+                self.wait_empty(d)
+                self.assertEqual(d.stop(), 0)
 
     def test_documented_example(self):
         with open(os.path.join(os.path.dirname(__file__), "../../docs/operations.md"), encoding="utf-8") as f:

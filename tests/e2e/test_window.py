@@ -196,14 +196,23 @@ class Window(unittest.TestCase):
                 self.assertEqual(d.stop(), 0, d.log())
 
     def test_storage_cannot_be_changed_live(self):
-        """Scenario: a reload takes the storage away. Guarantees: it is refused, and what is held stays."""
+        """Scenario: reloads take the storage away, move it, change its limits. Guarantees: the first two are refused, and what
+        is held stays."""
         with Backend() as backend, Daemon(config(self.dir, backend.url, "60s")) as d:
             d.wait_ready()
             self.assertEqual(post(d.port("Starting HTTP server"), [span(2, 0, True)]), 200)
             reload(d, config(self.dir, backend.url, "60s", storage=False))
             wait_for(lambda: d.metrics()["otelcol_config_last_reload_success"] == 0, d.log)
-            reload(d, config(self.dir, backend.url, "1s"))
-            d.wait_metric('tailrace_pipeline_sampled_out_spans{pipeline="traces"}', 1)
+            reload(d, config(self.dir + "/other", backend.url, "60s"))
+            d.wait_log("The configuration was not reloaded, nothing changed",
+                       error='"tail_sampling" processor cannot move to another storage while running: what it holds is in the '
+                             "files of the old one")
+            reload(d, config(self.dir, backend.url, "60s", more=", max_size: 300000000, timeout: 2s"))
+            wait_for(lambda: d.metrics()["otelcol_config_last_reload_success"] == 1, d.log)
+            self.assertEqual(d.ledger()["held"], 1)
+            self.assertEqual(post(d.port("Starting HTTP server"), [span(2, 1, True)]), 200)
+            reload(d, config(self.dir, backend.url, "1s", more=", max_size: 300000000"))
+            d.wait_metric('tailrace_pipeline_sampled_out_spans{pipeline="traces"}', 2)
             self.assertGreaterEqual(d.metrics()[PREFIX + "storage_working"], 1)
             self.assertEqual(d.stop(), 0, d.log())
 

@@ -106,7 +106,7 @@ static int ext_place(struct component *c, const struct storage_owner *o, struct 
     return strcmp(o->id, "refused") == 0 ? err_set(err, "no place") : 0;
 }
 
-static const struct storage_ops ext_ops = {ext_place};
+static const struct storage_ops ext_ops = {.open = ext_place};
 
 const struct component_type ext_type = {
     .kind = EXTENSION, .name = "ext", .create = ext_create, .drain = drain, .destroy = ext_destroy, .storage = &ext_ops};

@@ -149,6 +149,49 @@ START_TEST(the_directory_must_be_there_or_is_made)
 }
 END_TEST
 
+static void change_to(struct component *c, const char *dir)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "directory: %s\ncreate_directory: true", dir);
+    sets[n_sets] = ts_new(&file_storage_extension_type, text);
+    ck_assert_str_eq(ts_problems(&sets[n_sets]), "");
+    c->type->change(c, sets[n_sets++].settings);
+}
+
+/* Owners get a place under the new directory and hear of the former ones, latest first; those stay locked. */
+START_TEST(the_directory_changes)
+{
+    static const struct storage_owner owner = {.kind = "exporter", .id = "otlp_grpc"};
+    struct test_host *t = th_new();
+    struct component *c = started(t, "");
+    const struct storage_ops *ops = c->type->storage;
+    const void *first = sets[0].settings;
+    struct storage_place a, b, other;
+    char sub[80], more[80];
+
+    snprintf(sub, sizeof(sub), "%s/sub", root);
+    snprintf(more, sizeof(more), "%s/more", root);
+    ck_assert_int_eq(open_as(c, "otlp_grpc", NULL, &a, NULL), 0);
+    ck_assert_ptr_null(ops->former(c, &owner, 0));
+    change_to(c, sub);
+    ck_assert(ops->moves(first, sets[1].settings) && !ops->moves(first, first));
+    ck_assert_int_eq(open_as(c, "otlp_grpc", NULL, &b, NULL), 0);
+    ck_assert_int_eq(open_as(c, "otlp_grpc/b", NULL, &other, NULL), 0);
+    ck_assert_str_ne(a.dir, b.dir);
+    ck_assert_str_eq(ops->former(c, &owner, 0), a.dir);
+    ck_assert_ptr_null(ops->former(c, &owner, 1));
+    change_to(c, more);
+    ck_assert_str_eq(ops->former(c, &owner, 0), b.dir);
+    ck_assert_str_eq(ops->former(c, &owner, 1), a.dir);
+    ck_assert(!other_process_may_open());
+    th_component_free(t, &c);
+    ck_assert_int_ne(access(a.dir, F_OK), 0); /* empty: gone */
+    ck_assert_int_ne(access(b.dir, F_OK), 0);
+    th_free(&t);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("file_storage");
@@ -159,6 +202,7 @@ static Suite *suite(void)
     tcase_add_test(t, every_owner_has_its_directory);
     tcase_add_test(t, two_processes_do_not_share_an_owner);
     tcase_add_test(t, the_directory_must_be_there_or_is_made);
+    tcase_add_test(t, the_directory_changes);
     suite_add_tcase(s, t);
     return s;
 }
