@@ -5,7 +5,7 @@
  * compiler refuses a row whose type is not the type of its field.
  *
  * Field types:   row           C type in the settings struct
- *   KEY_BOOL                   bool
+ *   KEY_BOOL                   bool                  (KEY_BOOL_OR_NULL: null keeps the default)
  *   KEY_INT, KEY_UINT          int64_t, uint64_t     (range checked; floats are cut as the Collector does)
  *   KEY_DOUBLE                 double
  *   KEY_DURATION               int64_t, nanoseconds  (field name ends in _ns)
@@ -81,6 +81,7 @@ struct key {
     double min, max;       /* numbers and durations (in ns); min > max: any */
     const char *const *choices; /* ENUM: NULL-terminated; any_case says how they compare */
     bool any_case;
+    bool null_is_default; /* BOOL: nothing behind the colon is not false but the default */
     bool required;
     bool set_offset_valid; /* `set` field follows: bool at set_offset tells whether the key was given */
     size_t set_offset;
@@ -102,6 +103,8 @@ struct key {
 
 #define KEY_BOOL(T, f, dflt_, doc_) \
     { .name = #f, .type = KEY_T_BOOL, .offset = KEY_AT(bool, T, f), .dflt = dflt_, KEY_ANY, .doc = doc_ }
+#define KEY_BOOL_OR_NULL(T, f, dflt_, doc_) \
+    { .name = #f, .type = KEY_T_BOOL, .offset = KEY_AT(bool, T, f), .dflt = dflt_, .null_is_default = true, KEY_ANY, .doc = doc_ }
 #define KEY_INT(T, f, dflt_, min_, max_, doc_) \
     { .name = #f, .type = KEY_T_INT, .offset = KEY_AT(int64_t, T, f), .dflt = dflt_, .min = min_, .max = max_, .doc = doc_ }
 #define KEY_UINT(T, f, dflt_, min_, max_, doc_) \

@@ -400,6 +400,8 @@ void decode_value(const struct slot *s)
     void (*set)(const struct slot *s) =
         s->key->type < ARRAY_LEN(setters) ? setters[s->key->type] : NULL;
     CHECK(set);
+    if (s->n->type == NODE_NULL && s->key->null_is_default)
+        return;
     if (s->n->type == NODE_NULL && s->key->type >= KEY_T_BOOL && s->key->type <= KEY_T_SECRET)
         warn_null(s);
     set(s);

@@ -51,7 +51,7 @@ static const struct key redaction_keys[] = {
             "Replace by a hash, as hexadecimal text, in place of ****: md5, sha1, sha3, hmac-sha256 or hmac-sha512. Only the last two "
             "keep what has few possible values, such as a card number, from being found again by trying all."),
     KEY_SECRET(S, hmac_key, "", "The key of hmac-sha256 (at least 32 bytes) and hmac-sha512 (at least 64)."),
-    KEY_NOT_YET("url_sanitizer", "Variable parts of URLs become *."),
+    KEY_SECTION(S, url_sanitizer, url_keys, "URLs without the values in them."),
     KEY_SECTION(S, db_sanitizer, db_keys, "Statements of databases without the values in them."),
     KEY_END,
 };

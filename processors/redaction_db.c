@@ -24,7 +24,7 @@ const struct key db_keys[] = {
     KEY_SECTION(struct db_settings, opensearch, ONE("OpenSearch"),
                 "Where it is opensearch: the same, in span names only; its attributes are taken and not used, as in the Collector."),
     KEY_SECTION(struct db_settings, es, ONE("Elasticsearch"), "Where it is elasticsearch: as opensearch."),
-    KEY_BOOL(struct db_settings, sanitize_span_name, "true", "Also names of client, server and internal spans, of all systems that are enabled."),
+    KEY_BOOL_OR_NULL(struct db_settings, sanitize_span_name, "true", "Also names of client, server and internal spans, of all systems that are enabled."),
     KEY_END,
 };
 

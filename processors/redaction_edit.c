@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Redaction of messages: see redaction_edit.h. Order: statements, the look, one map, spans,
+ * Redaction of messages: see redaction_edit.h. Order: statements and URLs, the look, one map, spans,
  * parts.
  *
  * The scratch buffers hold one value or one span and are given back when they were large. A value
@@ -19,7 +19,7 @@ void redactor_init(struct redactor *rd, const struct rules *r, struct budget *b)
     value_redactor_init(&rd->values, r);
     attr_map_init(&rd->map, b);
     attr_map_init(&rd->inner, b);
-    rd->statement.max = rd->values.scratch[0].max;
+    rd->statement.max = rd->url.max = rd->values.scratch[0].max;
 }
 
 void redactor_free(struct redactor *rd)
@@ -32,10 +32,11 @@ void redactor_free(struct redactor *rd)
     buf_free(&rd->body);
     buf_free(&rd->nested);
     buf_free(&rd->statement);
+    buf_free(&rd->url);
     *rd = (struct redactor){0};
 }
 
-/* ---- statements of databases ---- */
+/* ---- statements of databases, and URLs ---- */
 
 static const char *const system_keys[] = {"db.system.name", "db.system"};
 
@@ -69,6 +70,20 @@ static bool sanitize(struct redactor *rd, enum db_system system, struct slice *t
     return true;
 }
 
+/* Does a URL in that text have variable parts? Without memory too: that is reported by the rewrite. */
+static bool url_varies(struct redactor *rd, struct slice text)
+{
+    return url_sanitize(text, &rd->url) || !slice_eq(text, slice_of(rd->url.p, rd->url.len));
+}
+
+/* As far as the name says; it may be that the span has too little to do with HTTP. */
+static bool name_varies(struct redactor *rd, struct slice name)
+{
+    struct slice now = name;
+
+    return url_sanitize_name(&now, true, &rd->url) || !slice_eq(name, now);
+}
+
 /* ---- the look ---- */
 
 /* Would redaction change, or its summary count, this attribute? */
@@ -93,6 +108,8 @@ static bool touches(struct redactor *rd, enum look look, struct slice key, struc
     if (!redactor_text(&rd->values, value, &text))
         return true; /* fails again, and is reported, in the rewrite */
     if (counts && rules_allow_value(rd->rules, text))
+        return true;
+    if (url_attribute(rules_url(rd->rules), key) && url_varies(rd, text))
         return true;
     return value_is_nested(&rd->values, value) ? nested_touched(&rd->values, value)
                                                : rules_block_value(rd->rules, rd->values.values, text);
@@ -159,6 +176,21 @@ static bool span_touched(struct redactor *rd, enum look look, struct slice body)
     return false;
 }
 
+/* Would url_sanitizer change the name? */
+static bool name_touched(struct redactor *rd, struct slice body)
+{
+    const uint8_t *p = body.p, *end = wire_end(body);
+
+    while (p < end && url_span_names(rules_url(rd->rules), rd->kind)) {
+        struct wire_field f;
+
+        p = wire_next(p, end, &f);
+        if (f.number == SPAN_NAME && name_varies(rd, f.body))
+            return true;
+    }
+    return false;
+}
+
 /* ---- one map ---- */
 
 /* A list or map that is looked into. */
@@ -181,14 +213,19 @@ static bool mask_nested(struct redactor *rd, struct attr_map *m, struct attr_ent
     return true;
 }
 
-/* text_redact(), and behind it what db_sanitizer does with the attribute. */
+/* text_redact(), and behind it what url_sanitizer and db_sanitizer do with the attribute. */
 static enum text_fate entry_redact(struct redactor *rd, struct slice key, struct slice text, bool whole, struct slice *masked)
 {
     enum text_fate fate = text_redact(&rd->values, text, whole, masked);
 
-    if (whole || (fate != TEXT_SAME && fate != TEXT_MASKED) || !db_attribute(rules_db(rd->rules), rd->system, key))
+    if (whole || (fate != TEXT_SAME && fate != TEXT_MASKED))
         return fate;
-    if (!sanitize(rd, rd->system, masked))
+    if (url_attribute(rules_url(rd->rules), key)) {
+        if (url_sanitize(*masked, &rd->url))
+            return TEXT_NO_MEMORY;
+        *masked = slice_of(rd->url.p, rd->url.len);
+    }
+    if (db_attribute(rules_db(rd->rules), rd->system, key) && !sanitize(rd, rd->system, masked))
         return TEXT_NO_MEMORY;
     return slice_eq(*masked, text) ? TEXT_SAME : TEXT_MASKED;
 }
@@ -313,25 +350,47 @@ static bool put_text(struct redactor *rd, const struct wire_field *f, enum redac
     }
 }
 
-/* The span's name as the rules leave it, in *name. False without memory. */
-static bool redact_name(struct redactor *rd, struct slice *name)
+/* A name that is a URL is not looked at as a statement any more. False without memory. */
+static bool sanitize_name(struct redactor *rd, struct slice *name)
 {
-    struct slice text = *name, masked;
-    enum text_fate fate = TEXT_SAME;
+    struct slice masked = *name;
 
-    if (rules_span_names(rd->rules))
-        fate = text_redact(&rd->values, text, false, &masked);
-    if (fate == TEXT_MASKED)
-        *name = masked;
-    if (fate == TEXT_ALLOWED || fate == TEXT_NO_MEMORY || !db_span_name(rules_db(rd->rules), rd->span_system, rd->kind) ||
-        rules_allow_value(rd->rules, text))
-        return fate != TEXT_NO_MEMORY;
-    masked = *name;
+    if (url_span_names(rules_url(rd->rules), rd->kind)) {
+        if (url_sanitize_name(&masked, rd->http, &rd->url))
+            return false;
+        if (!slice_eq(masked, *name)) {
+            *name = masked;
+            return true;
+        }
+    }
+    if (!db_span_name(rules_db(rd->rules), rd->span_system, rd->kind))
+        return true;
     if (!sanitize(rd, rd->span_system, &masked))
         return false;
     if (masked.len && !slice_eq(masked, slice_str("...")))
         *name = masked;
     return true;
+}
+
+/* The span's name as the rules leave it, in *name. False without memory. */
+static bool redact_name(struct redactor *rd, struct slice *name)
+{
+    struct slice text = *name, masked;
+
+    if (rules_span_names(rd->rules)) {
+        switch (text_redact(&rd->values, text, false, &masked)) {
+        case TEXT_MASKED:
+            *name = masked;
+            break;
+        case TEXT_SAME:
+            break;
+        case TEXT_ALLOWED:
+            return true;
+        case TEXT_NO_MEMORY:
+            return false;
+        }
+    }
+    return rules_allow_value(rd->rules, text) || sanitize_name(rd, name);
 }
 
 static bool put_name(struct redactor *rd, const struct wire_field *f)
@@ -420,7 +479,7 @@ static bool put_field(struct redactor *rd, const struct wire_field *f)
             return put_inner(rd, f, LINK_ATTRIBUTES, NO_FIELD, LEVEL_LINK);
         break;
     case SPAN_NAME:
-        if (rules_span_names(rd->rules) || rules_db(rd->rules))
+        if (rules_span_names(rd->rules) || rules_db(rd->rules) || rules_url(rd->rules))
             return put_name(rd, f);
         break;
     case SPAN_STATUS:
@@ -456,6 +515,7 @@ static bool build_span(struct redactor *rd, struct slice body)
     if (!attr_map_load(m, body, SPAN_ATTRIBUTES) || !redact_map(rd, m, LEVEL_SPAN))
         return false;
     rd->span_system = system_in(rd, m);
+    rd->http = url_span_names(rules_url(rd->rules), rd->kind) && url_is_http(m);
     for (size_t i = 0; i < m->rest_before; i++)
         if (!put_run(rd, m->rest[i]))
             return false;
@@ -484,12 +544,12 @@ static bool rewrite_span(struct redactor *rd, struct editor *ed, uint32_t i)
 {
     bool fine;
 
-    rd->kind = editor_span(ed, i)->kind;
     fine = build_span(rd, span_body(editor_span(ed, i))) && keep_span(rd, ed, i);
     buf_rest(&rd->out);
     buf_rest(&rd->body);
     buf_rest(&rd->nested);
     buf_rest(&rd->statement);
+    buf_rest(&rd->url);
     value_redactor_rest(&rd->values);
     return fine;
 }
@@ -537,7 +597,8 @@ bool redact_part(struct redactor *rd, struct editor *ed, struct redaction_counts
         const struct span *s = editor_span(ed, i);
         enum look look = rules_look(rd->rules, slice_of(s->rec, s->rec_len));
 
-        if (look == LOOK_SKIP || !span_touched(rd, look, span_body(s)))
+        rd->kind = s->kind;
+        if ((look == LOOK_SKIP || !span_touched(rd, look, span_body(s))) && !name_touched(rd, span_body(s)))
             continue;
         if (!rewrite_span(rd, ed, i))
             return false;

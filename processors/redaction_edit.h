@@ -28,10 +28,11 @@ struct redactor {
     struct buf out;             /* a span on its way */
     struct buf body;            /* an event, link or status of it */
     struct buf nested;          /* a list or map */
-    struct buf statement;       /* of a database, sanitized */
+    struct buf statement, url;  /* sanitized */
     enum db_system system;      /* that the map at hand names; DB_UNKNOWN where nobody asks */
     enum db_system span_system; /* that the span at hand names, after its redaction */
     uint8_t kind;               /* of the span at hand */
+    bool http;                  /* its attributes are about that, after its redaction; where names are looked at */
     bool inner_changed;         /* something of the span that is not its attributes */
     struct redaction_counts *counts;
 };

@@ -27,7 +27,8 @@ struct rules {
     struct pattern_list ignored_keys, blocked_keys, blocked_values, allowed_values;
     struct scanner *either; /* blocked keys and values together */
     struct mask mask;
-    struct db_rules *db; /* NULL: off */
+    struct db_rules *db;   /* NULL: off */
+    struct url_rules *url; /* NULL: off */
 };
 
 /* ---- build ---- */
@@ -67,17 +68,23 @@ static struct keyset *allowed_keyset(const struct str_list *keys)
     return k;
 }
 
-/* And what a statement of a database is known by. */
-static struct scanner *scanner_of_both(const struct redaction_settings *s)
+static void add_patterns(const char **all, size_t *n, struct str_list more)
 {
-    size_t n = s->blocked_key_patterns.n + s->blocked_values.n;
-    const char **all = mem_alloc_array(n + 1, sizeof(*all)), *db = db_pattern(&s->db_sanitizer);
+    if (more.n)
+        memcpy(all + *n, more.v, more.n * sizeof(*all));
+    *n += more.n;
+}
+
+/* And what a statement of a database and a URL are known by. */
+static struct scanner *scanner_of_both(const struct redaction_settings *s, const struct url_rules *url)
+{
+    size_t n = 0, most = s->blocked_key_patterns.n + s->blocked_values.n + s->url_sanitizer.attributes.n + 1;
+    const char **all = mem_alloc_array(most, sizeof(*all)), *db = db_pattern(&s->db_sanitizer);
     struct scanner *sc;
 
-    if (s->blocked_key_patterns.n)
-        memcpy(all, s->blocked_key_patterns.v, s->blocked_key_patterns.n * sizeof(*all));
-    if (s->blocked_values.n)
-        memcpy(all + s->blocked_key_patterns.n, s->blocked_values.v, s->blocked_values.n * sizeof(*all));
+    add_patterns(all, &n, s->blocked_key_patterns);
+    add_patterns(all, &n, s->blocked_values);
+    add_patterns(all, &n, url_patterns(url));
     if (db)
         all[n++] = db;
     sc = scanner_new(all, n);
@@ -131,8 +138,9 @@ struct rules *rules_new(const struct redaction_settings *s, struct err *err)
     }
     r->allowed = allowed_keyset(&s->allowed_keys);
     r->ignored = keyset_new(s->ignored_keys.v, s->ignored_keys.n);
-    r->either = scanner_of_both(s);
     r->db = db_rules_new(&s->db_sanitizer);
+    r->url = url_rules_new(&s->url_sanitizer);
+    r->either = scanner_of_both(s, r->url);
     choose_short_cuts(r, s);
     return r;
 }
@@ -153,6 +161,7 @@ void rules_free(struct rules **rp)
         keyset_free(&r->ignored);
     scanner_free(&r->either);
     db_rules_free(&r->db);
+    url_rules_free(&r->url);
     explicit_bzero(&r->mask, sizeof(r->mask));
     free(r);
     *rp = NULL;
@@ -219,6 +228,11 @@ bool rules_span_names(const struct rules *r)
 const struct db_rules *rules_db(const struct rules *r)
 {
     return r->db;
+}
+
+const struct url_rules *rules_url(const struct rules *r)
+{
+    return r->url;
 }
 
 enum look rules_look(const struct rules *r, struct slice message)

@@ -11,6 +11,7 @@
 #include "platform/buf.h"
 #include "platform/err.h"
 #include "processors/redaction_db.h"
+#include "processors/redaction_url.h"
 
 struct redaction_settings {
     bool allow_all_keys, redact_all_types, link_attributes, nested, event_names, status_message, span_name_values;
@@ -18,6 +19,7 @@ struct redaction_settings {
         allowed_values;
     const char *summary, *hash_function, *hmac_key;
     struct db_settings db_sanitizer;
+    struct url_settings url_sanitizer;
 };
 
 enum redaction_summary { SUMMARY_NONE, SUMMARY_INFO, SUMMARY_DEBUG };
@@ -35,7 +37,8 @@ bool rules_nested(const struct rules *r);
 bool rules_event_names(const struct rules *r);
 bool rules_status_message(const struct rules *r);
 bool rules_span_names(const struct rules *r);
-const struct db_rules *rules_db(const struct rules *r); /* NULL: off */
+const struct db_rules *rules_db(const struct rules *r);   /* NULL: off */
+const struct url_rules *rules_url(const struct rules *r); /* NULL: off */
 
 /* What of a message has to be judged. Cheap, and generous: LOOK_ALL promises nothing. */
 enum look {

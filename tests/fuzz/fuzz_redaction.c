@@ -93,7 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct redaction_settings s = {.allow_all_keys = mode & 1, .redact_all_types = true, .link_attributes = true, .nested = true,
                                    .event_names = true, .status_message = true, .span_name_values = true,
                                    .allowed_keys = {allowed, 3}, .blocked_values = {words, 1}, .blocked_key_patterns = {keys, mode >> 1 & 1},
-                                   .summary = mode & 4 ? "info" : "", .hash_function = mode & 8 ? "md5" : "", .hmac_key = ""};
+                                   .summary = mode & 4 ? "info" : "",
+                                   .url_sanitizer = {.enabled = mode & 16, .sanitize_span_name = true, .attributes = {allowed, 3}}, .hash_function = mode & 8 ? "md5" : "", .hmac_key = ""};
     struct budget *b = budget_new(0, 0);
     struct payload *p = walked(b, data, size);
 

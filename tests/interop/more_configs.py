@@ -5,6 +5,15 @@ CARD = "4[0-9]{12}(?:[0-9]{3})?"
 KINDS = "[SPAN_KIND_INTERNAL, SPAN_KIND_SERVER, SPAN_KIND_CLIENT, SPAN_KIND_PRODUCER, SPAN_KIND_CONSUMER]"
 
 REDACTION = [
+    "{allow_all_keys: true, url_sanitizer: {enabled: true, attributes: [url, a, b]}}",
+    "{allow_all_keys: true, url_sanitizer: {enabled: true}, summary: debug}",
+    "{allow_all_keys: true, url_sanitizer: {enabled: true, sanitize_span_name: false, attributes: [url, a]}, summary: info}",
+    "{allow_all_keys: true, url_sanitizer: {enabled: true, sanitize_span_name: , attributes: [n]}, redact_all_types: true}",
+    "{allow_all_keys: true, url_sanitizer: {attributes: [url]}}",
+    "{allowed_keys: [a, url, n], url_sanitizer: {enabled: true, attributes: [url, a, n, b]}, blocked_values: ['ok', '[0-9]'], summary: debug}",
+    "{allow_all_keys: true, url_sanitizer: {enabled: true, attributes: [url, a]}, allowed_values: ['^/users'], blocked_key_patterns: [url], ignored_keys: [a]}",
+    "{allow_all_keys: true, url_sanitizer: {enabled: true, attributes: [a, b, n]}, db_sanitizer: {sql: {enabled: true, attributes: [a, url]}}, summary: debug}",
+    "{allow_all_keys: true, url_sanitizer: {enabled: true, attributes: [token]}, db_sanitizer: {sql: {enabled: true, attributes: [n]}, sanitize_span_name: }, hash_function: md5, blocked_values: ['4']}",
     "{allowed_keys: [a], summary: silent}",
     "{allow_all_keys: true, ignored_keys: [token, a], blocked_values: ['.'], summary: debug}",
     "{allow_all_keys: true, ignored_key_patterns: ['^[a-n]', 'key'], blocked_values: ['[a-z]+'], summary: debug}",

@@ -108,10 +108,10 @@ for i, (kind, both, _) in enumerate(CONFIGS):
     if kind == "redaction":
         CONFIGS[i] = (kind, both, (", " if both != "{}" else "") + "link_attributes: false")
 
-KEYS = ["a", "b", "n", "url", "token", "my.token", "x-key", "password", "Token", "z", "redaction.masked.keys", "redaction.masked.count", "service.name", "api_key"]
+KEYS = ["a", "b", "n", "url", "token", "my.token", "x-key", "password", "Token", "z", "redaction.masked.keys", "redaction.masked.count", "service.name", "api_key", "http.method", "db.system"]
 BITS = ["4111111111111111", "411111111111", "078-05-1120", "Bearer abc9", "bearer", "ok", "fine", "plain text", " ", "\n", "a", "aa", "baaac", "", "v", "x",
         "Kelvin \u212a", "\u00fc\u00df\u20ac", "\U0001f600", "12", "-7", "+5", "1.5", "1e3", "0x1p-2", "1_000", "nan", "-inf", "Infinity", "9223372036854775808",
-        "true", "<&>", '"', "\\", "\u2028", "\t", "****", ",", "007", "1e400", ".5"]
+        "true", "/users/42", "/a/b?c=d", "qxqx", "/x1/y2z/", "sqlite", "<&>", '"', "\\", "\u2028", "\t", "****", ",", "007", "1e400", ".5"]
 INTS = [0, 1, -1, 7, 4111111111111111, 2**63 - 1, -2**63]
 # No NaN: JSON does not say which one, and Go's is its own.
 DOUBLES = [0.0, 1.5, -2.25, 1e21, 1e20, 1e-7, 123456789.125, 1e308, 5e-324, 0.1, "Infinity", "-Infinity", 3.0, -0.0]
@@ -159,7 +159,7 @@ def trace_state(rng):
 def name(rng):
     if rng.random() < 0.6:
         return "op " + rng.choice(BITS)
-    return rng.choice(["", "/users/42/carts/7", "GET /users/42?token=x", "/users//", "SELECT 1", "a/b/c\nd", "\u00fc ber", "SET user:1 john", "n2"])
+    return rng.choice(["", "/users/42/carts/7", "GET /users/42?token=x", "/users//", "SELECT 1", "a/b/c\nd", "\u00fc ber", "SET user:1 john", "n2", "/a/b/c/d/e/f/g/h/9/i/j", "x?y", "/1/2", "/1/?z"])
 
 
 def priority(rng):

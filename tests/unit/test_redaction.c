@@ -427,7 +427,7 @@ static const struct {
      "hmac_key: hmac_key must be at least 64 bytes long for \"hmac-sha512\", got 3 bytes"},
     {"{allow_all_keys: true, hash_function: hmac-sha256, hmac_key: '0123456789012345678901234567890'}",
      "hmac_key: hmac_key must be at least 32 bytes long for \"hmac-sha256\", got 31 bytes"},
-    {"{allow_all_keys: true, url_sanitizer: {enabled: true}}", "url_sanitizer"},
+    {"{allow_all_keys: true, url_sanitizer: {enable: true}}", "url_sanitizer"},
     {"{allow_all_keys: true, db_sanitizer: {sql: {enable: true}}}", "db_sanitizer.sql"},
     {"{}", "every attribute will be deleted"},
     {"{allow_all_key: true}", "allow_all_key"},

@@ -186,6 +186,8 @@ static const struct {
      "q=s:a = ?", "SELECT 5"}, /* the system is gone when the name's turn comes */
     {"{allow_all_keys: true, ignored_keys: [db.system], db_sanitizer: {sql: {enabled: true, attributes: [q]}}}", "n", 3,
      {S("db.system", "sqlite"), S("q", "a = 5")}, "db.system=s:sqlite q=s:a = ?", "n"},
+    {"{allow_all_keys: true, db_sanitizer: {sanitize_span_name: , sql: {enabled: true}}}", "SELECT 5", 3, {S("db.system", "sqlite")},
+     "db.system=s:sqlite", "SELECT ?"}, /* null is not false here */
 };
 
 START_TEST(of_a_span)
