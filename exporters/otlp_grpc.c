@@ -611,6 +611,7 @@ static int otlp_grpc_start(struct component *c, struct err *err)
         .endpoint = g->endpoint,
         .tls = g->tls,
         .proxy = g->proxy,
+        .budget = c->host->budget,
         .round_robin = g->endpoint.dns_balanced && !g->proxy.used && strcmp(set->balancer_name, "pick_first") != 0,
         .wait_for_ready = set->wait_for_ready,
         .dial_timeout_ms = DIAL_TIMEOUT_MS,

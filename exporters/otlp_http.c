@@ -529,6 +529,7 @@ static int otlp_http_start(struct component *c, struct err *err)
         .endpoint = h->endpoint,
         .tls = h->tls,
         .proxy = h->proxy,
+        .budget = c->host->budget,
         .max_conns = h->set->max_conns_per_host < 10000 ? (unsigned)h->set->max_conns_per_host : 10000,
         .max_idle = max_idle(h->set),
         .keep_alive = !h->set->disable_keep_alives,

@@ -428,6 +428,7 @@ static int oauth2_start(struct component *c, struct err *err)
         .endpoint = o->endpoint,
         .tls = o->tls,
         .proxy = o->proxy,
+        .budget = c->host->budget,
         .max_conns = 1,
         .keep_alive = false,
         .dial_timeout_ms = DIAL_MS,

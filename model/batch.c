@@ -49,6 +49,8 @@ void request_info_unref(struct request_info **ip)
     free(i->client_address);
     free(i->grpc_peer);
     auth_data_unref(&i->auth);
+    if (i->budget)
+        budget_release(i->budget, MEM_CONN, i->charged_bytes);
     free(i);
 }
 

@@ -43,6 +43,8 @@ struct request_info {
         char *name; /* lower case */
         char *value;
     } *headers; /* repeated names are repeated entries */
+    struct budget *budget; /* NULL, or where headers are charged (MEM_CONN) until the last reference goes */
+    size_t charged_bytes;
 };
 struct request_info *request_info_new(const char *client_address, size_t n_headers) MUST_USE;
 struct request_info *request_info_ref(struct request_info *i); /* NULL gives NULL */

@@ -195,7 +195,7 @@ static void link_new(struct backend *b, struct conn *c)
     k->ready_by_ns = now_of(b->ch) + b->ch->cfg.dial_timeout_ms * NS_PER_MS;
     b->link = k;
     list_add_tail(&b->ch->links, &k->node);
-    k->client = h2_client_new(&link_client_ops, k);
+    k->client = h2_client_new(&link_client_ops, k, b->ch->cfg.budget);
     conn_set_ops(c, &link_conn_ops, k);
     conn_read_start(c);
     loop_defer(b->ch->cfg.loop, &k->pump);

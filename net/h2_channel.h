@@ -21,6 +21,7 @@ struct h2_channel_config {
     struct endpoint endpoint;
     struct tls_context *tls; /* NULL: plaintext */
     struct proxy proxy;
+    struct budget *budget;    /* what backends make us keep; NULL: not charged */
     bool round_robin;         /* false: pick first */
     bool wait_for_ready;
     uint64_t dial_timeout_ms; /* one address; also for the peer's first SETTINGS */

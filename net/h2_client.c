@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform/mem.h"
+#include "net/h2_mem.h"
 
 #define OUT_CTL_BYTES 8192
 #define OUT_IOVS 512       /* where an out is full; one frame may go past it */
@@ -24,6 +24,7 @@
 #define OUT_BYTES ((size_t)256 << 10)
 #define FRAME_BYTES ((size_t)64 << 10) /* larger frames only delay what comes after them */
 #define MAX_ACTIVE 1000u
+#define KEEP_BYTES ((size_t)32 << 10) /* idle blocks of nghttp2's */
 
 struct h2_out {
     struct h2_client *c;
@@ -41,6 +42,8 @@ struct h2_client {
     const struct h2_client_ops *ops;
     void *ctx;
     nghttp2_session *session;
+    struct budget *budget;
+    struct h2_mem *mem;   /* the session's */
     struct h2_out *out;   /* being filled */
     struct h2_out *spare; /* at most one */
     size_t writing;       /* bytes handed to write and not done */
@@ -81,6 +84,8 @@ static void request_hand_over(struct h2_request *r, const struct h2_response *re
 static void request_settle(struct h2_request *r)
 {
     struct buf fields, body;
+    struct budget *budget;
+    size_t charged;
     char reason[sizeof(r->reason)];
 
     if (!r->over || r->refs > 0)
@@ -90,6 +95,9 @@ static void request_settle(struct h2_request *r)
     r->lingers = false;
     fields = r->fields;
     body = r->resp_body;
+    budget = r->client != NULL ? r->client->budget : NULL;
+    charged = r->charged_bytes;
+    r->charged_bytes = 0;
     memcpy(reason, r->reason, sizeof(reason)); /* r may be freed before the callee is done with it */
     r->fields = r->resp_body = (struct buf){0};
     r->client = NULL;
@@ -101,6 +109,8 @@ static void request_settle(struct h2_request *r)
                                                .reason = reason});
     buf_free(&fields);
     buf_free(&body);
+    if (charged > 0)
+        budget_release(budget, MEM_CONN, charged);
 }
 
 static void request_over(struct h2_request *r, enum h2_end end, uint32_t error_code, const char *reason)
@@ -341,10 +351,23 @@ static int on_frame_sent(nghttp2_session *s, const nghttp2_frame *frame, void *c
 /* ---- nghttp2: receiving ---- */
 
 /* A response that breaks a limit: forget it, tell the peer. */
-static void too_large(struct h2_client *c, struct h2_request *r, const char *what)
+static void give_up(struct h2_client *c, struct h2_request *r, enum h2_end end, const char *what)
 {
     nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, r->id, NGHTTP2_CANCEL);
-    request_over(r, H2_END_TOO_LARGE, 0, what);
+    request_over(r, end, 0, what);
+}
+
+/* Room for n more bytes of the answer; twice of it, as buffers double. */
+static bool room_for(struct h2_client *c, struct h2_request *r, size_t n)
+{
+    size_t need = 2 * (r->fields.len + r->resp_body.len + n);
+
+    if (LIKELY(c->budget == NULL || need <= r->charged_bytes + H2_ANSWER_FREE_BYTES))
+        return true;
+    if (!budget_admit(c->budget, MEM_CONN, need - r->charged_bytes))
+        return false;
+    r->charged_bytes = need;
+    return true;
 }
 
 static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
@@ -357,9 +380,13 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8
         return 0;
     if (name_len == 7 && memcmp(name, ":status", 7) == 0)
         r->resp.status = atoi((const char *)value);
+    if (!room_for(ctx, r, name_len + value_len + 2)) {
+        give_up(ctx, r, H2_END_LOST, "no memory for the response");
+        return 0;
+    }
     /* nghttp2's strings end in NUL, and HTTP forbids one inside */
     if (buf_add(&r->fields, name, name_len + 1) != 0 || buf_add(&r->fields, value, value_len + 1) != 0)
-        too_large(ctx, r, "response header fields too large");
+        give_up(ctx, r, H2_END_TOO_LARGE, "response header fields too large");
     return 0;
 }
 
@@ -368,8 +395,14 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
     struct h2_request *r = request_of(s, id);
 
     (void)flags;
-    if (r != NULL && buf_add(&r->resp_body, p, n) != 0)
-        too_large(ctx, r, "response body too large");
+    if (r == NULL)
+        return 0;
+    if (r->left_out_bytes > 0 || !room_for(ctx, r, n)) {
+        buf_free(&r->resp_body);
+        r->left_out_bytes += n;
+    }
+    if (r->left_out_bytes > H2_MAX_BODY || (r->left_out_bytes == 0 && buf_add(&r->resp_body, p, n) != 0))
+        give_up(ctx, r, H2_END_TOO_LARGE, "response body too large");
     return 0;
 }
 
@@ -447,7 +480,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
     return cb;
 }
 
-struct h2_client *h2_client_new(const struct h2_client_ops *ops, void *ctx)
+struct h2_client *h2_client_new(const struct h2_client_ops *ops, void *ctx, struct budget *budget)
 {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -458,8 +491,12 @@ struct h2_client *h2_client_new(const struct h2_client_ops *ops, void *ctx)
 
     c->ops = ops;
     c->ctx = ctx;
+    c->budget = budget;
+    c->mem = h2_mem_new(KEEP_BYTES, budget);
     list_init(&c->requests);
-    CHECK(nghttp2_session_client_new(&c->session, cb, c) == 0);
+    h2_mem_making(c->mem, true);
+    CHECK(nghttp2_session_client_new3(&c->session, cb, c, NULL, h2_mem_of(c->mem)) == 0);
+    h2_mem_making(c->mem, false);
     nghttp2_session_callbacks_del(cb);
     CHECK(nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) == 0);
     return c;
@@ -474,6 +511,7 @@ void h2_client_free(struct h2_client **c)
         return;
     CHECK(list_empty(&x->requests) && x->n_writes == 0);
     nghttp2_session_del(x->session);
+    h2_mem_free(&x->mem);
     out_free(x->out);
     out_free(x->spare);
     free(x);
@@ -551,6 +589,7 @@ static void request_reset(struct h2_request *r, struct h2_client *c)
     for (size_t i = 0; i < r->n_body; i++)
         r->left += r->body[i].iov_len;
     r->sent = r->over = false;
+    r->charged_bytes = r->left_out_bytes = 0;
     r->resp = (struct h2_response){0};
     r->fields = (struct buf){.max = H2_MAX_HEADERS};
     r->resp_body = (struct buf){.max = H2_MAX_BODY};

@@ -9,6 +9,8 @@
  * Threads: one. on_done may submit and cancel, but not free the client.
  * Limits: response header fields H2_MAX_HEADERS bytes, body H2_MAX_BODY bytes; H2_WINDOW_BYTES handed
  * to the socket at a time.
+ * Memory: what a peer answers beyond H2_ANSWER_FREE_BYTES is charged as MEM_CONN as it comes. Without room the
+ * body is left out (what counts is in the fields), and fields that do not fit end the request as lost.
  */
 #ifndef TAILRACE_NET_H2_CLIENT_H
 #define TAILRACE_NET_H2_CLIENT_H
@@ -19,7 +21,9 @@
 
 #include "platform/buf.h"
 #include "platform/list.h"
+#include "platform/mem.h"
 
+#define H2_ANSWER_FREE_BYTES ((size_t)4 << 10)
 #define H2_MAX_HEADERS ((size_t)64 << 10)
 #define H2_MAX_BODY ((size_t)4 << 20)
 #define H2_WINDOW_BYTES ((size_t)1 << 20)
@@ -76,6 +80,8 @@ struct h2_request {
     bool sent, over, lingers;
     struct h2_response resp;
     struct buf fields, resp_body;
+    size_t charged_bytes;
+    size_t left_out_bytes; /* of the body, for lack of memory */
     char reason[160];
 };
 
@@ -91,7 +97,8 @@ struct h2_client_ops {
 };
 
 struct h2_client;
-struct h2_client *h2_client_new(const struct h2_client_ops *ops, void *ctx) MUST_USE;
+/* budget NULL: nothing is charged. */
+struct h2_client *h2_client_new(const struct h2_client_ops *ops, void *ctx, struct budget *budget) MUST_USE;
 /* All writes must be done and h2_client_lost() called. Fine on NULL. */
 void h2_client_free(struct h2_client **c);
 

@@ -11,13 +11,14 @@
 #define STEP_BYTES 64u
 #define N_CLASSES  8u
 #define LARGE      N_CLASSES
+#define CHARGED    (N_CLASSES + 1)
 
 struct block {
     union {
         struct block *next; /* while it is free */
         size_t capacity;    /* while it is in use */
     };
-    size_t class; /* LARGE: not for the lists */
+    size_t class; /* LARGE, CHARGED: not for the lists */
 };
 
 _Static_assert(sizeof(struct block) % _Alignof(max_align_t) == 0, "what follows is aligned");
@@ -26,6 +27,8 @@ struct h2_mem {
     nghttp2_mem fns;
     struct block *free[N_CLASSES];
     size_t kept_bytes, max_bytes;
+    struct budget *budget;
+    bool making;
 };
 
 static size_t class_of(size_t n)
@@ -38,25 +41,43 @@ static size_t class_bytes(size_t class)
     return (class + 1) * STEP_BYTES;
 }
 
+static void *take_large(struct h2_mem *m, size_t n)
+{
+    bool charged = m->budget && !m->making && n > H2_MEM_FREE_BYTES;
+    struct block *b;
+
+    if (n > SIZE_MAX / 2 || (charged && !budget_admit(m->budget, MEM_CONN, n)))
+        return NULL;
+    b = mem_try(sizeof *b + n);
+    if (!b) {
+        if (charged)
+            budget_release(m->budget, MEM_CONN, n);
+        return NULL;
+    }
+    b->class = charged ? CHARGED : LARGE;
+    b->capacity = n;
+    return b + 1;
+}
+
 static void *take(size_t n, void *ctx)
 {
     struct h2_mem *m = ctx;
     size_t class = class_of(n);
-    struct block *b = class == LARGE ? NULL : m->free[class];
+    struct block *b;
 
+    if (class == LARGE)
+        return take_large(m, n);
+    b = m->free[class];
     if (b) {
         m->free[class] = b->next;
         m->kept_bytes -= class_bytes(class);
     } else {
-        size_t bytes = class == LARGE ? n : class_bytes(class);
-        if (bytes > SIZE_MAX / 2)
-            return NULL;
-        b = mem_try(sizeof *b + bytes);
+        b = mem_try(sizeof *b + class_bytes(class));
         if (!b)
             return NULL;
         b->class = class;
     }
-    b->capacity = class == LARGE ? n : class_bytes(class);
+    b->capacity = class_bytes(class);
     return b + 1;
 }
 
@@ -68,7 +89,9 @@ static void give(void *p, void *ctx)
     if (!p)
         return;
     b--;
-    if (b->class == LARGE || m->kept_bytes + class_bytes(b->class) > m->max_bytes) {
+    if (b->class == CHARGED)
+        budget_release(m->budget, MEM_CONN, b->capacity);
+    if (b->class >= LARGE || m->kept_bytes + class_bytes(b->class) > m->max_bytes) {
         free(b);
         return;
     }
@@ -100,14 +123,14 @@ static void *resize(void *p, size_t n, void *ctx)
     return more;
 }
 
-struct h2_mem *h2_mem_new(size_t keep_bytes)
+struct h2_mem *h2_mem_new(size_t keep_bytes, struct budget *budget)
 {
     struct h2_mem *m = mem_alloc(sizeof *m);
 
 #ifdef TAILRACE_SANITIZED
     keep_bytes = 0;
 #endif
-    *m = (struct h2_mem){.max_bytes = keep_bytes};
+    *m = (struct h2_mem){.max_bytes = keep_bytes, .budget = budget};
     m->fns = (nghttp2_mem){m, take, give, take_zeroed, resize};
     return m;
 }
@@ -129,6 +152,12 @@ void h2_mem_free(struct h2_mem **m)
 void *h2_mem_of(struct h2_mem *m)
 {
     return m ? &m->fns : NULL;
+}
+
+void h2_mem_making(struct h2_mem *m, bool on)
+{
+    if (m)
+        m->making = on;
 }
 
 size_t h2_mem_kept_bytes(const struct h2_mem *m)

@@ -509,11 +509,18 @@ struct h2_server *h2_server_new(const struct h2_server_ops *ops, void *ctx,
     CHECK(nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0);
     set_callbacks(cb);
     set_options(opt);
+    h2_mem_making(set->mem, true);
     CHECK(nghttp2_session_server_new3(&h->session, cb, h, opt, h2_mem_of(set->mem)) == 0);
+    h2_mem_making(set->mem, false);
     nghttp2_option_del(opt);
     nghttp2_session_callbacks_del(cb);
     send_settings(h);
     return h;
+}
+
+size_t h2_server_queued(const struct h2_server *h)
+{
+    return nghttp2_session_get_outbound_queue_size(h->session);
 }
 
 void h2_server_free(struct h2_server **h)

@@ -71,6 +71,8 @@ bool h2_server_feed(struct h2_server *h, const uint8_t *p, size_t n, uint64_t no
 
 /* Appends frames to out until it holds `max` bytes or nothing is left to send. */
 void h2_server_pull(struct h2_server *h, struct buf *out, size_t max);
+/* Frames that wait to be pulled. */
+size_t h2_server_queued(const struct h2_server *h);
 bool h2_server_wants_write(const struct h2_server *h);
 /* Nothing will be read or written any more. */
 bool h2_server_wants_close(const struct h2_server *h);

@@ -45,6 +45,8 @@ struct http1_conn {
     bool cancelled;
     int status;
     struct buf fields, body;
+    size_t charged_bytes; /* for them */
+    bool no_memory;
 };
 
 struct http1_pool {
@@ -93,12 +95,37 @@ static void request_fail(struct http1_request *r, enum http1_end end, const char
     r->on_done(r, &(struct http1_response){.end = end, .reason = reason});
 }
 
+/* Room for n more bytes of the answer; twice of it, as buffers double. */
+static bool room_for(struct http1_conn *k, size_t n)
+{
+    struct budget *b = k->pool->cfg.budget;
+    size_t need = 2 * (k->fields.len + k->body.len + n);
+
+    if (LIKELY(b == NULL || need <= k->charged_bytes + HTTP1_ANSWER_FREE_BYTES))
+        return true;
+    if (!budget_admit(b, MEM_CONN, need - k->charged_bytes)) {
+        k->no_memory = true;
+        return false;
+    }
+    k->charged_bytes = need;
+    return true;
+}
+
+static void give_back(struct http1_pool *p, size_t charged)
+{
+    if (charged > 0)
+        budget_release(p->cfg.budget, MEM_CONN, charged);
+}
+
 /* Takes the request off the connection and hands the answer over. */
 static void exchange_end(struct http1_conn *k, enum http1_end end, const char *reason)
 {
     struct http1_request *r = k->req;
+    struct http1_pool *p = k->pool;
     struct buf fields = k->fields, body = k->body;
+    size_t charged = k->charged_bytes;
 
+    k->charged_bytes = 0;
     k->req = NULL;
     k->fields = k->body = (struct buf){0};
     r->conn = NULL;
@@ -111,6 +138,7 @@ static void exchange_end(struct http1_conn *k, enum http1_end end, const char *r
                                            .reason = reason});
     buf_free(&fields);
     buf_free(&body);
+    give_back(p, charged);
 }
 
 /* ---- connections: state ---- */
@@ -139,6 +167,7 @@ static void http1_conn_free(struct http1_conn *k)
     p->n_conns--;
     buf_free(&k->fields);
     buf_free(&k->body);
+    give_back(p, k->charged_bytes);
     free(k);
     step_soon(p);
 }
@@ -181,7 +210,7 @@ static int on_name(llhttp_t *l, const char *p, size_t n)
     struct http1_conn *k = l->data;
     size_t at = k->fields.len;
 
-    if (buf_add(&k->fields, p, n) != 0)
+    if (!room_for(k, n + 1) || buf_add(&k->fields, p, n) != 0)
         return HPE_USER;
     for (; at < k->fields.len; at++)
         if (k->fields.p[at] >= 'A' && k->fields.p[at] <= 'Z')
@@ -193,7 +222,7 @@ static int on_value(llhttp_t *l, const char *p, size_t n)
 {
     struct http1_conn *k = l->data;
 
-    return buf_add(&k->fields, p, n) != 0 ? HPE_USER : 0;
+    return !room_for(k, n + 1) || buf_add(&k->fields, p, n) != 0 ? HPE_USER : 0;
 }
 
 static int on_text_end(llhttp_t *l)
@@ -216,6 +245,8 @@ static int on_body(llhttp_t *l, const char *p, size_t n)
     struct http1_conn *k = l->data;
     size_t room = HTTP1_MAX_BODY - k->body.len;
 
+    if (!room_for(k, n < room ? n : room))
+        room = 0;
     if (n > room) { /* enough: the answer stands, the connection goes */
         n = room;
         k->reusable = false;
@@ -267,7 +298,7 @@ static void on_read(void *ctx, const uint8_t *p, size_t n)
             k->reusable = false; /* bytes after the answer */
         settle(k);
     } else if (rc != HPE_OK) {
-        conn_end(k, "the server's answer is not HTTP/1.1, or too large");
+        conn_end(k, k->no_memory ? "no memory for the response" : "the server's answer is not HTTP/1.1, or too large");
     }
 }
 
@@ -333,7 +364,7 @@ static void exchange_begin(struct http1_conn *k, struct http1_request *r)
     set_state(k, BUSY);
     k->req = r;
     r->conn = k;
-    k->heard = k->complete = k->reusable = k->cancelled = false;
+    k->heard = k->complete = k->reusable = k->cancelled = k->no_memory = false;
     k->status = 0;
     k->fields = (struct buf){.max = HTTP1_MAX_HEADERS};
     k->body = (struct buf){.max = HTTP1_MAX_BODY};

@@ -8,6 +8,8 @@
  *
  * Threads: one loop. on_done may send and cancel, but not close the pool.
  * Limits: header fields HTTP1_MAX_HEADERS bytes; of a body the first HTTP1_MAX_BODY bytes are kept.
+ * Memory: what a server answers beyond HTTP1_ANSWER_FREE_BYTES is charged as MEM_CONN as it comes. Without room no more
+ * of a body is kept, and fields that do not fit end the request as lost.
  */
 #ifndef TAILRACE_NET_HTTP1_CLIENT_H
 #define TAILRACE_NET_HTTP1_CLIENT_H
@@ -19,6 +21,7 @@
 #include "platform/buf.h"
 #include "platform/list.h"
 
+#define HTTP1_ANSWER_FREE_BYTES ((size_t)4 << 10)
 #define HTTP1_MAX_HEADERS ((size_t)64 << 10)
 #define HTTP1_MAX_BODY ((size_t)64 << 10)
 
@@ -60,6 +63,7 @@ struct http1_pool_config {
     struct endpoint endpoint;
     struct tls_context *tls; /* NULL: plaintext */
     struct proxy proxy;      /* plaintext: requests have to name the whole URL, and their head what the proxy asks for */
+    struct budget *budget; /* NULL: nothing is charged */
     unsigned max_conns; /* 0: no limit */
     unsigned max_idle;
     bool keep_alive;

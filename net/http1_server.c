@@ -5,7 +5,8 @@
  *   IDLE -> HEADER -> BODY -> ANSWERING -> IDLE ...   and from anywhere -> DONE
  *
  * Memory:  the header field being read, the request line, the output and the bytes behind an
- *          unanswered request; each bounded (max_header_bytes, one feed).
+ *          unanswered request; each bounded (max_header_bytes, one feed). Pipelined requests are not
+ *          begun while HTTP1_OUT_BYTES of answers wait. The owner charges http1_held_bytes().
  * Refused: Content-Length beside Transfer-Encoding, codings other than one "chunked", no or several
  *          Host, bare CR in the header, chunk framing that is nearly all overhead.
  */
@@ -35,6 +36,7 @@ struct http1 {
     bool last;      /* no request after this one */
     bool in_parser; /* llhttp is on the stack: it must not be entered again */
     bool failed;    /* llhttp gave up */
+    bool held;      /* http1_hold */
 
     /* line structure of the header, which llhttp reads too kindly */
     bool after_cr, lines_ended;
@@ -349,16 +351,26 @@ static size_t parse(struct http1 *h, const uint8_t *p, size_t n)
     return n;
 }
 
+/* Bytes of a next request are kept for later. */
+static bool stopped(const struct http1 *h)
+{
+    return h->state == HTTP1_ANSWERING || (h->state == HTTP1_IDLE && (h->held || h->out.len >= HTTP1_OUT_BYTES));
+}
+
 void http1_feed(struct http1 *h, const uint8_t *p, size_t n)
 {
-    while (n > 0 && h->state != HTTP1_ANSWERING && h->state != HTTP1_DONE) {
+    if (h->behind.len > 0 && h->state != HTTP1_DONE) { /* nobody asked for more; the order stays */
+        buf_put(&h->behind, p, n);
+        return;
+    }
+    while (n > 0 && !stopped(h) && h->state != HTTP1_DONE) {
         size_t used = parse(h, p, n);
         p += used;
         n -= used;
         if (h->answered && h->last) /* nothing more will be answered: do not read the rest */
             h->state = HTTP1_DONE;
     }
-    if (n > 0 && h->state == HTTP1_ANSWERING)
+    if (n > 0 && h->state != HTTP1_DONE)
         buf_put(&h->behind, p, n);
 }
 
@@ -513,9 +525,21 @@ struct buf *http1_output(struct http1 *h)
     return &h->out;
 }
 
+void http1_hold(struct http1 *h, bool on)
+{
+    h->held = on;
+    if (!stopped(h) && h->state != HTTP1_DONE)
+        parse_behind(h);
+}
+
 bool http1_wants_read(const struct http1 *h)
 {
-    return h->state != HTTP1_ANSWERING && h->state != HTTP1_DONE;
+    return !stopped(h) && h->state != HTTP1_DONE;
+}
+
+size_t http1_held_bytes(const struct http1 *h)
+{
+    return h->target.cap + h->line.cap + h->behind.cap + h->out.cap;
 }
 
 bool http1_wants_close(const struct http1 *h)

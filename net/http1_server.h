@@ -61,8 +61,15 @@ void http1_continue(struct http1 *h);
 /* Bytes to send; take them (the buf is left empty), or write and buf_clear(). */
 struct buf *http1_output(struct http1 *h);
 
-/* False while an unanswered request is complete: stop reading, start again after the answer. */
+/* While on, no further request is begun: the client does not take its answers. Off: goes on with what came meanwhile,
+ * which may make output. With HTTP1_OUT_BYTES of output a connection stops by itself until it is told "off". */
+#define HTTP1_OUT_BYTES ((size_t)16 << 10)
+void http1_hold(struct http1 *h, bool on);
+
+/* False while an unanswered request is complete, or no further one is begun: stop reading, start again later. */
 bool http1_wants_read(const struct http1 *h);
+/* What the connection keeps of what the client sent, and of answers. */
+size_t http1_held_bytes(const struct http1 *h);
 /* No further request will be read: send the output, then close (politely: the client may still
  * write). */
 bool http1_wants_close(const struct http1 *h);

@@ -157,16 +157,24 @@ static void on_written(void *ctx, bool ok)
     free(ctx);
 }
 
-static void flush(struct page_conn *pc)
+static void write_out(struct page_conn *pc)
 {
     struct buf *out = http1_output(pc->http);
 
-    if (out->len) {
+    while (out->len) {
         struct iovec iov = {out->p, out->len};
 
         *out = (struct buf){.max = out->max};
         conn_write(pc->conn, &iov, 1, on_written, iov.iov_base);
+        pc->feeding = true;
+        http1_hold(pc->http, conn_unsent_bytes(pc->conn) > 0); /* a page at a time for who does not read */
+        pc->feeding = false;
     }
+}
+
+static void flush(struct page_conn *pc)
+{
+    write_out(pc);
     if (http1_wants_close(pc->http)) {
         if (!pc->shut)
             conn_shutdown(pc->conn);
@@ -187,6 +195,19 @@ static void on_read(void *ctx, const uint8_t *p, size_t n)
         return;
     pc->feeding = true;
     http1_feed(pc->http, p, n);
+    pc->feeding = false;
+    flush(pc);
+}
+
+/* The client has read what it asked for. */
+static void on_flushed(void *ctx)
+{
+    struct page_conn *pc = ctx;
+
+    if (pc->shut)
+        return;
+    pc->feeding = true;
+    http1_hold(pc->http, false);
     pc->feeding = false;
     flush(pc);
 }
@@ -217,7 +238,7 @@ static void on_closed(void *ctx, const char *reason)
     server_free_if_over(s);
 }
 
-static const struct conn_ops conn_ops = {.on_read = on_read, .on_closed = on_closed};
+static const struct conn_ops conn_ops = {.on_read = on_read, .on_flushed = on_flushed, .on_closed = on_closed};
 
 static void on_accept(void *ctx, struct conn *c)
 {

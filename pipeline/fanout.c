@@ -13,8 +13,8 @@
  * lost most, so each span counts once. Answers join separately, and mostly earlier: a queue answers
  * when it takes a batch.
  *
- * Memory: one small block per fanned-out batch. The whole keeps its payloads until the slowest
- * branch has ended, which that branch does anyway.
+ * Memory: one small block per fanned-out batch and a batch for each branch, charged as MEM_QUEUE by force: their size
+ * is ours. The whole keeps its payloads until the slowest branch has ended, which that branch does anyway.
  * Threads: one worker; branches may end inside their push.
  */
 #include "pipeline/fanout.h"
@@ -34,6 +34,8 @@ struct join {
     struct answers answers;
     bool answered;
     unsigned unfinished;
+    struct budget *budget;
+    size_t charged_bytes;
     uint32_t n;
     struct branch branches[];
 };
@@ -45,6 +47,7 @@ static void end_if_over(struct join *j)
     CHECK(j->whole->ledger == NULL && j->whole->waiter.fn == NULL);
     list_del(&j->link);
     batch_exported(&j->whole); /* books nothing: its spans have been booked */
+    budget_release(j->budget, MEM_QUEUE, j->charged_bytes);
     free(j);
 }
 
@@ -102,8 +105,12 @@ static void on_emptied(struct ledger *l)
 static struct join *join_new(struct outlet *o, struct batch **take)
 {
     uint32_t n = (uint32_t)o->n;
-    struct join *j = mem_alloc(sizeof(*j) + n * sizeof(j->branches[0]));
+    size_t bytes = sizeof(struct join) + n * sizeof(struct branch);
+    struct join *j = mem_alloc(bytes);
 
+    j->budget = o->to[0]->host->budget;
+    j->charged_bytes = bytes + n * (sizeof(struct batch) + (*take)->n_parts * sizeof(struct part));
+    budget_force(j->budget, MEM_QUEUE, j->charged_bytes);
     j->whole = *take;
     *take = NULL;
     j->n = n;

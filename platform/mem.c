@@ -118,6 +118,7 @@ struct budget {
     struct line used;
     struct line by[MEM_OWNERS];
     struct line soft, limit; /* read mostly */
+    struct line refusals;    /* at the door */
 };
 
 struct budget *budget_new(uint64_t soft_bytes, uint64_t limit_bytes)
@@ -154,12 +155,13 @@ static uint64_t get(const struct line *l)
 
 static bool take(struct budget *b, enum mem_owner owner, size_t bytes, uint64_t limit)
 {
-    uint64_t before = atomic_fetch_add_explicit(&b->used.n, bytes, memory_order_relaxed);
+    uint64_t before = get(&b->used);
 
-    if (before + bytes > limit || before + bytes < before) {
-        atomic_fetch_sub_explicit(&b->used.n, bytes, memory_order_relaxed);
-        return false;
-    }
+    do { /* never more than there is, not for a moment: another thread would be refused for it */
+        if (before > limit || bytes > limit - before)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&b->used.n, &before, before + bytes, memory_order_relaxed,
+                                                    memory_order_relaxed));
     atomic_fetch_add_explicit(&b->by[owner].n, bytes, memory_order_relaxed);
     return true;
 }
@@ -177,7 +179,10 @@ static uint64_t room_at_the_door(const struct budget *b, size_t bytes)
 
 bool budget_admit(struct budget *b, enum mem_owner owner, size_t bytes)
 {
-    return take(b, owner, bytes, room_at_the_door(b, bytes));
+    if (LIKELY(take(b, owner, bytes, room_at_the_door(b, bytes))))
+        return true;
+    atomic_fetch_add_explicit(&b->refusals.n, 1, memory_order_relaxed);
+    return false;
 }
 
 bool budget_charge(struct budget *b, enum mem_owner owner, size_t bytes)
@@ -226,6 +231,11 @@ uint64_t budget_soft(const struct budget *b)
 uint64_t budget_limit(const struct budget *b)
 {
     return limit_of(&b->limit);
+}
+
+uint64_t budget_refusals(const struct budget *b)
+{
+    return get(&b->refusals);
 }
 
 bool budget_over_soft(const struct budget *b)

@@ -73,6 +73,8 @@ uint64_t budget_used(const struct budget *b);
 uint64_t budget_used_by(const struct budget *b, enum mem_owner owner);
 uint64_t budget_soft(const struct budget *b);
 uint64_t budget_limit(const struct budget *b);
+/* How often budget_admit() has said no: whoever keeps room that it does not use looks whether others are short of it. */
+uint64_t budget_refusals(const struct budget *b);
 bool budget_over_soft(const struct budget *b);
 
 /* Total memory this process may use: the tightest of cgroup v2 / v1 limits and MemTotal. Bytes. */

@@ -12,11 +12,24 @@ static struct otlp_auth *get(struct otlp_auth **a)
     return *a;
 }
 
-static void keep_value(struct otlp_auth *a, const uint8_t *p, size_t n)
+static void forget_value(struct otlp_auth *a)
 {
-    if (a->value)
-        explicit_bzero(a->value, a->len);
+    if (!a->value)
+        return;
+    explicit_bzero(a->value, a->len);
     free(a->value);
+    a->value = NULL;
+    budget_release(a->budget, MEM_CONN, a->len);
+}
+
+static void keep_value(struct otlp_auth *a, struct budget *budget, const uint8_t *p, size_t n)
+{
+    forget_value(a);
+    if (!budget_admit(budget, MEM_CONN, n)) {
+        a->check.busy = true;
+        return;
+    }
+    a->budget = budget;
     a->value = mem_dup_n((const char *)p, n);
     a->len = n;
 }
@@ -28,10 +41,11 @@ static bool is_header(const struct auth_door *d, struct slice name)
     return name.p && name.len == strlen(want) && strncasecmp((const char *)name.p, want, name.len) == 0;
 }
 
-void otlp_auth_header(const struct auth_door *d, struct otlp_auth **a, struct slice name, struct slice value)
+void otlp_auth_header(const struct auth_door *d, struct otlp_auth **a, struct budget *budget, struct slice name,
+                      struct slice value)
 {
     if (is_header(d, name) && !get(a)->value) /* the first line counts */
-        keep_value(*a, value.p, value.len);
+        keep_value(*a, budget, value.p, value.len);
 }
 
 /* ---- the query ---- */
@@ -65,7 +79,8 @@ static bool listed(const struct str_list *params, struct slice name)
     return false;
 }
 
-static void take_param(const struct auth_door *d, struct otlp_auth **a, const struct str_list *params, struct slice pair)
+static void take_param(const struct auth_door *d, struct otlp_auth **a, struct budget *budget, const struct str_list *params,
+                       struct slice pair)
 {
     const uint8_t *eq = pair.len ? memchr(pair.p, '=', pair.len) : NULL;
     size_t n = eq ? (size_t)(eq - pair.p) : pair.len;
@@ -74,7 +89,7 @@ static void take_param(const struct auth_door *d, struct otlp_auth **a, const st
     unescape(&name, slice_of(pair.p, n));
     if (eq && listed(params, slice_of(name.p, name.len)) && is_header(d, slice_of(name.p, name.len))) {
         unescape(&value, slice_of(eq + 1, pair.len - n - 1));
-        keep_value(get(a), value.p, value.len);
+        keep_value(get(a), budget, value.p, value.len);
     }
     if (value.cap)
         explicit_bzero(value.p, value.cap);
@@ -82,13 +97,14 @@ static void take_param(const struct auth_door *d, struct otlp_auth **a, const st
     buf_free(&value);
 }
 
-void otlp_auth_query(const struct auth_door *d, struct otlp_auth **a, const struct str_list *params, struct slice query)
+void otlp_auth_query(const struct auth_door *d, struct otlp_auth **a, struct budget *budget, const struct str_list *params,
+                     struct slice query)
 {
     while (params->n && query.len) {
         const uint8_t *amp = memchr(query.p, '&', query.len);
         size_t n = amp ? (size_t)(amp - query.p) : query.len;
 
-        take_param(d, a, params, slice_of(query.p, n));
+        take_param(d, a, budget, params, slice_of(query.p, n));
         query = slice_of(query.p + n + (amp != NULL), query.len - n - (amp != NULL));
     }
 }
@@ -110,6 +126,11 @@ enum auth_verdict otlp_auth_ask(struct auth_door *d, struct otlp_auth **ap, void
     a->door = d;
     a->done = done;
     a->owner = owner;
+    if (a->check.busy) { /* there was no room for the header */
+        a->check.text = OTLP_TEXT_MEMORY;
+        a->check.verdict = AUTH_REFUSED;
+        return AUTH_REFUSED;
+    }
     a->check.done = on_verdict;
     d->ops->check(d, slice_of(a->value, a->len), &a->check);
     a->waiting = a->check.verdict == AUTH_LATER;
@@ -134,9 +155,7 @@ void otlp_auth_free(struct otlp_auth **ap)
     if (a->waiting)
         a->door->ops->forget(a->door, &a->check);
     auth_data_unref(&a->check.data);
-    if (a->value)
-        explicit_bzero(a->value, a->len);
-    free(a->value);
+    forget_value(a);
     free(a);
 }
 

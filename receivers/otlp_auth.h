@@ -16,17 +16,20 @@ struct otlp_server;
 struct otlp_auth {
     struct auth_check check;
     struct auth_door *door;
-    char *value; /* of the header; NULL: none came */
+    char *value; /* of the header, charged to the budget; NULL: none came */
     size_t len;
+    struct budget *budget;
     bool waiting, whole; /* whole: the request waits for the verdict alone */
     void (*done)(void *owner);
     void *owner;
 };
 
 /* Each header as it comes; for ports that have a door. *a is made when needed. */
-void otlp_auth_header(const struct auth_door *d, struct otlp_auth **a, struct slice name, struct slice value);
+void otlp_auth_header(const struct auth_door *d, struct otlp_auth **a, struct budget *budget, struct slice name,
+                      struct slice value);
 /* Parameters of the query that stand for headers. */
-void otlp_auth_query(const struct auth_door *d, struct otlp_auth **a, const struct str_list *params, struct slice query);
+void otlp_auth_query(const struct auth_door *d, struct otlp_auth **a, struct budget *budget, const struct str_list *params,
+                     struct slice query);
 /* The verdict; after AUTH_LATER done() comes, unless otlp_auth_free is first. */
 enum auth_verdict otlp_auth_ask(struct auth_door *d, struct otlp_auth **a, void (*done)(void *owner), void *owner);
 /* What a refused client is told. */

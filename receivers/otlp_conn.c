@@ -28,7 +28,7 @@
 #include "receivers/otlp_meta.h"
 
 #define TICK_MS                250
-#define OUT_BYTES              (64u << 10)
+#define OUT_BYTES              (16u << 10)
 #define CLOSE_LINGER_NS        (1 * NS_PER_SEC)
 #define SETUP_NS               (20 * NS_PER_SEC) /* first bytes to a known protocol; a header */
 #define WRITE_STALL_NS         (30 * NS_PER_SEC)
@@ -39,7 +39,11 @@
 #define DRAIN_FLOOR            (16u << 10)
 #define EVICT_IDLE_NS          (1 * NS_PER_SEC)
 #define TLS_TELL_NS            (10 * NS_PER_SEC)
-#define CONN_BYTES             (8u << 10)
+#define CONN_BYTES             (16u << 10) /* an HTTP/2 session at rest is most of it */
+#define QUEUED_FRAME_BYTES     256u /* an answer that nghttp2 keeps */
+#define HELD_FREE_BYTES        (8u << 10)  /* of what a connection keeps: paid for with it */
+#define PRESSURE_SILENT_NS     (1 * NS_PER_SEC)
+#define PRESSURE_CLOSES        64u /* connections a tick */
 #define REQUESTS_PER_BLOCK     32u
 #define BLOCK_BYTES            (40u << 10) /* of so many requests: ours and nghttp2's of each stream */
 #define MAX_PING_STRIKES       2u
@@ -106,6 +110,25 @@ void otlp_conn_remove_request(struct otlp_conn *c)
     }
 }
 
+/* What peers decide the size of: charged beyond a free part. False: no room for it. */
+static bool settle_held(struct otlp_conn *c)
+{
+    struct budget *b = c->server->host->budget;
+    size_t now = c->out.cap + (c->h1 ? http1_held_bytes(c->h1) : 0);
+
+    if (c->writing && c->h2) /* else the queue has just been emptied into `out` */
+        now += h2_server_queued(c->h2) * QUEUED_FRAME_BYTES;
+    now = now > HELD_FREE_BYTES ? now - HELD_FREE_BYTES : 0;
+    if (LIKELY(now == c->held_bytes))
+        return true;
+    if (now > c->held_bytes && !budget_admit(b, MEM_CONN, now - c->held_bytes))
+        return false;
+    if (now < c->held_bytes)
+        budget_release(b, MEM_CONN, c->held_bytes - now);
+    c->held_bytes = now;
+    return true;
+}
+
 /* ---- closing ---- */
 
 static void start_close(struct otlp_conn *c)
@@ -155,7 +178,7 @@ static void on_closed(void *ctx, const char *reason)
     list_del(&c->link);
     s->n_conns--;
     series_sub(s->in->connections, 1);
-    budget_release(s->host->budget, MEM_CONN, c->charged_bytes);
+    budget_release(s->host->budget, MEM_CONN, c->charged_bytes + c->held_bytes);
     buf_free(&c->out);
     request_info_unref(&c->peer);
     free(c);
@@ -181,6 +204,8 @@ static void fill_out(struct otlp_conn *c)
         h2_server_pull(c->h2, &c->out, OUT_BYTES);
     } else if (c->h1) {
         struct buf *ready = http1_output(c->h1), swap = c->out;
+        if (ready->len == 0)
+            http1_hold(c->h1, false); /* all it had has left: requests that wait behind may begin */
         c->out = *ready;
         *ready = swap;
     }
@@ -208,6 +233,12 @@ static void flush(struct otlp_conn *c)
     c->busy = false;
     if (c->closing)
         return;
+    if (!settle_held(c)) {
+        ingest_count_refused(c->server->in, REFUSED_MEMORY, 0);
+        conn_close(c->conn, "no memory for what the client sends or does not read");
+        c->closing = true;
+        return;
+    }
     if (!c->writing && wants_close(c))
         start_close(c);
     else if (c->writing || c->share.is_resting || (c->h1 && !http1_wants_read(c->h1)))
@@ -561,8 +592,11 @@ static void tick_conn(struct otlp_conn *c, uint64_t now)
             conn_close(c->conn, "nothing arrived in time");
         return;
     }
-    if (!c->writing && c->out.cap > 0 && c->n_requests == 0)
+    if (!c->writing && c->out.cap > 0 && c->n_requests == 0) {
         buf_free(&c->out);
+        if (!settle_held(c))
+            CHECK(c->held_bytes > 0); /* less is never refused */
+    }
     if (c->h2)
         tick_h2(c, now);
     else
@@ -582,11 +616,52 @@ static void count_reloads(struct otlp_server *s)
     series_set(s->tls_failures, r.failed);
 }
 
+/* Who keeps room without using it, when others are short of it: halves of headers, answers nobody reads; and silent
+ * connections while all of them together take more than a quarter. */
+static bool in_the_way(const struct otlp_conn *c, uint64_t now, bool crowded)
+{
+    if (c->closing || now - c->heard_ns < PRESSURE_SILENT_NS)
+        return false;
+    if (c->writing)
+        return now - c->write_ns >= PRESSURE_SILENT_NS;
+    return c->held_bytes > 0 || (crowded && c->n_requests == 0);
+}
+
+static void make_room(struct otlp_server *s, uint64_t now)
+{
+    const struct budget *b = s->host->budget;
+    bool crowded = budget_used_by(b, MEM_CONN) > budget_soft(b) / 4;
+    struct list *at = s->conns.next;
+    unsigned n = 0;
+
+    ingest_evict_slow(s->in, INGEST_PRESSURE_IDLE_NS, INGEST_PRESSURE_FLOOR, &ingest_memory_result);
+    for (; at != &s->conns && n < PRESSURE_CLOSES; at = at->next) {
+        struct otlp_conn *c = CONTAINER_OF(at, struct otlp_conn, link);
+        if (now - c->heard_ns < PRESSURE_SILENT_NS)
+            break; /* the one silent for longest stands first */
+        if (!in_the_way(c, now, crowded))
+            continue;
+        conn_close(c->conn, "made way: memory is short");
+        c->closing = true;
+        n++;
+    }
+}
+
+/* Somebody was refused since the last tick, perhaps on another port or worker. */
+static bool under_pressure(struct otlp_server *s)
+{
+    uint64_t refusals = budget_refusals(s->host->budget);
+    bool more = refusals != s->refusals_seen;
+
+    s->refusals_seen = refusals;
+    return more;
+}
+
 static void on_tick(void *ctx)
 {
     struct otlp_server *s = ctx;
     uint64_t now = now_of(s);
-    struct list *at = s->conns.next;
+    struct list *at;
 
     if (s->tls && s->host->worker == 0)
         count_reloads(s);
@@ -597,7 +672,10 @@ static void on_tick(void *ctx)
         ingest_evict_slow(s->in, BODY_IDLE_NS, BODY_FLOOR, &ingest_slow_result);
     if (s->on_tick)
         s->on_tick(s, now);
+    if (under_pressure(s))
+        make_room(s, now);
     fair_tick_begin(&s->fair);
+    at = s->conns.next;
     while (at != &s->conns) {
         struct otlp_conn *c = CONTAINER_OF(at, struct otlp_conn, link);
         at = at->next;
@@ -630,7 +708,7 @@ void otlp_server_init(struct otlp_server *s, const struct otlp_port *port, struc
     s->max_conns = connection_limit(host);
     random_secure(&s->random, sizeof s->random);
     s->random |= 1;
-    s->h2_mem = h2_mem_new(OTLP_H2_MEM_BYTES);
+    s->h2_mem = h2_mem_new(OTLP_H2_MEM_BYTES, host->budget);
     list_init(&s->conns);
     list_init(&s->timed);
 }

@@ -63,6 +63,7 @@ struct otlp_server {
     bool draining, stays; /* stays: the port goes on, here or in another process */
     uint64_t drain_ns;
     uint64_t random;
+    uint64_t refusals_seen; /* budget_refusals() at the last tick */
 };
 
 struct otlp_conn {
@@ -93,6 +94,7 @@ struct otlp_conn {
     unsigned n_requests; /* whose memory lives */
     unsigned n_charged;  /* requests paid for */
     size_t charged_bytes;
+    size_t held_bytes; /* charged beyond that: a header that comes in parts, answers that wait */
 };
 
 /* Fills in; opens nothing. */

@@ -226,10 +226,23 @@ static bool is(struct slice s, const char *text)
     return s.len == strlen(text) && strncasecmp((const char *)s.p, text, s.len) == 0;
 }
 
-static void keep_text(char **dst, struct slice v)
+static struct budget *budget_of(const struct exchange *x)
 {
-    if (!*dst) /* the first line counts */
-        *dst = mem_dup_n((const char *)v.p, v.len < MAX_VALUE ? v.len : MAX_VALUE);
+    return x->conn->server->host->budget;
+}
+
+static void keep_text(struct exchange *x, char **dst, struct slice v)
+{
+    size_t n = v.len < MAX_VALUE ? v.len : MAX_VALUE;
+
+    if (!*dst && otlp_meta_charge(&x->meta, budget_of(x), n)) /* the first line counts */
+        *dst = mem_dup_n((const char *)v.p, n);
+}
+
+static void keep_for_cors(struct exchange *x, char **dst, struct slice v)
+{
+    if (otlp_cors_on(exchange_settings(x)))
+        keep_text(x, dst, v);
 }
 
 void exchange_keep(char *dst, size_t n, struct slice v)
@@ -239,6 +252,12 @@ void exchange_keep(char *dst, size_t n, struct slice v)
     if (len)
         memcpy(dst, v.p, len);
     dst[len] = '\0';
+}
+
+void exchange_keep_query(struct exchange *x, struct slice query)
+{
+    if (!x->query && otlp_meta_charge(&x->meta, budget_of(x), query.len))
+        x->query = mem_dup_n((const char *)query.p, query.len);
 }
 
 static void note_content_type(struct exchange *x, struct slice v)
@@ -260,7 +279,7 @@ void exchange_header(struct exchange *x, struct slice name, struct slice value)
     switch (name.len) {
     case 6:
         if (is(name, "origin"))
-            keep_text(&x->origin, value);
+            keep_for_cors(x, &x->origin, value);
         break;
     case 12:
         if (is(name, "content-type"))
@@ -268,23 +287,23 @@ void exchange_header(struct exchange *x, struct slice name, struct slice value)
         break;
     case 16:
         if (is(name, "content-encoding"))
-            keep_text(&x->encoding, value);
+            keep_text(x, &x->encoding, value);
         break;
     case 29:
         if (is(name, "access-control-request-method"))
-            keep_text(&x->cors_method, value);
+            keep_for_cors(x, &x->cors_method, value);
         break;
     case 30:
         if (is(name, "access-control-request-headers"))
-            keep_text(&x->cors_headers, value);
+            keep_for_cors(x, &x->cors_headers, value);
         break;
     default:
         break;
     }
     if (x->conn->server->door)
-        otlp_auth_header(x->conn->server->door, &x->auth, name, value);
+        otlp_auth_header(x->conn->server->door, &x->auth, budget_of(x), name, value);
     if (exchange_settings(x)->include_metadata)
-        otlp_meta_add(&x->meta, name, value);
+        otlp_meta_add(&x->meta, budget_of(x), name, value);
 }
 
 /* ---- credentials ---- */
@@ -331,7 +350,7 @@ static bool ask(struct exchange *x, struct slice query)
 
     if (!d)
         return true;
-    otlp_auth_query(d, &x->auth, &exchange_settings(x)->auth.request_params, query);
+    otlp_auth_query(d, &x->auth, budget_of(x), &exchange_settings(x)->auth.request_params, query);
     switch (otlp_auth_ask(d, &x->auth, on_verdict, x)) {
     case AUTH_REFUSED:
         refuse_client(x);
@@ -417,7 +436,9 @@ bool exchange_check(struct exchange *x, struct slice query)
 {
     const struct otlp_http_settings *set = exchange_settings(x);
 
-    if (otlp_cors_on(set) && strcmp(x->method, "OPTIONS") == 0 && x->cors_method)
+    if (x->meta.refused)
+        refuse_body(x, REFUSED_MEMORY, &ingest_memory_result);
+    else if (otlp_cors_on(set) && strcmp(x->method, "OPTIONS") == 0 && x->cors_method)
         answer_preflight(x);
     else if (!ask(x, query) || !check_encoding(x))
         return false;

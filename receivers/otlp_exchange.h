@@ -49,6 +49,7 @@ const struct otlp_http_settings *exchange_settings(const struct exchange *x);
 /* Into a field of n bytes; too long becomes "". */
 void exchange_keep(char *dst, size_t n, struct slice v);
 void exchange_header(struct exchange *x, struct slice name, struct slice value);
+void exchange_keep_query(struct exchange *x, struct slice query);
 /* Method, path, query and headers are known. True: the body may come. False: answered. */
 bool exchange_check(struct exchange *x, struct slice query) MUST_USE;
 /* The client is known, or need not be: it may be told to go on. */

@@ -25,6 +25,7 @@
 #define ENCODINGS    "identity,gzip,zstd,snappy,deflate"
 #define STRAY_BYTES  (64u << 10) /* behind the first message: ignored, but not without end */
 #define MAX_TEXT     1024u       /* of an error, before encoding */
+#define MAX_PATH_BYTES 200u      /* of a path, in an error: three times as many when encoded, for each stream */
 
 enum call_state { CALL_PREFIX, CALL_BODY, CALL_WHOLE, CALL_RUNNING, CALL_ANSWERED };
 enum call_route { ROUTE_NONE, ROUTE_EXPORT, ROUTE_OTHER };
@@ -264,7 +265,7 @@ static void note_path(struct grpc_call *k, struct slice path)
     k->route = is(path, METHOD_PATH) ? ROUTE_EXPORT : ROUTE_OTHER;
     if (k->route == ROUTE_OTHER)
         k->path =
-            mem_dup_n((const char *)path.p, path.len < MAX_TEXT / 2 ? path.len : MAX_TEXT / 2);
+            mem_dup_n((const char *)path.p, path.len < MAX_PATH_BYTES ? path.len : MAX_PATH_BYTES);
 }
 
 static void note_content_type(struct grpc_call *k, struct slice v)
@@ -297,11 +298,13 @@ static bool is_reserved(struct slice name)
 
 static void note_metadata(struct grpc_call *k, struct slice name, struct slice value)
 {
+    struct budget *budget = k->conn->server->host->budget;
+
     if (is(name, ":authority"))
-        otlp_meta_add(&k->meta, slice_str("host"), value);
+        otlp_meta_add(&k->meta, budget, slice_str("host"), value);
     else if (name.len == 0 || name.p[0] == ':' || is_reserved(name))
         return;
-    otlp_meta_add(&k->meta, name, value);
+    otlp_meta_add(&k->meta, budget, name, value);
 }
 
 static void on_header(void *ctx, struct h2_stream *s, struct slice name, struct slice value)
@@ -332,7 +335,7 @@ static void on_header(void *ctx, struct h2_stream *s, struct slice name, struct 
         break;
     }
     if (c->server->door)
-        otlp_auth_header(c->server->door, &k->auth, name, value);
+        otlp_auth_header(c->server->door, &k->auth, c->server->host->budget, name, value);
     if (settings_of(c)->include_metadata)
         note_metadata(k, name, value);
 }
@@ -425,7 +428,9 @@ static void on_request(void *ctx, struct h2_stream *s)
     struct grpc_call *k = call_of(s);
     char text[128];
 
-    if (!k->post) {
+    if (k->meta.refused) {
+        refuse(k, REFUSED_MEMORY, &ingest_memory_result);
+    } else if (!k->post) {
         fail_http(k, 405, GRPC_INTERNAL, "only POST is supported");
     } else if (!k->grpc_content) {
         fail_http(k, 415, GRPC_INVALID_ARGUMENT, "invalid gRPC request content-type");

@@ -114,9 +114,9 @@ static void h2_header(void *ctx, struct h2_stream *s, struct slice name, struct 
         exchange_keep(x->path, sizeof x->path,
                       slice_of(value.p, q ? (size_t)(q - value.p) : value.len));
         if (q && exchange_settings(x)->auth.request_params.n)
-            x->query = mem_dup_n((const char *)q + 1, value.len - (size_t)(q - value.p) - 1);
+            exchange_keep_query(x, slice_of(q + 1, value.len - (size_t)(q - value.p) - 1));
     } else if (slice_eq(name, slice_str(":authority")) && exchange_settings(x)->include_metadata) {
-        otlp_meta_add(&x->meta, slice_str("host"), value);
+        otlp_meta_add(&x->meta, x->conn->server->host->budget, slice_str("host"), value);
     }
 }
 

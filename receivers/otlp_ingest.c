@@ -19,8 +19,6 @@
 #include "platform/clock.h"
 #include "receivers/otlp.h"
 
-#define PRESSURE_IDLE_NS (200 * NS_PER_MS) /* nobody waits for a body that paused this long */
-#define PRESSURE_FLOOR   (64u << 10)       /* bytes a second */
 #define FIRST_BYTES      (16u << 10)       /* of a body whose length is not known */
 #define JSON_SCRATCH     8192u             /* names and numbers while decoding */
 #define REQUEST_WORK     2048u             /* of a request of no size, in bytes of work */
@@ -253,7 +251,7 @@ static bool admit(struct ingest *in, size_t n)
         return false;
     }
     in->evicting = true;
-    ingest_evict_slow(in, PRESSURE_IDLE_NS, PRESSURE_FLOOR, &ingest_memory_result);
+    ingest_evict_slow(in, INGEST_PRESSURE_IDLE_NS, INGEST_PRESSURE_FLOOR, &ingest_memory_result);
     in->evicting = false;
     if (budget_admit(in->host->budget, MEM_BODY, n))
         return true;
@@ -428,7 +426,7 @@ static bool decompress_body(struct ingest_request *r, uint8_t **bytes, size_t *l
                    in->host->budget, bytes, len, charged, &err);
     if (d == DECOMPRESS_NO_MEMORY && !list_empty(&in->reading) && !in->evicting) {
         in->evicting = true;
-        ingest_evict_slow(in, PRESSURE_IDLE_NS, PRESSURE_FLOOR, &ingest_memory_result);
+        ingest_evict_slow(in, INGEST_PRESSURE_IDLE_NS, INGEST_PRESSURE_FLOOR, &ingest_memory_result);
         in->evicting = false;
         d = decompress(in->decompressor, r->codec, slice_of(r->body, r->len), in->max_bytes,
                        in->host->budget, bytes, len, charged, &err);

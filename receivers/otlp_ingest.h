@@ -24,6 +24,10 @@
 
 #define INGEST_SPARES    64u
 
+/* When others are refused for lack of memory: nobody waits for a body that paused this long, or is slower (bytes a second). */
+#define INGEST_PRESSURE_IDLE_NS (200 * NS_PER_MS)
+#define INGEST_PRESSURE_FLOOR   (64u << 10)
+
 /* Why requests were turned away at the door; the reason label. */
 enum refusal {
     REFUSED_MEMORY,

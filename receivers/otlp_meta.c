@@ -7,8 +7,30 @@
 
 #include "platform/mem.h"
 
-void otlp_meta_add(struct otlp_meta *m, struct slice name, struct slice value)
+#define HEADER_BYTES 96u /* two small allocations and an entry of an array that doubles */
+#define CHARGE_BYTES 4096u
+
+/* In steps: a request has ten headers or so. */
+bool otlp_meta_charge(struct otlp_meta *m, struct budget *budget, size_t n)
 {
+    size_t step = n > CHARGE_BYTES ? n : CHARGE_BYTES;
+
+    m->held_bytes += n;
+    if (LIKELY(m->held_bytes <= m->charged_bytes))
+        return true;
+    if (!budget_admit(budget, MEM_CONN, step)) {
+        m->refused = true;
+        return false;
+    }
+    m->budget = budget;
+    m->charged_bytes += step;
+    return true;
+}
+
+void otlp_meta_add(struct otlp_meta *m, struct budget *budget, struct slice name, struct slice value)
+{
+    if (m->refused || !otlp_meta_charge(m, budget, HEADER_BYTES + name.len + value.len))
+        return;
     if (m->n == m->cap) {
         m->cap = m->cap ? 2 * m->cap : 16;
         m->v = mem_grow(m->v, m->cap * sizeof *m->v);
@@ -26,6 +48,8 @@ struct request_info *otlp_meta_take(struct otlp_meta *m, const char *client_addr
 
     i->headers = m->v;
     i->n_headers = m->n;
+    i->budget = m->budget;
+    i->charged_bytes = m->charged_bytes;
     *m = (struct otlp_meta){0};
     return i;
 }
@@ -37,5 +61,7 @@ void otlp_meta_free(struct otlp_meta *m)
         free(m->v[i].value);
     }
     free(m->v);
+    if (m->budget)
+        budget_release(m->budget, MEM_CONN, m->charged_bytes);
     *m = (struct otlp_meta){0};
 }

@@ -49,7 +49,8 @@ static struct ledger branches[3];
 static void setup(void)
 {
     t = th_new();
-    a = b = (struct keeper){.base = {.type = &keeper_type}};
+    a = b = (struct keeper){.base = {.type = &keeper_type, .host = &t->host}};
+    yes.host = no.host = &t->host;
     targets[0] = &a.base;
     targets[1] = &b.base;
     memset(branches, 0, sizeof(branches));
@@ -82,6 +83,22 @@ START_TEST(one_branch_needs_no_join)
     batch_exported(&a.got[0]);
     ck_assert_uint_eq(t->ledger.fate[FATE_EXPORTED], 3);
     ck_assert_uint_eq(t->n_answered, 1);
+}
+END_TEST
+
+/* th_free() CHECKs that everything was given back. */
+START_TEST(joins_are_charged)
+{
+    push(5, true);
+    uint64_t one = budget_used_by(t->host.budget, MEM_QUEUE);
+    ck_assert_uint_ge(one, 2 * sizeof(struct batch));
+    push(5, false);
+    ck_assert_uint_eq(budget_used_by(t->host.budget, MEM_QUEUE), 2 * one);
+    for (int i = 0; i < 2; i++) {
+        batch_exported(&a.got[i]);
+        batch_exported(&b.got[i]);
+    }
+    ck_assert_uint_eq(budget_used_by(t->host.budget, MEM_QUEUE), 0);
 }
 END_TEST
 
@@ -396,6 +413,7 @@ int main(void)
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, one_branch_needs_no_join);
+    tcase_add_test(c, joins_are_charged);
     tcase_add_test(c, exported_when_all_delivered);
     tcase_add_test(c, dropped_with_the_failing_branch_s_reason);
     tcase_add_test(c, partial_drops_count_by_the_worst_branch);

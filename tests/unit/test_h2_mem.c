@@ -22,7 +22,7 @@ static nghttp2_mem *mem;
 
 static void setup(void)
 {
-    owner = h2_mem_new(KEEP_BYTES);
+    owner = h2_mem_new(KEEP_BYTES, NULL);
     mem = h2_mem_of(owner);
 }
 
@@ -147,8 +147,36 @@ START_TEST(many_at_random)
 }
 END_TEST
 
+/* What a peer decides the size of is charged; what a session takes to begin with is not. */
+START_TEST(large_blocks_are_charged)
+{
+    struct budget *b = budget_new(100000, 200000);
+    struct h2_mem *m = h2_mem_new(KEEP_BYTES, b);
+    nghttp2_mem *of = h2_mem_of(m);
+
+    h2_mem_making(m, true);
+    void *session = of->malloc(16394, of->mem_user_data);
+    h2_mem_making(m, false);
+    void *small = of->malloc(H2_MEM_FREE_BYTES, of->mem_user_data);
+    ck_assert_uint_eq(budget_used(b), 0);
+    void *field = of->malloc(60000, of->mem_user_data);
+    ck_assert_ptr_nonnull(field);
+    ck_assert_uint_eq(budget_used_by(b, MEM_CONN), 60000);
+    ck_assert_ptr_null(of->malloc(60000, of->mem_user_data));
+    ck_assert_ptr_null(of->realloc(field, 90000, of->mem_user_data));
+    ck_assert_uint_eq(budget_used(b), 60000);
+    of->free(field, of->mem_user_data);
+    of->free(session, of->mem_user_data);
+    of->free(small, of->mem_user_data);
+    ck_assert_uint_eq(budget_used(b), 0);
+    h2_mem_free(&m);
+    budget_free(&b);
+}
+END_TEST
+
 START_TEST(none)
 {
+    h2_mem_making(NULL, true);
     ck_assert_ptr_null(h2_mem_of(NULL));
     struct h2_mem *m = NULL;
     h2_mem_free(&m);
@@ -166,6 +194,7 @@ int main(void)
     tcase_add_test(t, resizing);
     tcase_add_test(t, absurd_sizes_fail);
     tcase_add_test(t, many_at_random);
+    tcase_add_test(t, large_blocks_are_charged);
     tcase_add_test(t, none);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -287,6 +287,49 @@ START_TEST(upgrade_is_ignored)
 }
 END_TEST
 
+/* Answers that nobody takes: no further request is begun, none is lost. */
+START_TEST(pipelined_answers_are_bounded)
+{
+    struct fixture *f = setup();
+    char requests[200 * 32] = "";
+
+    for (int i = 0; i < 200; i++)
+        strcat(requests, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    feed(f, requests, sizeof requests);
+    ck_assert_int_lt(f->n_requests, 200);
+    ck_assert(!http1_wants_read(f->h));
+    ck_assert_uint_lt(http1_output(f->h)->len, HTTP1_OUT_BYTES + 1000);
+    ck_assert_uint_gt(http1_held_bytes(f->h), HTTP1_OUT_BYTES);
+    feed(f, "GET /last HTTP/1.1\r\nHost: x\r\n\r\n", 1000); /* was on its way */
+    unsigned answers = 0;
+    while (http1_output(f->h)->len > 0) {
+        answers += count(text(http1_output(f->h)), "200 OK");
+        buf_clear(http1_output(f->h));
+        http1_hold(f->h, false);
+    }
+    ck_assert_uint_eq(answers, 201);
+    ck_assert_ptr_nonnull(strstr(text(&f->log), "/last"));
+    ck_assert(http1_wants_read(f->h));
+    teardown(f);
+}
+END_TEST
+
+START_TEST(held_between_requests_only)
+{
+    struct fixture *f = setup();
+
+    feed(f, "GET /1 HTTP/1.1\r\nHo", 1000);
+    http1_hold(f->h, true);
+    feed(f, "st: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n", 3);
+    ck_assert_int_eq(f->n_requests, 1);
+    ck_assert(!http1_wants_read(f->h));
+    http1_hold(f->h, false);
+    ck_assert_int_eq(f->n_requests, 2);
+    ck_assert(http1_wants_read(f->h));
+    teardown(f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("http1_server");
@@ -301,6 +344,8 @@ int main(void)
     tcase_add_test(t, expect_continue);
     tcase_add_test(t, head_has_no_body_and_old_clients_close);
     tcase_add_test(t, upgrade_is_ignored);
+    tcase_add_test(t, pipelined_answers_are_bounded);
+    tcase_add_test(t, held_between_requests_only);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

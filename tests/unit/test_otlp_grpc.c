@@ -315,6 +315,25 @@ START_TEST(test_compressed_answer)
 }
 END_TEST
 
+/* Memory is short: of a long answer only the status is kept; a status that cannot be kept means "again". */
+START_TEST(test_long_answers_without_memory)
+{
+    static uint8_t body[100000];
+    char message[10001];
+
+    memset(message, 'm', 10000);
+    message[10000] = '\0';
+    open_exporter(DIRECT);
+    budget_set_limits(t->host.budget, 1, 64 << 20);
+    ck_assert_int_eq(say((struct fake_answer){.body = slice_of(body, sizeof(body))})->answer, ANSWER_OK);
+    ck_assert_int_eq(say((struct fake_answer){.grpc_status = 3, .message = message})->answer, ANSWER_RETRY);
+    budget_set_limits(t->host.budget, 64 << 20, 64 << 20);
+    ck_assert_int_eq(say((struct fake_answer){.grpc_status = 3, .message = message})->answer, ANSWER_REJECTED);
+    ck_assert_int_eq(say((struct fake_answer){.body = slice_of(body, sizeof(body))})->answer, ANSWER_OK);
+    ck_assert_uint_eq(budget_used_by(t->host.budget, MEM_CONN), 0);
+}
+END_TEST
+
 static const char *const odd_answers[] = {"\0\0\0\0", "\0\xff\xff\xff\xff", "\0\0\0\0\2\xff\xff", "\1\0\0\0\1x", ""};
 static const size_t odd_lengths[] = {4, 5, 7, 6, 0};
 
@@ -505,6 +524,7 @@ int main(void)
     tcase_add_test(tc, test_resets);
     tcase_add_test(tc, test_partial_success);
     tcase_add_test(tc, test_compressed_answer);
+    tcase_add_test(tc, test_long_answers_without_memory);
     tcase_add_loop_test(tc, test_odd_answers_to_taken_requests, 0, (int)ARRAY_LEN(odd_answers));
     tcase_add_test(tc, test_retries_until_the_backend_is_back);
     tcase_add_test(tc, test_timeout);

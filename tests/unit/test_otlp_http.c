@@ -345,6 +345,33 @@ START_TEST(test_huge_answers)
 }
 END_TEST
 
+/* Memory is short: of a long answer only what counts is kept, and what cannot be kept comes again. */
+START_TEST(test_long_answers_without_memory)
+{
+    struct buf answer = {0};
+
+    buf_puts(&answer, "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n");
+    for (size_t head = answer.len; answer.len < head + 20000;)
+        buf_puts(&answer, "0123456789");
+    f->answer = slice_of(answer.p, answer.len);
+    open_exporter(DIRECT);
+    budget_set_limits(t->host.budget, 1, 64 << 20);
+    ck_assert_int_eq(deliver(1)->answer, ANSWER_OK);
+    buf_clear(&answer);
+    buf_puts(&answer, "HTTP/1.1 200 OK\r\n");
+    while (answer.len < 10000)
+        buf_puts(&answer, "X-More: 0123456789\r\n");
+    buf_puts(&answer, "Content-Length: 0\r\n\r\n");
+    f->answer = slice_of(answer.p, answer.len);
+    budget_set_limits(t->host.budget, 64 << 20, 64 << 20);
+    ck_assert_int_eq(deliver(1)->answer, ANSWER_OK);
+    budget_set_limits(t->host.budget, 1, 64 << 20);
+    ck_assert_int_eq(deliver(1)->answer, ANSWER_RETRY);
+    ck_assert_uint_eq(budget_used_by(t->host.budget, MEM_CONN), 0);
+    buf_free(&answer);
+}
+END_TEST
+
 START_TEST(test_stale_connection_is_not_a_failure)
 {
     f->close_idle_after = 1;
@@ -525,6 +552,7 @@ int main(void)
     tcase_add_test(tc, test_retry_after);
     tcase_add_loop_test(tc, test_framings, 0, 2 * (int)ARRAY_LEN(framings));
     tcase_add_test(tc, test_huge_answers);
+    tcase_add_test(tc, test_long_answers_without_memory);
     tcase_add_test(tc, test_stale_connection_is_not_a_failure);
     tcase_add_test(tc, test_no_keep_alive);
     tcase_add_test(tc, test_early_answer);

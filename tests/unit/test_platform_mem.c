@@ -61,6 +61,45 @@ START_TEST(large_requests_leave_room_to_small_ones)
 }
 END_TEST
 
+START_TEST(refusals_at_the_door_are_counted)
+{
+    struct budget *b = budget_new(100, 200);
+
+    ck_assert(budget_admit(b, MEM_BODY, 100));
+    ck_assert_uint_eq(budget_refusals(b), 0);
+    ck_assert(!budget_admit(b, MEM_BODY, 1));
+    ck_assert(!budget_admit(b, MEM_BODY, SIZE_MAX));
+    ck_assert(!budget_charge(b, MEM_BODY, 101)); /* not at the door */
+    ck_assert_uint_eq(budget_refusals(b), 2);
+    budget_free(&b);
+}
+END_TEST
+
+static void *ask_for_too_much(void *arg)
+{
+    struct budget *b = (struct budget *)arg;
+
+    for (int i = 0; i < 50000; i++)
+        ck_assert(!budget_charge(b, MEM_BODY, 1000));
+    return NULL;
+}
+
+/* What is refused is not there for a moment either: nobody else may be refused for it. */
+START_TEST(a_refusal_takes_nothing_from_others)
+{
+    struct budget *b = budget_new(0, 100);
+    pthread_t t;
+
+    ck_assert_int_eq(pthread_create(&t, NULL, ask_for_too_much, b), 0);
+    for (int i = 0; i < 50000; i++) {
+        ck_assert(budget_charge(b, MEM_INDEX, 100));
+        budget_release(b, MEM_INDEX, 100);
+    }
+    pthread_join(t, NULL);
+    budget_free(&b);
+}
+END_TEST
+
 START_TEST(releasing_more_than_was_charged_is_a_bug)
 {
     struct budget *b = budget_new(0, 0);
@@ -326,6 +365,8 @@ int main(void)
     suite_add_tcase(s, t);
     tcase_add_test(t, budget_refuses_at_its_limits);
     tcase_add_test(t, large_requests_leave_room_to_small_ones);
+    tcase_add_test(t, refusals_at_the_door_are_counted);
+    tcase_add_test(t, a_refusal_takes_nothing_from_others);
     tcase_add_test_raise_signal(t, releasing_more_than_was_charged_is_a_bug, 6);
     tcase_add_test(t, budget_is_exact_under_threads);
     tcase_add_test(t, owners_have_names_and_the_machine_has_memory);
