@@ -202,6 +202,14 @@ bool tail_cache_hit(struct tail_cache *c, const uint8_t id[static 16])
     return true;
 }
 
+bool tail_cache_knows(const struct tail_cache *c, const uint8_t id[static 16], uint32_t *note)
+{
+    uint32_t i = find(c, key_of(id));
+
+    *note = i ? c->ids[i].note : 0;
+    return i != 0;
+}
+
 void tail_cache_take(struct tail_cache *c, struct tail_cache *from, const uint32_t *notes)
 {
     for (uint32_t i = 1; i <= from->n; i++)

@@ -38,6 +38,8 @@ void tail_cache_take(struct tail_cache *c, struct tail_cache *from, const uint32
 bool tail_cache_put(struct tail_cache *c, const uint8_t id[static 16]);
 /* Is it remembered? Then it is the newest again. */
 bool tail_cache_hit(struct tail_cache *c, const uint8_t id[static 16]);
+/* The same for somebody who only asks: the order of use stays. *note is the note on it. */
+bool tail_cache_knows(const struct tail_cache *c, const uint8_t id[static 16], uint32_t *note);
 /* A note on the id that was put or hit last; 0 before it is set. */
 void tail_cache_set_note(struct tail_cache *c, uint32_t note);
 uint32_t tail_cache_note(const struct tail_cache *c);

@@ -181,6 +181,7 @@ static void take_rest(struct tail_sampler *s, const struct tail_sampler *old)
     s->part_info = old->part_info;
     s->cap_parts = old->cap_parts;
     s->n_payloads = old->n_payloads;
+    s->late = old->late;
 }
 
 /* Notes name the policy that decided, by its place. */

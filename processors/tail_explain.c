@@ -145,7 +145,9 @@ static void put_terms(const struct tail_policies *p, uint32_t first, uint32_t n,
         buf_putc(out, ')');
 }
 
-static void put_policy(const struct tail_policies *p, uint32_t policy, const uint64_t *facts, uint8_t vote, struct buf *out)
+/* sub_kept: the composite's sub-policy that kept it, + 1. */
+static void put_policy(const struct tail_policies *p, uint32_t policy, const uint64_t *facts, uint8_t vote, uint32_t sub_kept,
+                       struct buf *out)
 {
     static const char *const votes[] = {[VOTE_NOT_SAMPLED] = "not sampled", [VOTE_SAMPLED] = "sampled",
                                         [VOTE_DROPPED] = "dropped", [VOTE_ERROR] = "failed"};
@@ -158,13 +160,15 @@ static void put_policy(const struct tail_policies *p, uint32_t policy, const uin
     for (uint32_t i = 0; c && i < c->n_subs; i++) {
         const struct composite_sub *sub = &p->subs[c->first_sub + i];
 
-        buf_putf(out, "    sub-policy %-18s up to %lld spans/s", sub->name, (long long)sub->share);
+        buf_putf(out, "    sub-policy %-18s up to %lld spans/s%s", sub->name, (long long)sub->share,
+                 c->first_sub + i + 1 == sub_kept ? ", kept it" : "");
         put_terms(p, sub->first_term, sub->n_terms, facts, out);
         buf_putc(out, '\n');
     }
 }
 
-void tail_explain_facts(const struct tail_policies *p, const uint64_t *facts, const uint8_t *votes, struct buf *out)
+/* votes NULL: nobody was asked yet. */
+static void put_facts(const struct tail_policies *p, const uint64_t *facts, const uint8_t *votes, uint32_t sub_kept, struct buf *out)
 {
     if (p->n_latency) {
         const uint64_t *min = facts + p->n_words;
@@ -172,7 +176,27 @@ void tail_explain_facts(const struct tail_policies *p, const uint64_t *facts, co
         buf_putf(out, "  duration      %.3f ms\n", (double)(int64_t)(min[1] - min[0]) / 1e6);
     }
     for (uint32_t i = 0; i < p->n_policies; i++)
-        put_policy(p, i, facts, votes ? votes[i] : EXPLAIN_NOT_ASKED, out);
+        put_policy(p, i, facts, votes ? votes[i] : EXPLAIN_NOT_ASKED, sub_kept, out);
+}
+
+void tail_explain_facts(const struct tail_policies *p, const uint64_t *facts, struct buf *out)
+{
+    put_facts(p, facts, NULL, 0, out);
+}
+
+void tail_explain_put_services(const struct explained *e, struct buf *out)
+{
+    buf_puts(out, "  services     ");
+    for (int i = 0; i < e->n_services; i++)
+        buf_putf(out, "%s %s", i ? "," : "", e->services[i]);
+    buf_puts(out, e->more_services ? " and perhaps more\n" : "\n");
+}
+
+void tail_explain_put_restored(bool restored, bool cut, struct buf *out)
+{
+    if (restored)
+        buf_putf(out, "  restored      spans came back from the storage: the process before held them%s\n",
+                 cut ? "; not all of them: the storage had not taken the others" : "");
 }
 
 static void put_time(struct buf *out, const char *what, uint64_t wall_s)
@@ -183,24 +207,44 @@ static void put_time(struct buf *out, const char *what, uint64_t wall_s)
     buf_putf(out, "  %-13s %.19sZ\n", what, text);
 }
 
+/* Who kept or dropped it; the first drop policy that says so ends the asking. */
+static const char *decided_by(const struct tail_explain *x, const struct explained *e)
+{
+    const struct tail_policies *p = x->policies;
+    const uint8_t *votes = (const uint8_t *)e->facts + tail_facts_bytes(p);
+
+    if (e->result == VOTE_SAMPLED && e->policy)
+        return p->policies[e->policy - 1].name;
+    for (uint32_t i = 0; e->result == VOTE_DROPPED && i < p->n_policies; i++)
+        if (votes[i] == VOTE_DROPPED)
+            return p->policies[i].name;
+    return NULL;
+}
+
 void tail_explain_print(const struct tail_explain *x, const struct explained *e, struct buf *out)
 {
     static const char *const results[] = {"not sampled", "sampled", "dropped"};
     static const char *const whys[] = {
         [WHY_TIME] = "its time had come", [WHY_NUM_TRACES] = "early: num_traces was reached",
         [WHY_BUFFER] = "early: the memory bound was reached", [WHY_SHUTDOWN] = "early: shutdown",
-        [WHY_TOO_LARGE] = "at once: larger than maximum_trace_size_bytes"};
-    uint32_t facts_bytes = tail_facts_bytes(x->policies);
+        [WHY_TOO_LARGE] = "at once: larger than maximum_trace_size_bytes; no policy was asked",
+        [WHY_ITEM] = "as its spans came (span-ingest)"};
+    const char *by = decided_by(x, e);
 
-    buf_putf(out, "  decision      %s\n  when          %s\n", results[e->result], whys[e->why]);
+    buf_putf(out, "  decision      %s\n", results[e->result]);
+    if (by)
+        buf_putf(out, "  decided by    %s\n", by);
+    buf_putf(out, "  when          %s\n", whys[e->why]);
     put_time(out, "first span", e->born_s);
     put_time(out, "decided", e->decided_s);
     buf_putf(out, "  spans         %llu\n", (unsigned long long)e->n_spans);
     if (e->n_bytes)
         buf_putf(out, "  bytes         %llu\n", (unsigned long long)e->n_bytes);
-    buf_puts(out, "  services     ");
-    for (int i = 0; i < e->n_services; i++)
-        buf_putf(out, "%s %s", i ? "," : "", e->services[i]);
-    buf_puts(out, e->more_services ? " and perhaps more\n" : "\n");
-    tail_explain_facts(x->policies, e->facts, (const uint8_t *)e->facts + facts_bytes, out);
+    tail_explain_put_services(e, out);
+    tail_explain_put_restored(e->restored, e->cut, out);
+}
+
+void tail_explain_print_votes(const struct tail_explain *x, const struct explained *e, struct buf *out)
+{
+    put_facts(x->policies, e->facts, (const uint8_t *)e->facts + tail_facts_bytes(x->policies), e->sub, out);
 }

@@ -218,6 +218,7 @@ static void late(struct tail_sampler *s, uint32_t index, uint32_t part, const st
 {
     struct trace *tr = tail_at(s, index);
 
+    series_add(s->metrics.late_spans[tr->state == TRACE_SAMPLED], n);
     if (tr->flags & TRACE_TOO_LARGE) {
         not_held(s, sp, n, FATE_DROPPED, DROP_TOO_LARGE);
         return;
@@ -251,11 +252,13 @@ static bool answered_by_cache(struct tail_sampler *s, uint32_t part, const struc
 {
     if (s->sampled.n && tail_cache_hit(&s->sampled, sp->trace_id)) {
         series_add(s->metrics.cache_releases[1], n);
+        series_add(s->metrics.late_spans[1], n);
         pass_on(s, part, sp, n, (struct tail_stamp){.policy = tail_cache_note(&s->sampled), .cached = true});
         return true;
     }
     if (s->non_sampled.n && tail_cache_hit(&s->non_sampled, sp->trace_id)) {
         series_add(s->metrics.cache_releases[0], n);
+        series_add(s->metrics.late_spans[0], n);
         not_held(s, sp, n, FATE_SAMPLED_OUT, DROP_NONE);
         return true;
     }

@@ -19,11 +19,15 @@ void tail_late_fini(struct tail_late *l)
     *l = (struct tail_late){.budget = l->budget};
 }
 
+/* Runs of one item are often neighbours. */
+static bool is_last(const struct tail_late *l, const struct late_run *run)
+{
+    return l->n && l->runs[l->n - 1].item == run->item && l->runs[l->n - 1].trace == run->trace;
+}
+
 void tail_late_add(struct tail_late *l, struct late_run run)
 {
-    const struct late_run *last = l->n ? &l->runs[l->n - 1] : NULL;
-
-    if (last && last->item == run.item && last->trace == run.trace)
+    if (is_last(l, &run))
         return;
     if (l->n == l->cap) {
         uint32_t more = l->cap ? l->cap : FIRST_RUNS;

@@ -32,6 +32,7 @@ enum {
     ROW_TOO_LARGE,
     ROW_UNPARSEABLE,
     ROW_EARLY,
+    ROW_LATE_SPANS,
     ROW_HELD_BYTES,
     ROW_HELD_SPANS,
     ROW_SEGMENTS,
@@ -87,6 +88,8 @@ const struct metric_row tail_metric_rows[] = {
                          .help = "Kept spans whose tracestate cannot be read; with the feature gate usetracestate."},
     [ROW_EARLY] = {.name = TAILRACE("early_decisions"), .type = METRIC_COUNTER, .unit = "{traces}",
                    .from_start = true, .help = "Traces decided before their time, by the bound that was reached."},
+    [ROW_LATE_SPANS] = {.name = TAILRACE("late_spans"), .type = METRIC_COUNTER, .unit = "{spans}", .from_start = true,
+                        .help = "Spans that came when their trace was decided and followed it; also those that a decision cache answered."},
     [ROW_HELD_BYTES] = {.name = TAILRACE("held_bytes"), .type = METRIC_GAUGE, .unit = "By", .from_start = true,
                         .help = "Memory that holds spans of undecided traces, with their resources and scopes."},
     [ROW_HELD_SPANS] = {.name = TAILRACE("held_spans"), .type = METRIC_GAUGE, .unit = "{spans}", .from_start = true,
@@ -163,9 +166,11 @@ static void decisions_init(struct tail_metrics *m, struct metric_set *set)
 
         m->decisions[v] = metric_series(set, &tail_metric_rows[ROW_DECISIONS], labels, 2);
     }
-    for (int v = 0; v < 2; v++)
+    for (int v = 0; v < 2; v++) {
         m->cache_releases[v] = metric_series(set, &tail_metric_rows[ROW_CACHE_RELEASES],
                                              &LABEL("sampled", sampled_label[v]), 1);
+        m->late_spans[v] = metric_series(set, &tail_metric_rows[ROW_LATE_SPANS], &LABEL("sampled", sampled_label[v]), 1);
+    }
     for (int r = 0; r < EARLY_REASONS; r++)
         m->early[r] =
             metric_series(set, &tail_metric_rows[ROW_EARLY], &LABEL("reason", reasons[r]), 1);

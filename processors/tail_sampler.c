@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "platform/clock.h"
-#include "platform/hash.h"
 
 enum {
     LOOK_AT_CLOCK = 64, /* decisions between two looks at the clock, */
@@ -191,42 +190,6 @@ void tail_sampler_leave(struct tail_sampler *s)
     s->why = WHY_SHUTDOWN;
     tail_wheel_hasten(&s->wheel, &s->table, TRACE_IN_MEMORY);
     s->tick_open = true;
-}
-
-/* ---- explaining ---- */
-
-static void put_held(struct tail_sampler *s, const struct trace *tr, struct buf *out)
-{
-    struct explained e = {.n_services = 0};
-
-    buf_putf(out, "  decision      none yet: due in %d s at the latest\n  spans         %u\n  services     ",
-             (int)(tr->at_tick - s->wheel.now), (unsigned)tail_n_spans(s, tr));
-    tail_explain_services(&e, tr, &s->log, &s->in);
-    for (int i = 0; i < e.n_services; i++)
-        buf_putf(out, "%s %s", i ? "," : "", e.services[i]);
-    buf_puts(out, e.more_services ? " and perhaps more\n" : "\n");
-    tail_explain_facts(s->policies, tail_facts_whole(s, tr), NULL, out);
-}
-
-void tail_sampler_explain(struct tail_sampler *s, const uint8_t id[static 16], struct buf *out)
-{
-    static const char *const states[] = {[TRACE_SAMPLED] = "sampled", [TRACE_NOT_SAMPLED] = "not sampled",
-                                         [TRACE_DROPPED] = "dropped"};
-    const struct explained *e = tail_explain_find(&s->explain, id);
-    uint32_t index = trace_table_find(&s->table, id, hash_u128(id));
-    struct trace *tr = index ? tail_at(s, index) : NULL;
-
-    if (tr && tr->state == TRACE_UNDECIDED)
-        put_held(s, tr, out);
-    else if (e)
-        tail_explain_print(&s->explain, e, out);
-    else if (tr)
-        buf_putf(out, "  decision      %s, %u s ago; more is not remembered (explain_decisions)\n", states[tr->state],
-                 s->wheel.now - tr->at_tick);
-    else if (s->sampled.n && tail_cache_hit(&s->sampled, id))
-        buf_puts(out, "  decision      sampled, says the decision cache\n");
-    else if (s->non_sampled.n && tail_cache_hit(&s->non_sampled, id))
-        buf_puts(out, "  decision      not sampled, says the decision cache\n");
 }
 
 void tail_sampler_abandon(struct tail_sampler *s)

@@ -211,6 +211,8 @@ static void note(struct tail_sampler *s, struct trace *tr, enum vote v, enum exp
                          (struct explained){.born_s = s->tick_wall_s - (s->wheel.now - tr->born_tick),
                                             .decided_s = s->tick_wall_s, .n_spans = tail_n_spans(s, tr),
                                             .n_bytes = s->policies->sized ? tail_size_whole(size_of(s, tr)) : 0,
+                                            .policy = s->stamp.policy, .sub = s->stamp.composite_sub,
+                                            .restored = (int32_t)tr->born_tick < 0, .cut = tr->flags & TRACE_CUT,
                                             .result = (uint8_t)v, .why = (uint8_t)why});
 }
 
@@ -319,7 +321,10 @@ bool tail_judge_item(struct tail_sampler *s, uint32_t index)
         tail_facts_reset(s->policies, facts);
         return false;
     }
+    enum explain_why why = s->why;
+    s->why = WHY_ITEM;
     decide_as(s, index, v, first);
+    s->why = why;
     return true;
 }
 
@@ -351,11 +356,11 @@ void tail_drop_too_large(struct tail_sampler *s, uint32_t index)
     struct trace *tr = tail_at(s, index);
 
     series_add(s->metrics.too_large, 1);
+    s->stamp = (struct tail_stamp){0};
     tail_explain_begin(&s->explain);
     note(s, tr, VOTE_NOT_SAMPLED, WHY_TOO_LARGE);
     uint64_t n_spans = settled_as(s, index, TRACE_NOT_SAMPLED);
     tr->flags |= TRACE_TOO_LARGE;
-    s->stamp = (struct tail_stamp){0};
     note_decision(s, tr, NOTE_TOO_LARGE);
     remember(s, &s->non_sampled, tr);
     ledger_end(s->host->ledger, n_spans, FATE_DROPPED, DROP_TOO_LARGE);

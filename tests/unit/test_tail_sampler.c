@@ -76,6 +76,17 @@ static void ticks(unsigned n)
 #define SAMPLED_OUT (host->ledger.fate[FATE_SAMPLED_OUT])
 #define OTEL(x)     "otelcol_processor_tail_sampling_" x
 
+/* Other settings while traces are held. */
+static void change(void)
+{
+    struct tail_shared *old = shared;
+    struct err err = {""};
+
+    ck_assert_int_eq(tail_shared_new(&settings, host->host.budget, host->host.gates, &shared, &err), 0);
+    tail_sampler_change(&sampler, &settings, shared);
+    tail_shared_free(&old);
+}
+
 /* ---- timing ---- */
 
 START_TEST(decided_at_the_second_tick)
@@ -120,6 +131,8 @@ START_TEST(late_spans_follow_the_decision)
     ck_assert_uint_eq(th_out_spans(host), 2); /* at once */
     ck_assert_uint_eq(SAMPLED_OUT, 3);
     ck_assert(th_metric(host, OTEL("sampling_late_span_age_count")) == 2);
+    ck_assert(th_metric(host, "tailrace_tail_sampling_late_spans{sampled=\"true\"}") == 1);
+    ck_assert(th_metric(host, "tailrace_tail_sampling_late_spans{sampled=\"false\"}") == 2);
     ck_assert(th_metric(host, OTEL("new_trace_id_received")) == 2);
     ck_assert_uint_eq(sampler.table.n_traces, 2);
 }
@@ -136,6 +149,9 @@ START_TEST(late_items_are_counted_once)
     ck_assert_uint_eq(th_out_spans(host), 4);
     FILE_SPANS({.trace = 1, .id = 8}); /* another request, another item */
     ck_assert(th_metric(host, OTEL("sampling_late_span_age_count")) == 3);
+    change(); /* keeps what it has for counting */
+    FILE_SPANS({.trace = 1, .id = 9}, {.trace = 2, .id = 10}, {.trace = 1, .id = 11});
+    ck_assert(th_metric(host, OTEL("sampling_late_span_age_count")) == 5);
 }
 END_TEST
 
@@ -153,6 +169,8 @@ START_TEST(caches_take_the_decision_over)
     ck_assert(th_metric(host, OTEL("early_releases_from_cache_decision{sampled=\"true\"}")) == 1);
     ck_assert(th_metric(host, OTEL("early_releases_from_cache_decision{sampled=\"false\"}")) == 1);
     ck_assert(th_metric(host, OTEL("sampling_late_span_age_count")) <= 0);
+    ck_assert(th_metric(host, "tailrace_tail_sampling_late_spans{sampled=\"true\"}") == 1);
+    ck_assert(th_metric(host, "tailrace_tail_sampling_late_spans{sampled=\"false\"}") == 1);
 }
 END_TEST
 
@@ -546,6 +564,78 @@ START_TEST(decisions_are_explained)
 }
 END_TEST
 
+static struct policy_settings only_errors_drop(void)
+{
+    static const char *const error[] = {"ERROR"};
+    static struct policy_settings sub;
+    struct policy_settings drop = tb_policy("noise", "drop");
+
+    sub = tb_status("sub", (struct str_list){error, 1});
+    drop.drop.drop_sub_policy = (struct item_list){&sub, 1};
+    return drop;
+}
+
+/* Guarantees: whatever became of a trace is said, with who decided it, why then, and what becomes of late spans. */
+START_TEST(every_outcome_is_explained)
+{
+    struct policy_settings ps[] = {only_errors_drop(), tb_count("three", 3, 0)};
+
+    settings = tb_settings(ps, 2);
+    settings.explain_decisions = 10;
+    settings.num_traces = 4;
+    settings.maximum_trace_size_bytes = 500;
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2}, {.trace = 2, .id = 3}, {.trace = 2, .id = 4}, {.trace = 3, .id = 5});
+    ticks(2);
+    ck_says(1, "decision      dropped\n  decided by    noise\n");
+    ck_says(1, "late spans    are not sampled either: the decision is in the table");
+    ck_says(2, "decision      sampled\n  decided by    three\n");
+    ck_says(2, "late spans    are sent on at once: the decision is in the table");
+    ck_assert_ptr_null(strstr(explained(3), "decided by"));
+    for (uint64_t i = 0; i < 12; i++)
+        FILE_SPANS({.trace = 4, .id = 10 + i});
+    ck_says(4, "at once: larger than maximum_trace_size_bytes; no policy was asked");
+    ck_says(4, "policy three                    not asked");
+    ck_says(4, "late spans    are dropped (too_large): the decision is in the table");
+    for (uint64_t i = 5; i < 10; i++) /* the decided ones are forgotten, then the oldest is decided */
+        FILE_SPANS({.trace = i, .id = 100 + i});
+    ck_says(5, "early: num_traces was reached");
+    ck_says(2, "decision      sampled\n");
+    ck_says(2, "late spans    would begin a new trace");
+}
+END_TEST
+
+START_TEST(items_are_explained)
+{
+    settings.sampling_strategy = "span-ingest";
+    settings.explain_decisions = 10;
+    settings.decision_cache = (struct cache_settings){10, 10};
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2});
+    ck_says(1, "when          as its spans came (span-ingest)");
+    ck_says(1, "late spans    are sent on at once: the decision is in the decision cache");
+    ticks(2);
+    ck_says(2, "when          its time had come");
+    ck_says(2, "late spans    are not sampled either: the decision is in the decision cache");
+}
+END_TEST
+
+/* Guarantees: asking is no use: what a cache forgets next does not depend on who was asked about. */
+START_TEST(asking_changes_nothing)
+{
+    settings.decision_cache.sampled_cache_size = 2;
+    begin();
+    FILE_SPANS({.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2, .status = 2});
+    ticks(2);
+    ck_says(1, "sampled, says the decision cache");
+    ck_says(1, "decided by    errors");
+    FILE_SPANS({.trace = 3, .id = 3, .status = 2});
+    ticks(2);
+    ck_assert_str_eq(explained(1), "");
+    ck_says(2, "says the decision cache");
+}
+END_TEST
+
 START_TEST(what_is_not_remembered_costs_nothing)
 {
     settings.decision_cache = (struct cache_settings){100, 100};
@@ -845,16 +935,6 @@ END_TEST
 
 /* ---- other settings while traces are held ---- */
 
-static void change(void)
-{
-    struct tail_shared *old = shared;
-    struct err err = {""};
-
-    ck_assert_int_eq(tail_shared_new(&settings, host->host.budget, host->host.gates, &shared, &err), 0);
-    tail_sampler_change(&sampler, &settings, shared);
-    tail_shared_free(&old);
-}
-
 /* One request of several resources, some spans of it larger than a segment. */
 static void file_random(void)
 {
@@ -1007,6 +1087,9 @@ static Suite *suite(void)
     tcase_add_test(t, late_spans_are_not_stamped);
     tcase_add_test(t, votes_are_counted_in_spans_and_bytes);
     tcase_add_test(t, decisions_are_explained);
+    tcase_add_test(t, every_outcome_is_explained);
+    tcase_add_test(t, items_are_explained);
+    tcase_add_test(t, asking_changes_nothing);
     tcase_add_test(t, what_is_not_remembered_costs_nothing);
     tcase_add_test(t, a_long_trace_does_not_pin_memory);
     tcase_add_loop_test(t, new_policies_judge_what_is_held, 0, 10);

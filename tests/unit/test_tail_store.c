@@ -193,11 +193,24 @@ START_TEST(a_stop_leaves_what_is_undecided)
 }
 END_TEST
 
+static void ck_says(struct life *l, uint64_t trace, const char *what)
+{
+    struct buf text = {0};
+    uint8_t id[16];
+
+    th_trace_id(trace, id);
+    tail_sampler_explain(&l->s, id, &text);
+    buf_putc(&text, 0);
+    ck_assert_msg(strstr((const char *)text.p, what) != NULL, "no \"%s\" in:\n%s", what, (const char *)text.p);
+    buf_free(&text);
+}
+
 START_TEST(deadlines_stand)
 {
     struct life a, b;
 
     settings.decision_wait_ns = TB_S(30);
+    settings.explain_decisions = 10;
     begin(&a, NULL);
     FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2});
     a.s.store->shelf->boot =
@@ -211,8 +224,10 @@ START_TEST(deadlines_stand)
     a.s.store->shelf->offset_ns += 9000000 * NS_PER_SEC; /* in the future */
     FILE_SPANS(&a, {.trace = 4, .id = 4, .status = 2});
     begin(&b, &a);
+    ck_says(&b, 2, "restored      spans came back from the storage: the process before held them\n");
     ticks(&b, 1);
     ck_assert_uint_eq(th_out_spans(b.host), 1); /* 3 was due */
+    ck_says(&b, 3, "restored      spans came back");
     ticks(&b, 12);
     ck_assert_uint_eq(th_out_spans(b.host), 2);
     ticks(&b, 18);
@@ -236,6 +251,8 @@ START_TEST(decisions_stand)
     FILE_SPANS(&a, {.trace = 3, .id = 3});
     begin(&b, &a);
     ck_assert_uint_eq(b.s.held_spans, 1);
+    ck_says(&b, 1, "by the process before; more is not remembered");
+    ck_says(&b, 1, "late spans    are sent on at once");
     FILE_SPANS(&b, {.trace = 1, .id = 4}, {.trace = 2, .id = 5, .status = 2});
     ck_assert_uint_eq(th_out_spans(b.host), 1); /* late spans follow the decision */
     ck_assert_uint_eq(b.host->ledger.fate[FATE_SAMPLED_OUT], 1);
