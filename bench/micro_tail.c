@@ -21,7 +21,7 @@
 #include "platform/hash.h"
 #include "processors/tail_restore.h"
 
-enum { PER_REQUEST = 512 };
+enum { PER_REQUEST = 512, SLICE_MS = 5 };
 
 static const char *const keys[] = {"http.request.method", "url.path", "http.response.status_code",
                                    "server.address", "user.id", "thread.name"};
@@ -138,7 +138,24 @@ static void file_batch(struct tail_sampler *s, struct payload *p)
 
 struct result {
     double file_ns, decide_ns, held;
+    double slice_ms; /* the longest */
 };
+
+/* What is due, in slices as the component does it. Returns the longest one's CPU time. */
+static uint64_t work_off(struct tail_sampler *s)
+{
+    uint64_t longest_ns = 0;
+    enum tail_work w;
+
+    do {
+        uint64_t from_ns = clock_cpu_ns();
+
+        w = tail_sampler_work(s, SLICE_MS * NS_PER_MS);
+        uint64_t took_ns = clock_cpu_ns() - from_ns;
+        longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
+    } while (w == TAIL_MORE);
+    return longest_ns;
+}
 
 /* One window full of traces, filed and decided. */
 static struct result window(struct tail_sampler *s, uint64_t first_trace, uint64_t traces, uint64_t per_trace, bool together)
@@ -157,17 +174,17 @@ static struct result window(struct tail_sampler *s, uint64_t first_trace, uint64
         payload_unref(&p);
     }
     double held = (double)budget_used_by(s->host->budget, MEM_TAIL) / (double)wire;
-    uint64_t from_ns = clock_cpu_ns();
+    uint64_t from_ns = clock_cpu_ns(), longest_ns = 0;
     for (int i = 0; i < 3; i++) {
         s->log.pool_low = 0; /* no trimming: windows follow each other without a pause */
         tail_sampler_tick(s);
-        while (tail_sampler_work(s, NS_PER_SEC) == TAIL_MORE)
-            ;
+        uint64_t slice_ns = work_off(s);
+        longest_ns = slice_ns > longest_ns ? slice_ns : longest_ns;
     }
     uint64_t decide_ns = clock_cpu_ns() - from_ns;
     if (s->host->ledger->held != 0)
         abort();
-    return (struct result){(double)file_ns / (double)n, (double)decide_ns / (double)n, held};
+    return (struct result){(double)file_ns / (double)n, (double)decide_ns / (double)n, held, (double)longest_ns / NS_PER_MS};
 }
 
 /* The second window is reported: memory that is used again needs no page faults. */
@@ -203,8 +220,8 @@ static void report(const char *name, uint64_t traces, uint64_t per_trace, bool t
 {
     struct result r = run(traces, per_trace, together, set);
 
-    printf("%-36s file %5.0f ns/span, decide and send %5.0f ns/span (%.1f %% kept), %.2f bytes held a wire byte\n",
-           name, r.file_ns, r.decide_ns, 100.0 * (double)n_out / (double)(traces * per_trace), r.held);
+    printf("%-36s file %5.0f ns/span, decide and send %5.0f ns/span (%.1f %% kept), %.2f bytes held a wire byte, longest slice %.1f ms\n",
+           name, r.file_ns, r.decide_ns, 100.0 * (double)n_out / (double)(traces * per_trace), r.held, r.slice_ms);
 }
 
 int main(int argc, char **argv)

@@ -545,7 +545,7 @@ void tail_recall(struct tail_sampler *s, const uint8_t id[static 16], enum trace
     trace_list_add(&s->table, &s->decided, index);
 }
 
-/* Late spans do not wait for the next tick. When they cannot go now, work() tries again. */
+/* Late spans do not wait for the next tick. What cannot go now is left to work(). */
 void tail_sampler_done(struct tail_sampler *s)
 {
     if (UNLIKELY(s->n_touched))
@@ -555,7 +555,7 @@ void tail_sampler_done(struct tail_sampler *s)
     tail_bury(s);
     scopes_release(s);
     if (s->sending || s->passing_first || s->emit.n_items)
-        tail_send(s, true, UINT32_MAX);
+        tail_send(s, true, TAIL_FLUSHES);
     if (s->store)
         tail_store_flush(s->store);
     tail_publish(s);

@@ -17,6 +17,7 @@
 enum {
     SPARE_PARTS = 16,   /* of the limit: one at least is left above the ceiling */
     BATCHES_SPARE = 8,  /* of every worker's find room there */
+    SLICES_FOR_ROOM = 4, /* of sending and freeing, for one request */
 };
 
 /* Above the ceiling; 0: no limit. */
@@ -77,11 +78,11 @@ static void on_moved(void *ctx, uint32_t owner, uint32_t from, uint32_t to)
         *last = to;
 }
 
-/* Records that the emitter knows must not move. */
+/* Records that the emitter knows must not move, nor those of traces that are not there any more. */
 void tail_compact(struct tail_sampler *s, uint32_t num, uint32_t den)
 {
     CHECK(!s->n_graves);
-    if (!s->emit.n_items)
+    if (!s->emit.n_items && !s->doomed.first)
         seg_log_compact(&s->log, num, den, on_moved, s);
 }
 
@@ -112,16 +113,32 @@ static bool fits(struct tail_sampler *s, uint64_t bytes, uint64_t n_spans)
     return fits_budget(s, bytes, n_spans) && seg_log_reserve(&s->log, bytes, n_spans) == 0;
 }
 
+/* What is decided goes, until the rest fits or that took as long as it may here. True: all of it has gone. */
+static bool clear_decided(struct tail_sampler *s, uint64_t bytes, uint64_t n_spans)
+{
+    bool clear = false;
+
+    for (int i = 0; i < SLICES_FOR_ROOM && !clear && (i == 0 || !fits(s, bytes, n_spans)); i++) {
+        bool buried = tail_bury_doomed(s, TAIL_GRAVES);
+
+        clear = tail_send(s, true, TAIL_FLUSHES) && buried;
+        if (s->blocked && buried)
+            break;
+    }
+    tail_compact(s, 1, 2);
+    if (!fits_budget(s, bytes, n_spans)) /* free segments are ours still: they count as used */
+        seg_log_trim_all(&s->log);
+    return clear;
+}
+
 bool tail_make_room(struct tail_sampler *s, uint64_t bytes, uint64_t n_spans)
 {
     if (LIKELY(fits(s, bytes, n_spans)))
         return true;
-    bool sent = tail_send(s, true, UINT32_MAX); /* what is decided first: deciding more would not help */
-    tail_compact(s, 1, 2);
+    bool sent = clear_decided(s, bytes, n_spans); /* first: deciding more would not help */
     while (sent && s->wheel.n && !fits(s, bytes, n_spans)) {
         tail_shed(s, bytes + SEG_BYTES);
-        sent = tail_send(s, true, UINT32_MAX);
-        tail_compact(s, 1, 2);
+        sent = clear_decided(s, bytes, n_spans);
     }
     if (fits(s, bytes, n_spans))
         return true;
@@ -159,7 +176,7 @@ static void evict_one(struct tail_sampler *s)
     tail_at(s, index)->flags |= TRACE_FORGET;
     tail_decide_early(s, index, EARLY_NUM_TRACES);
     tail_bury(s);
-    tail_send(s, false, UINT32_MAX);
+    tail_send(s, false, TAIL_FLUSHES);
 }
 
 bool tail_make_place(struct tail_sampler *s)

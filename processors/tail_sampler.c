@@ -9,8 +9,7 @@
 #include "platform/clock.h"
 
 enum {
-    LOOK_AT_CLOCK = 64, /* decisions between two looks at the clock, */
-    FLUSHES = 4,        /* and batches */
+    LOOK_AT_CLOCK = 64, /* decisions between two looks at the clock */
 };
 
 /* ---- what the workers share ---- */
@@ -101,21 +100,22 @@ static bool due(const struct tail_sampler *s, bool wait)
 enum tail_work tail_sampler_work(struct tail_sampler *s, uint64_t max_ns)
 {
     uint64_t from_ns = clock_mono_ns();
-    bool sent, wait = s->store && tail_shelf_restoring(s->store->shelf); /* traces may not be whole yet */
+    bool sent, buried, wait = s->store && tail_shelf_restoring(s->store->shelf); /* traces may not be whole yet */
 
     do { /* without room to send it goes on deciding: what is not kept makes room */
         for (int i = 0; i < LOOK_AT_CLOCK && due(s, wait); i++)
             tail_decide(s, s->wheel.due.ring);
         tail_bury(s);
-        sent = tail_send(s, !due(s, wait), FLUSHES);
-    } while ((due(s, wait) || (!sent && !s->blocked)) && clock_mono_ns() - from_ns < max_ns);
+        buried = tail_bury_doomed(s, TAIL_GRAVES);
+        sent = tail_send(s, !due(s, wait), TAIL_FLUSHES);
+    } while ((due(s, wait) || !buried || (!sent && !s->blocked)) && clock_mono_ns() - from_ns < max_ns);
     s->tick_ns += clock_mono_ns() - from_ns;
-    if (sent && !due(s, wait) && s->tick_open)
+    if (sent && buried && !due(s, wait) && s->tick_open)
         tick_close(s);
     if (s->store)
         tail_store_flush(s->store);
     tail_publish(s);
-    if (due(s, wait) || (!sent && !s->blocked))
+    if (due(s, wait) || !buried || (!sent && !s->blocked))
         return TAIL_MORE;
     return sent ? TAIL_IDLE : TAIL_BLOCKED;
 }

@@ -18,6 +18,9 @@
  * undecided the oldest (whose time comes first) is decided early; at the byte bound the oldest are decided early; when even
  * that frees nothing, prepare() refuses. Nothing is lost uncounted.
  *
+ * What one trace brought may be a million records. They are freed and sent in slices: between two, nothing takes
+ * longer than filing a large request does.
+ *
  * Spans that are held stay booked as held in the pipeline's ledger.
  */
 #ifndef TAILRACE_PROCESSORS_TAIL_SAMPLER_H
@@ -50,6 +53,10 @@ struct tail_shared {
 int tail_shared_new(const struct tail_settings *s, const struct budget *b, uint32_t gates, struct tail_shared **out,
                     struct err *err) MUST_USE;
 void tail_shared_free(struct tail_shared **sh);
+
+struct tail_grave {
+    uint32_t first, last; /* records; 0: none */
+};
 
 struct tail_part {
     uint32_t first_scope; /* where its scopes begin among the interned */
@@ -92,8 +99,9 @@ struct tail_sampler {
     bool ended;           /* decide at once what still comes, */
     bool dropping;        /* or drop it */
 
-    uint32_t graves[16]; /* chains of records to be freed */
+    struct tail_grave graves[16]; /* chains of records to be freed at once, */
     uint32_t n_graves;
+    struct tail_grave doomed; /* and what is left of them, to be freed in slices */
 
     uint64_t published_bytes, published_spans, published_segments, published_traces;
 

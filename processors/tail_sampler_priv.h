@@ -12,6 +12,8 @@ static inline uint32_t tail_passing(uint32_t policy)
 {
     return TAIL_PASSING + (policy <= UINT16_MAX ? policy : 0);
 }
+/* A slice of work: batches sent, records freed. */
+enum { TAIL_FLUSHES = 4, TAIL_GRAVES = 4096 };
 #define TAIL_MOST_AGE (1u << 28) /* ticks: ages of what comes from before are cut there */
 
 static inline struct trace *tail_at(const struct tail_sampler *s, uint32_t index)
@@ -53,8 +55,11 @@ void tail_unsettle(struct tail_sampler *s, uint32_t index);
 void tail_drop(struct tail_sampler *s, uint32_t index);
 /* An undecided trace that is larger than it may be: not sampled, its spans dropped. */
 void tail_drop_too_large(struct tail_sampler *s, uint32_t index);
-/* Frees the records of traces that were decided. Before anything moves records or asks for room. */
+/* Frees the records of traces that were decided, but for those of long chains: they are doomed. Before anything moves
+ * records or asks for room. */
 void tail_bury(struct tail_sampler *s);
+/* Frees so many doomed records. True: there are no others. While there are, no record moves. */
+bool tail_bury_doomed(struct tail_sampler *s, uint32_t n);
 /* A sampled trace with spans joins those to be sent; it is on no list. */
 void tail_queue_add(struct tail_sampler *s, uint32_t index);
 void tail_decide_early(struct tail_sampler *s, uint32_t index, enum early_reason why);

@@ -106,7 +106,7 @@ static void work_soon(struct tail *t, uint64_t delay_ms)
 static void after_filing(struct tail *t)
 {
     if (!tail_exchange_post(&t->exchange) || t->sampler.emit.n_items || t->sampler.sending ||
-        t->sampler.passing_first)
+        t->sampler.passing_first || t->sampler.doomed.first)
         work_soon(t, RETRY_MS);
 }
 

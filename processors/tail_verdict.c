@@ -3,7 +3,8 @@
  * What becomes of traces: judged, sent on or let go, in time or early. See tail_sampler.h.
  *
  * Records of traces that are not kept are freed for many traces in turn: their chains are scattered
- * over the log, so while one record is waited for the next chain's is fetched already.
+ * over the log, so while one record is waited for the next chain's is fetched already. What is left of a long
+ * chain then waits for slices of its own: a trace may be a million records.
  * Order: releasing spans, deciding, sending. When there is room for what is sent: tail_room.c.
  */
 #include "processors/tail_sampler_priv.h"
@@ -31,26 +32,49 @@ static void record_free(struct tail_sampler *s, uint32_t ref)
         tail_store_unref(s->store, stored);
 }
 
+/* Joins the doomed. Links back do not matter any more. */
+static void doom(struct tail_sampler *s, struct tail_grave g)
+{
+    if (s->doomed.first)
+        seg_at(&s->log, s->doomed.last)->next = g.first;
+    else
+        s->doomed.first = g.first;
+    s->doomed.last = g.last;
+}
+
 void tail_bury(struct tail_sampler *s)
 {
-    uint32_t n = s->n_graves;
+    uint32_t n = s->n_graves, left = TAIL_GRAVES;
 
     for (uint32_t i = 0; i < n; i++)
-        __builtin_prefetch(seg_at(&s->log, s->graves[i]));
-    while (n) {
-        for (uint32_t i = 0; i < n;) {
-            uint32_t ref = s->graves[i], next = seg_at(&s->log, ref)->next;
+        __builtin_prefetch(seg_at(&s->log, s->graves[i].first));
+    while (n && left) {
+        for (uint32_t i = 0; i < n && left; left--) {
+            uint32_t ref = s->graves[i].first, next = seg_at(&s->log, ref)->next;
 
             if (next)
                 __builtin_prefetch(seg_at(&s->log, next));
             record_free(s, ref);
             if (next)
-                s->graves[i++] = next;
+                s->graves[i++].first = next;
             else
                 s->graves[i] = s->graves[--n];
         }
     }
+    for (uint32_t i = 0; i < n; i++)
+        doom(s, s->graves[i]);
     s->n_graves = 0;
+}
+
+bool tail_bury_doomed(struct tail_sampler *s, uint32_t n)
+{
+    for (uint32_t ref; n && (ref = s->doomed.first); n--) {
+        s->doomed.first = seg_at(&s->log, ref)->next;
+        if (s->doomed.first)
+            __builtin_prefetch(seg_at(&s->log, s->doomed.first));
+        record_free(s, ref);
+    }
+    return !s->doomed.first;
 }
 
 /* The chain's spans are booked already; its records are freed soon. */
@@ -60,7 +84,7 @@ static void chain_bury(struct tail_sampler *s, uint32_t *first, uint32_t *last)
         return;
     if (s->n_graves == ARRAY_LEN(s->graves))
         tail_bury(s);
-    s->graves[s->n_graves++] = *first;
+    s->graves[s->n_graves++] = (struct tail_grave){*first, *last};
     *first = *last = 0;
 }
 
@@ -85,11 +109,12 @@ static uint64_t chain_on_disk(const struct tail_sampler *s, uint32_t first)
     return n;
 }
 
-static uint64_t chain_bytes(const struct tail_sampler *s, const struct trace *tr)
+/* Of its records, until there are as many as `enough`. */
+static uint64_t chain_bytes(const struct tail_sampler *s, const struct trace *tr, uint64_t enough)
 {
     uint64_t bytes = 0;
 
-    for (uint32_t ref = tr->first; ref; ref = seg_at(&s->log, ref)->next)
+    for (uint32_t ref = tr->first; ref && bytes < enough; ref = seg_at(&s->log, ref)->next)
         bytes += seg_at(&s->log, ref)->len;
     return bytes;
 }
@@ -405,7 +430,7 @@ void tail_shed(struct tail_sampler *s, uint64_t bytes)
     while (s->wheel.n && freed < bytes) {
         uint32_t index = tail_wheel_first(&s->wheel, &s->table);
 
-        freed += chain_bytes(s, tail_at(s, index));
+        freed += chain_bytes(s, tail_at(s, index), bytes - freed);
         tail_decide_early(s, index, EARLY_BUFFER);
     }
     tail_bury(s);
@@ -531,6 +556,7 @@ void tail_unsend(struct tail_sampler *s)
         queue_del(s, index);
     }
     tail_bury(s);
+    tail_bury_doomed(s, UINT32_MAX);
     s->held_spans -= n;
     book_left(s, n, on_disk);
 }

@@ -8,7 +8,7 @@
 
 #include "platform/clock.h"
 #include "platform/hash.h"
-#include "processors/tail_sampler.h"
+#include "processors/tail_sampler_priv.h"
 #include "tests/lib/tail_build.h"
 #include "tests/lib/test_host.h"
 
@@ -225,6 +225,115 @@ START_TEST(a_large_tick_is_worked_off_in_slices)
 }
 END_TEST
 
+/* ---- a million records of one trace ---- */
+
+/* Spans of two traces by turns: each is a record of its own, as from as many requests. */
+static void file_by_turns(uint8_t status)
+{
+    struct test_span *spans = mem_alloc_array(A_REQUEST, sizeof(*spans));
+
+    for (uint64_t i = 0; i < A_REQUEST; i++)
+        spans[i] = (struct test_span){.trace = 1 + i % 2, .id = i + 1, .status = status};
+    for (uint32_t n = 0; n < 2 * MILLION; n += A_REQUEST)
+        file(spans, A_REQUEST);
+    free(spans);
+}
+
+static uint64_t live_records(void)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 1; i < sampler.log.n_segs; i++)
+        n += sampler.log.segs[i].live_records;
+    return n;
+}
+
+enum { MOST_FREED = 3 * TAIL_GRAVES, MOST_SENT = (TAIL_FLUSHES + 1) * EMIT_SPANS };
+
+/* Dropped: they are booked at once and freed a slice at a time, while others come and go. */
+START_TEST(a_million_records_are_dropped_in_slices)
+{
+    begin();
+    file_by_turns(0);
+    ck_assert_uint_eq(live_records(), 2 * MILLION);
+    tail_sampler_tick(&sampler);
+    tail_sampler_tick(&sampler);
+    uint64_t slices = 0, id = 0;
+    for (enum tail_work w = TAIL_MORE; w == TAIL_MORE; slices++) {
+        uint64_t before = live_records();
+
+        w = tail_sampler_work(&sampler, 0);
+        ck_assert_uint_le(before - live_records(), MOST_FREED);
+        ck_assert_uint_ge(SAMPLED_OUT, 2 * MILLION);
+        if (slices % 100 == 5)
+            file(TH_SPANS({.trace = 7 + id % 3, .id = ++id}));
+        if (slices % 100 == 50)
+            tail_sampler_tick(&sampler);
+    }
+    ck_assert_uint_ge(slices, 2 * MILLION / MOST_FREED);
+    ck_assert_uint_gt(id, 0);
+    ticks(2);
+    ck_assert_uint_eq(SAMPLED_OUT, 2 * MILLION + id);
+    ck_assert_uint_eq(sampler.log.live_bytes, 0);
+}
+END_TEST
+
+/* Kept: sent a slice at a time, also when new spans come in between. */
+START_TEST(a_million_records_are_kept_in_slices)
+{
+    begin();
+    file_by_turns(2);
+    tail_sampler_tick(&sampler);
+    tail_sampler_tick(&sampler);
+    uint64_t slices = 0, id = 0;
+    for (enum tail_work w = TAIL_MORE; w == TAIL_MORE; slices++) {
+        uint64_t before = host->n_emitted_spans;
+
+        w = tail_sampler_work(&sampler, 0);
+        ck_assert_uint_le(host->n_emitted_spans - before, MOST_SENT);
+        before = host->n_emitted_spans;
+        if (slices % 8 == 3)
+            file(TH_SPANS({.trace = 7, .id = ++id, .status = 2}));
+        ck_assert_uint_le(host->n_emitted_spans - before, MOST_SENT);
+    }
+    ck_assert_uint_ge(slices, MILLION / MOST_SENT);
+    ck_assert_uint_gt(id, 0);
+    ticks(2);
+    ck_assert_uint_eq(host->n_emitted_spans, 2 * MILLION + id);
+    ck_assert_uint_eq(sampler.log.live_bytes, 0);
+}
+END_TEST
+
+/* No memory for more while a million records wait to be freed: only so many are for one request, and a few requests
+ * later there is room. */
+START_TEST(room_is_made_in_slices)
+{
+    settings.maximum_trace_size_bytes = 30000000;
+    begin();
+    file_by_turns(0);
+    ck_assert_uint_eq(host->ledger.dropped[DROP_TOO_LARGE], 2 * MILLION);
+    ck_assert(sampler.doomed.first != 0);
+    struct batch *b = th_batch(host, th_payload(host, TH_SPANS({.trace = 9, .id = 1})));
+    budget_set_limits(host->host.budget, budget_used(host->host.budget) / 2, budget_used(host->host.budget));
+    uint64_t tries = 0;
+    for (int rc = -1; rc != 0; tries++) {
+        uint64_t before = live_records();
+
+        rc = tail_sampler_prepare(&sampler, b->parts, b->n_parts, 4 * MIB, 1, false);
+        ck_assert_uint_le(before - live_records(), 4 * MOST_FREED);
+        ck_assert_uint_lt(tries, 2 * MILLION / TAIL_GRAVES);
+    }
+    ck_assert_uint_gt(tries, 1);
+    tail_sampler_file(&sampler, 0, 0, 1, NULL);
+    tail_sampler_done(&sampler);
+    b->ledger = NULL;
+    batch_end(&b, FATE_FILTERED, NULL);
+    ticks(2);
+    ck_assert_uint_eq(SAMPLED_OUT, 1);
+    ck_assert_uint_eq(sampler.log.live_bytes, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("tail_hostile");
@@ -238,6 +347,9 @@ static Suite *suite(void)
     tcase_add_test(t, one_span_traces_without_end);
     tcase_add_test(t, times_of_spans_do_not_move_decisions);
     tcase_add_test(t, a_large_tick_is_worked_off_in_slices);
+    tcase_add_test(t, a_million_records_are_dropped_in_slices);
+    tcase_add_test(t, a_million_records_are_kept_in_slices);
+    tcase_add_test(t, room_is_made_in_slices);
     suite_add_tcase(s, t);
     return s;
 }
