@@ -122,6 +122,7 @@ static bool constant_fits(enum arg_kind kind, const struct ottl_value *v)
     case ARG_FLAG:
         return v->type == OTTL_BOOL;
     case ARG_MAP:
+        return v->type == OTTL_MAP;
     case ARG_LIST:
     case ARG_TIME:
     case ARG_DURATION:
@@ -130,11 +131,13 @@ static bool constant_fits(enum arg_kind kind, const struct ottl_value *v)
     case ARG_STRS:
         return false;
     case ARG_DOUBLE_LIKE:
-        return v->type != OTTL_BYTES && (v->type != OTTL_STR || parse_double(v->s, &d));
+        return v->type < OTTL_STR || (v->type == OTTL_STR && parse_double(v->s, &d));
     case ARG_BOOL_LIKE:
-        return v->type != OTTL_BYTES && (v->type != OTTL_STR || parse_bool(v->s, &b));
+        return v->type < OTTL_STR || (v->type == OTTL_STR && parse_bool(v->s, &b));
     case ARG_INT_LIKE:
-        return v->type != OTTL_BYTES;
+        return v->type < OTTL_BYTES;
+    case ARG_BYTES_LIKE:
+        return v->type != OTTL_MAP;
     default:
         return true;
     }
@@ -181,16 +184,27 @@ static bool is_list_literal(const struct ast *a)
     return a->kind == AST_LIST;
 }
 
-static int check_list(struct compiler *k, const struct ast *a, enum arg_kind kind)
+static bool has_map(const struct ast *list)
+{
+    for (const struct ast *item = list->kids; item; item = item->next)
+        if (item->kind == AST_MAP || (item->kind == AST_LIST && has_map(item)))
+            return true;
+    return false;
+}
+
+static int check_list(struct compiler *k, const struct ast *a, bool literal, enum arg_kind kind)
 {
     bool strings = kind == ARG_TEXTS || kind == ARG_STRS;
+
+    if (kind == ARG_LIST && literal && has_map(a))
+        return err_at(k->err, k->text, a->at, "a map in a list in brackets cannot be used here");
 
     for (const struct ast *item = a->kids; item && strings; item = item->next)
         if (item->kind != AST_STRING &&
             (kind == ARG_TEXTS || (item->kind != AST_PATH && item->kind != AST_CALL)))
             return err_at(k->err, k->text, item->at, "expected string");
     if (kind == ARG_VALUES || strings || kind == ARG_ANY || kind == ARG_LIST ||
-        kind == ARG_STR_LIKE)
+        kind == ARG_STR_LIKE || (!literal && !must_be_constant(kind)))
         return 0;
     return err_at(k->err, k->text, a->at, "expected %s but got a list", kind_name(kind));
 }
@@ -199,13 +213,13 @@ static int check_argument(struct compiler *k, const struct ast *a, const struct 
                           enum arg_kind kind)
 {
     if (is_list_literal(a))
-        return check_list(k, a, kind);
+        return check_list(k, a, n->literal, kind);
     if (kind == ARG_VALUES || kind == ARG_TEXTS || kind == ARG_STRS)
         return err_at(k->err, k->text, a->at, "expected %s", kind_name(kind));
     if (n->literal && !constant_fits(kind, &n->value))
         return err_at(k->err, k->text, a->at, "expected %s but got %s", kind_name(kind),
                       ottl_type_name(&n->value));
-    if (must_be_constant(kind) && !n->literal)
+    if (must_be_constant(kind) && (!n->literal || a->kind == AST_MINUS))
         return err_at(k->err, k->text, a->at, "expected a constant %s", kind_name(kind));
     return 0;
 }
@@ -425,6 +439,15 @@ static bool of_type(struct ottl_eval *e, enum arg_kind kind, const struct ottl_v
     return LIKELY(v->type == type) || wrong_type(e, kind, v);
 }
 
+bool arg_plain_list(struct ottl_eval *e, const struct ottl_value *v)
+{
+    const struct ottl_value *bad = v->type == OTTL_ITEMS && !v->aux ? ottl_not_plain(v) : NULL;
+
+    if (!ottl_is_list(v))
+        return wrong_type(e, ARG_LIST, v);
+    return !bad || ottl_fail(e, "<Invalid value type %s>", ottl_type_name(bad));
+}
+
 static bool convert(struct ottl_eval *e, enum arg_kind kind, struct ottl_value *v)
 {
     switch (kind) {
@@ -460,7 +483,7 @@ static bool convert(struct ottl_eval *e, enum arg_kind kind, struct ottl_value *
     case ARG_MAP:
         return of_type(e, kind, v, OTTL_MAP);
     case ARG_LIST:
-        return ottl_is_list(v) || wrong_type(e, kind, v);
+        return arg_plain_list(e, v);
     case ARG_TIME:
         return of_type(e, kind, v, OTTL_TIME);
     case ARG_DURATION:

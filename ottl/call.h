@@ -80,6 +80,8 @@ bool arg(struct ottl_eval *e, const struct node *n, unsigned i, struct ottl_valu
  * NULL. */
 const struct regex *arg_regex(struct ottl_eval *e, const struct node *n, unsigned i,
                               struct regex **own) MUST_USE;
+/* A list, and of values that the Collector takes in one. False, with the error set: it is not. */
+bool arg_plain_list(struct ottl_eval *e, const struct ottl_value *v) MUST_USE;
 /* Strings of an ARG_STRS or ARG_TEXTS, in scratch. */
 bool arg_strings(struct ottl_eval *e, const struct node *n, unsigned i, struct slice **v,
                  size_t *count) MUST_USE;

@@ -83,11 +83,24 @@ static struct node *with_operands(struct compiler *k, const struct ast *a, node_
 static struct node *minus(struct compiler *k, const struct ast *a)
 {
     struct node *n = with_operands(k, a, eval_minus);
+    const struct ottl_value *v = n ? &n->args[0]->value : NULL;
 
-    if (n && n->args[0]->eval == eval_constant && n->args[0]->value.type == OTTL_INT) {
-        n->value = ottl_int(-n->args[0]->value.i);
-        n->eval = eval_constant;
-    }
+    if (!n || n->args[0]->eval != eval_constant)
+        return n;
+    if (v->type == OTTL_INT)
+        return constant(k, a, ottl_int(-v->i));
+    return v->type == OTTL_DOUBLE ? constant(k, a, ottl_double(-v->d)) : n;
+}
+
+/* A list or map of literals is one itself. */
+static struct node *container(struct node *n, enum ottl_type type)
+{
+    if (!n)
+        return NULL;
+    n->literal = true;
+    n->value.type = type;
+    for (size_t i = 0; i < n->n_args; i++)
+        n->literal &= n->args[i]->literal;
     return n;
 }
 
@@ -129,7 +142,7 @@ static struct node *map(struct compiler *k, const struct ast *a)
     for (const struct ast *kid = a->kids; kid; kid = kid->next)
         n->names[i++] = kid->name;
     drop_repeated(n);
-    return n;
+    return container(n, OTTL_MAP);
 }
 
 struct node *compile_value(struct compiler *k, const struct ast *a)
@@ -158,7 +171,7 @@ struct node *compile_value(struct compiler *k, const struct ast *a)
     case AST_MINUS:
         return minus(k, a);
     case AST_LIST:
-        return with_operands(k, a, eval_list);
+        return container(with_operands(k, a, eval_list), OTTL_ITEMS);
     case AST_MAP:
         return map(k, a);
     default:
@@ -227,17 +240,47 @@ static struct cond *cond_new(struct compiler *k, enum cond_kind kind)
     return c;
 }
 
+static struct cond *cond_const(struct compiler *k, bool value)
+{
+    struct cond *c = cond_new(k, COND_CONST);
+
+    c->value = value;
+    return c;
+}
+
+static struct cond *negation(struct compiler *k, const struct ast *a)
+{
+    struct cond *c = cond_new(k, COND_NOT);
+    const struct cond *inner = compile_condition(k, a->kids);
+
+    if (!inner)
+        return NULL;
+    if (inner->kind == COND_CONST)
+        return cond_const(k, !inner->value);
+    c->kids = arena_alloc(k->program->arena, sizeof(*c->kids));
+    c->kids[c->n_kids++] = inner;
+    return c;
+}
+
+/* What is known at start is decided there, as in the Collector: of "x or true" x is never asked, so
+ * it cannot fail either. */
 static struct cond *with_kids(struct compiler *k, const struct ast *a, enum cond_kind kind)
 {
     struct cond *c = cond_new(k, kind);
+    bool decisive = kind == COND_OR, decided = false;
 
     c->kids = arena_alloc(k->program->arena, a->n * sizeof(*c->kids));
     for (const struct ast *kid = a->kids; kid; kid = kid->next) {
-        c->kids[c->n_kids] = compile_condition(k, kid);
-        if (!c->kids[c->n_kids++])
+        const struct cond *one = compile_condition(k, kid);
+
+        if (!one)
             return NULL;
+        if (one->kind != COND_CONST)
+            c->kids[c->n_kids++] = one;
+        else
+            decided |= one->value == decisive;
     }
-    return c;
+    return decided || c->n_kids == 0 ? cond_const(k, decided ? decisive : !decisive) : c;
 }
 
 static struct cond *comparison(struct compiler *k, const struct ast *a)
@@ -247,6 +290,8 @@ static struct cond *comparison(struct compiler *k, const struct ast *a)
     c->op = a->compare;
     c->left = compile_value(k, a->kids);
     c->right = c->left ? compile_value(k, a->kids->next) : NULL;
+    if (c->right && c->left->literal && c->right->literal)
+        return cond_const(k, cond_of_literals(k->program, c));
     return c->right ? c : NULL;
 }
 
@@ -260,13 +305,11 @@ struct cond *compile_condition(struct compiler *k, const struct ast *a)
     case AST_OR:
         return with_kids(k, a, COND_OR);
     case AST_NOT:
-        return with_kids(k, a, COND_NOT);
+        return negation(k, a);
     case AST_COMPARE:
         return comparison(k, a);
     case AST_BOOL:
-        c = cond_new(k, COND_CONST);
-        c->value = a->i != 0;
-        return c;
+        return cond_const(k, a->i != 0);
     default:
         c = cond_new(k, COND_CALL);
         c->left = compile_value(k, a);

@@ -16,12 +16,6 @@
 
 /* ---- append ---- */
 
-static bool may_be_item(const struct ottl_value *v)
-{
-    return v->type == OTTL_STR || v->type == OTTL_BOOL || v->type == OTTL_INT ||
-           v->type == OTTL_DOUBLE || v->type == OTTL_BYTES || v->type == OTTL_NIL;
-}
-
 /* What the target has already: *count items at v, when v is not NULL. */
 static bool had(struct ottl_eval *e, const struct ottl_value *target, struct ottl_value *v,
                 size_t *count)
@@ -36,7 +30,7 @@ static bool had(struct ottl_eval *e, const struct ottl_value *target, struct ott
                 v[*count] = item;
         return true;
     }
-    if (!may_be_item(target))
+    if (!ottl_is_scalar(target))
         return ottl_fail(e, "unsupported type of target field: %s", ottl_type_name(target));
     *count = target->type != OTTL_NIL;
     if (v && *count)
@@ -44,23 +38,11 @@ static bool had(struct ottl_eval *e, const struct ottl_value *target, struct ott
     return true;
 }
 
-/* Of a list in brackets, to any depth. */
-static const struct ottl_value *unfit(const struct ottl_value *item)
-{
-    const struct ottl_value *bad = NULL;
-
-    if (item->type != OTTL_ITEMS || item->aux)
-        return may_be_item(item) ? NULL : item;
-    for (size_t i = 0; i < item->items.n && !bad; i++)
-        bad = unfit(&item->items.v[i]);
-    return bad;
-}
-
 /* One more item; maps and lists of attributes are none, nor is what Split makes. */
 static bool add_item(struct ottl_eval *e, const struct ottl_value *item, struct ottl_value *v,
                      size_t *count)
 {
-    const struct ottl_value *bad = unfit(item);
+    const struct ottl_value *bad = ottl_not_plain(item);
 
     if (bad)
         return ottl_fail(e, "<Invalid value type %s>", ottl_type_name(bad));

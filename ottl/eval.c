@@ -30,17 +30,22 @@ int ottl_error_mode_of(const char *name)
 
 /* ---- life and errors ---- */
 
-struct ottl_eval *ottl_eval_new(const struct ottl_program *p)
+static struct ottl_eval *eval_new(const struct ottl_program *p)
 {
     struct ottl_eval *e = mem_alloc(sizeof(*e));
 
-    CHECK(p->keys[OTTL_SPAN]); /* sealed */
     e->program = p;
     e->text.max = OTTL_SCRATCH_BYTES;
     scratch_init(&e->scratch, SCRATCH_KEPT_BYTES, OTTL_SCRATCH_BYTES);
     for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
         e->views[c].found = mem_alloc_array(p->key_lists[c].n + 1, sizeof(struct slice));
     return e;
+}
+
+struct ottl_eval *ottl_eval_new(const struct ottl_program *p)
+{
+    CHECK(p->keys[OTTL_SPAN]); /* sealed */
+    return eval_new(p);
 }
 
 void ottl_eval_free(struct ottl_eval **eval)
@@ -201,6 +206,15 @@ enum ottl_verdict cond_eval(struct ottl_eval *e, const struct cond *c)
         break;
     }
     return c->value ? OTTL_TRUE : OTTL_FALSE;
+}
+
+bool cond_of_literals(const struct ottl_program *p, const struct cond *c)
+{
+    struct ottl_eval *e = eval_new(p);
+    enum ottl_verdict v = comparison(e, c);
+
+    ottl_eval_free(&e);
+    return v == OTTL_TRUE; /* literals are as long as their text: nothing fails */
 }
 
 enum ottl_verdict ottl_condition(struct ottl_eval *e, unsigned condition)
@@ -448,14 +462,19 @@ bool eval_to_any(struct ottl_eval *e, const struct ottl_value *v, struct any *ou
     }
 }
 
-/* Lists of attributes and what Split makes are no values of a map in braces, as in the Collector.
- */
+/* Lists of attributes and what Split makes are no values of a map in braces, as in the Collector;
+ * maps are in a list there, but not deeper. */
 static bool fit_entry(struct ottl_eval *e, struct ottl_value *v)
 {
     const struct ottl_value item = *v, *unfit = NULL;
 
     if (v->type == OTTL_LIST || (v->type == OTTL_ITEMS && v->aux))
-        return ottl_fail(e, "<Invalid value type %s>", ottl_type_name(v));
+        unfit = v;
+    for (size_t i = 0; v->type == OTTL_ITEMS && !unfit && i < v->items.n; i++)
+        if (v->items.v[i].type != OTTL_MAP)
+            unfit = ottl_not_plain(&v->items.v[i]);
+    if (unfit)
+        return ottl_fail(e, "<Invalid value type %s>", ottl_type_name(unfit));
     if (!fit_item(e, &item, v, &unfit))
         return false;
     return !unfit || ottl_fail(e, "<Invalid value type %s>", ottl_type_name(unfit));

@@ -401,22 +401,13 @@ static bool level_of(struct ottl_eval *e, const struct ottl_value *mapping,
     return ottl_fail(e, "could not map log level: no matching log level found");
 }
 
-static bool is_literal(const struct node *n)
-{
-    bool literal = n->eval == eval_constant || n->eval == eval_map || n->eval == eval_list;
-
-    for (size_t i = 0; literal && n->eval != eval_constant && i < n->n_args; i++)
-        literal = is_literal(n->args[i]);
-    return literal;
-}
-
 FN(parse_severity)
 {
     struct ottl_value v, mapping;
 
     if (!arg(e, n, 0, &v))
         return false;
-    if (n->args[1]->eval != eval_map || !is_literal(n->args[1]))
+    if (n->args[1]->eval != eval_map || !n->args[1]->literal)
         return ottl_fail(e, "severity mapping must be a literal PMap");
     return arg(e, n, 1, &mapping) && level_of(e, &mapping, &v, out);
 }

@@ -335,7 +335,7 @@ const struct func text_functions[] = {
     {"HasSuffix", has_suffix, {P("target", ARG_STR), P("suffix", ARG_STR)}, NULL},
     {"TrimPrefix", trim_prefix, {P("target", ARG_STR), P("prefix", ARG_STR)}, NULL},
     {"TrimSuffix", trim_suffix, {P("target", ARG_STR), P("suffix", ARG_STR)}, NULL},
-    {"Trim", trim, {P("target", ARG_STR), OPTIONAL("replacement", ARG_STR)}, NULL},
+    {"Trim", trim, {P("target", ARG_STR), OPTIONAL("replacement", ARG_TEXT)}, NULL},
     {"Substring",
      substring,
      {P("target", ARG_STR), P("start", ARG_INT), P("length", ARG_INT),

@@ -163,18 +163,15 @@ FN(len)
     return true;
 }
 
+/* What stands behind the value it takes is not asked for, and so cannot fail. */
 FN(coalesce)
 {
-    struct ottl_value list;
-    struct ottl_list_iter it;
+    const struct node *list = n->args[0];
 
-    if (!arg(e, n, 0, &list))
-        return false;
-    it = ottl_list_iter(&list);
-    while (ottl_list_next(&it, out))
-        if (out->type != OTTL_NIL)
-            return true;
     *out = ottl_nil();
+    for (size_t i = 0; i < list->n_args && out->type == OTTL_NIL; i++)
+        if (!node_eval(e, list->args[i], out))
+            return false;
     return true;
 }
 
@@ -222,6 +219,8 @@ FN(index_of)
         return ottl_fail(e, "Index: expected string but got %s", ottl_type_name(&what));
     if (!ottl_is_list(&in))
         return ottl_fail(e, "Index: %s is neither a string nor a list", ottl_type_name(&in));
+    if (!arg_plain_list(e, &in))
+        return false;
     it = ottl_list_iter(&in);
     for (int64_t i = 0; ottl_list_next(&it, &v); i++)
         if (ottl_compare(&v, &what, OP_EQ)) {
@@ -234,8 +233,9 @@ FN(index_of)
 
 static bool members(struct ottl_eval *e, const struct node *n, bool keys, struct ottl_value *out)
 {
-    struct ottl_value map, *v;
+    struct ottl_value map, list, *v;
     struct attr_iter it;
+    struct any plain;
     struct attr a;
     size_t count;
 
@@ -248,7 +248,10 @@ static bool members(struct ottl_eval *e, const struct node *n, bool keys, struct
     it = attr_iter(map.s, map.aux);
     for (size_t i = 0; i < count && attr_next(&it, &a); i++)
         v[i] = keys ? ottl_str(a.key) : ottl_of_any(a.value);
-    *out = (struct ottl_value){.type = OTTL_ITEMS, .items = {v, count}};
+    list = (struct ottl_value){.type = OTTL_ITEMS, .items = {v, count}};
+    if (!eval_to_any(e, &list, &plain))
+        return false;
+    *out = ottl_of(OTTL_LIST, plain.bytes); /* no list in brackets, which others treat otherwise */
     return true;
 }
 

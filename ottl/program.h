@@ -98,7 +98,7 @@ struct ottl_eval {
     struct edits *edits; /* NULL: only conditions are evaluated */
     struct view views[OTTL_CONTEXTS];
     const struct request_info *request; /* NULL: nothing is known of it */
-    struct slice schema_url[2]; /* of resource and scope */
+    struct slice schema_url[2];         /* of resource and scope */
     const struct span *span;
     struct span_fields fields; /* when known */
     struct scratch scratch;
@@ -121,6 +121,8 @@ void edits_free(struct edits **d); /* fine on NULL */
 void edits_forget_schema(struct ottl_eval *e, enum ottl_context c);
 /* eval.c */
 enum ottl_verdict cond_eval(struct ottl_eval *e, const struct cond *c);
+/* While compiling: a comparison in which nothing of a span is asked for. */
+bool cond_of_literals(const struct ottl_program *p, const struct cond *c);
 
 /* path_get.c */
 void view_scan(struct ottl_eval *e, enum ottl_context c);

@@ -114,6 +114,22 @@ bool ottl_is_list(const struct ottl_value *v)
     return v->type == OTTL_LIST || v->type == OTTL_ITEMS;
 }
 
+bool ottl_is_scalar(const struct ottl_value *v)
+{
+    return v->type <= OTTL_BYTES;
+}
+
+const struct ottl_value *ottl_not_plain(const struct ottl_value *v)
+{
+    const struct ottl_value *bad = NULL;
+
+    if (v->type != OTTL_ITEMS || v->aux)
+        return ottl_is_scalar(v) ? NULL : v;
+    for (size_t i = 0; i < v->items.n && !bad; i++)
+        bad = ottl_not_plain(&v->items.v[i]);
+    return bad;
+}
+
 struct ottl_list_iter ottl_list_iter(const struct ottl_value *list)
 {
     if (list->type == OTTL_ITEMS)

@@ -36,7 +36,7 @@ struct ottl_items {
 struct ottl_instant {
     int64_t s;        /* since the epoch */
     int32_t offset_s; /* of its zone, for what is printed of it */
-    char zone[4];     /* its name, for the same; empty: UTC or none; a single G: GMT and the hours */
+    char zone[4]; /* its name, for the same; empty: UTC or none; a single G: GMT and the hours */
 };
 
 struct ottl_value {
@@ -104,6 +104,11 @@ struct ottl_list_iter {
     size_t i;
 };
 bool ottl_is_list(const struct ottl_value *v);
+bool ottl_is_scalar(const struct ottl_value *v); /* as an attribute can be one; nil is */
+/* The first in a list in brackets, to any depth, that is neither scalar nor such a list: the
+ * Collector takes maps and lists of attributes, times and ids for none of its values there. NULL:
+ * all are; v itself may be the one. */
+const struct ottl_value *ottl_not_plain(const struct ottl_value *v);
 struct ottl_list_iter ottl_list_iter(const struct ottl_value *list);
 bool ottl_list_next(struct ottl_list_iter *it, struct ottl_value *v);
 size_t ottl_list_len(const struct ottl_value *list);

@@ -16,23 +16,36 @@ const char *verb_type_name(const struct ottl_value *v)
     return v->type == OTTL_ITEMS && v->aux ? "[]string" : ottl_type_name(v);
 }
 
+/* One of a list of bytes, by a verb that is not for lists of them. */
+static int put_byte(struct buf *out, const struct verb *f, uint8_t byte)
+{
+    uint8_t utf8[4];
+    struct slice c = verb_utf8(f->rune, utf8);
+    enum verb_put done = verb_int(out, f, byte);
+
+    if (done == VERB_BAD)
+        return buf_printf(out, "%%!%.*s(uint8=%u)", (int)c.len, c.p, byte);
+    return done == VERB_PUT ? 0 : -1;
+}
+
 static enum verb_put put_byte_list(struct buf *out, const struct verb *f, struct slice s)
 {
     int rc = buf_add(out, "[", 1);
 
     for (size_t i = 0; rc == 0 && i < s.len; i++)
-        rc = (i && buf_add(out, " ", 1)) || verb_integer(out, f, s.p[i]) ? -1 : 0;
+        rc = (i && buf_add(out, " ", 1)) || put_byte(out, f, s.p[i]) ? -1 : 0;
     return verb_done(rc || buf_add(out, "]", 1));
-}
-
-static enum verb_put put_bytes(struct buf *out, const struct verb *f, struct slice s)
-{
-    return f->rune == 'v' || f->rune == 'd' ? put_byte_list(out, f, s) : verb_string(out, f, s);
 }
 
 static bool is_text_verb(uint32_t rune)
 {
     return rune == 'v' || rune == 's' || rune == 'x' || rune == 'X' || rune == 'q';
+}
+
+static enum verb_put put_bytes(struct buf *out, const struct verb *f, struct slice s)
+{
+    return f->rune == 'v' || !is_text_verb(f->rune) ? put_byte_list(out, f, s)
+                                                    : verb_string(out, f, s);
 }
 
 /* Times and durations print as text for the verbs of strings. */
@@ -58,7 +71,7 @@ static enum verb_put put_id(struct ottl_eval *e, const struct verb *f, struct sl
     uint8_t hex[32];
     bool some = false;
 
-    if (f->rune == 'd')
+    if (!is_text_verb(f->rune))
         return put_byte_list(&e->text, f, id);
     for (size_t i = 0; i < id.len && i < 16; i++) {
         hex[2 * i] = (uint8_t)digits[id.p[i] >> 4];
