@@ -54,6 +54,8 @@ static uint64_t put_component(const struct plan *plan, const struct plan_compone
     if (!n || !c->type->memory)
         return 0;
     size_t n_terms = c->type->memory(c->settings, n_workers, terms, MAX_TERMS);
+    if (c->type->gates_memory)
+        n_terms += c->type->gates_memory(c->settings, n_workers, plan->gates, terms + n_terms, MAX_TERMS - n_terms);
     for (size_t i = 0; i < n_terms; i++) {
         if (n > 1)
             put_line(out, terms[i].bytes * n, "%s: %s, in %llu pipelines", c->id, terms[i].text,

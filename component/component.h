@@ -55,6 +55,8 @@ struct component_type {
     void (*check)(const void *settings, struct check *c);
     /* Fixed memory beyond what the budget charges per request; returns the number of terms. */
     size_t (*memory)(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max);
+    /* What the feature gates that are on (component/gates.h) add to it; NULL: nothing. */
+    size_t (*gates_memory)(const void *settings, unsigned n_workers, uint32_t gates, struct memory_term *terms, size_t max);
 
     /* memory_limiter only: the budget these settings ask for, when the process may use total_bytes. */
     void (*memory_limits)(const void *settings, uint64_t total_bytes, uint64_t *soft_bytes,

@@ -422,6 +422,7 @@ const struct component_type tail_sampling_type = {
     .metrics = tail_metric_rows,
     .check = tail_settings_check,
     .memory = tail_settings_memory,
+    .gates_memory = tail_settings_gates_memory,
     .shared_create = tail_shared_create,
     .shared_destroy = tail_shared_destroy,
     .create = tail_create,

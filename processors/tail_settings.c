@@ -397,25 +397,54 @@ static uint64_t ids(int64_t size)
     return size > 0 ? (uint64_t)size : 0;
 }
 
+static uint64_t table_bytes(const struct tail_settings *s, const struct tail_policies *p, unsigned n_workers)
+{
+    return trace_table_bytes_for(tail_share(s->num_traces, n_workers), tail_facts_bytes(p)) * n_workers;
+}
+
+static size_t put_terms(const struct memory_term *all, size_t n_all, struct memory_term *terms, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < n_all && n < max; i++)
+        if (all[i].bytes)
+            terms[n++] = all[i];
+    return n;
+}
+
 size_t tail_settings_memory(const void *settings, unsigned n_workers, struct memory_term *terms, size_t max)
 {
     const struct tail_settings *s = settings;
     struct err err;
     struct tail_policies *p = tail_policies_new(s, &err);
-    uint32_t facts = p ? tail_facts_bytes(p) : 0;
     uint64_t n_ids = ids(s->decision_cache.sampled_cache_size) + ids(s->decision_cache.non_sampled_cache_size);
     struct memory_term all[] = {
-        term(trace_table_bytes_for(tail_share(s->num_traces, n_workers), facts) * n_workers, "table of traces, by num_traces", s->num_traces),
+        term(p ? table_bytes(s, p, n_workers) : 0, "table of traces, by num_traces", s->num_traces),
         term(tail_cache_bytes_for(n_ids), "ids in decision_cache", n_ids),
         term(tail_wheel_bytes_for(s->decision_wait_ns) * n_workers, "timer wheels, one a worker", n_workers),
         term(p ? tail_explain_bytes_for(p, s->explain_decisions) : 0, "last decisions, by explain_decisions", s->explain_decisions),
         term(s->buffer_limit_mib << 20, "spans of undecided traces, by buffer_limit_mib", s->buffer_limit_mib),
     };
-    size_t n = 0;
 
     tail_policies_free(&p);
-    for (size_t i = 0; i < ARRAY_LEN(all) && n < max; i++)
-        if (all[i].bytes)
-            terms[n++] = all[i];
-    return n;
+    return put_terms(all, ARRAY_LEN(all), terms, max);
+}
+
+/* What gates make policies note of each trace. */
+size_t tail_settings_gates_memory(const void *settings, unsigned n_workers, uint32_t gates, struct memory_term *terms, size_t max)
+{
+    const struct tail_settings *s = settings;
+    struct err err;
+    struct tail_policies *p = tail_policies_new(s, &err);
+
+    if (!p)
+        return 0;
+    uint64_t table = table_bytes(s, p, n_workers), explained = tail_explain_bytes_for(p, s->explain_decisions);
+    tail_policies_set_gates(p, gates);
+    struct memory_term all[] = {
+        term(table_bytes(s, p, n_workers) - table, "what feature gates note of traces, by num_traces", s->num_traces),
+        term(tail_explain_bytes_for(p, s->explain_decisions) - explained, "the same, by explain_decisions", s->explain_decisions),
+    };
+    tail_policies_free(&p);
+    return put_terms(all, ARRAY_LEN(all), terms, max);
 }

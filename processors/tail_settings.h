@@ -118,6 +118,8 @@ extern const struct key tail_keys[];
 void tail_settings_check(const void *settings, struct check *c);
 size_t tail_settings_memory(const void *settings, unsigned n_workers, struct memory_term *terms,
                             size_t max);
+size_t tail_settings_gates_memory(const void *settings, unsigned n_workers, uint32_t gates, struct memory_term *terms,
+                                  size_t max);
 
 /* A share of a count for one worker; at least 1 unless the count is 0. */
 uint64_t tail_share(uint64_t count, unsigned n_workers);

@@ -2,6 +2,7 @@
 """The command line: subcommands, flags, exit codes, what goes to stdout and what to stderr."""
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -108,6 +109,22 @@ class Validate(Case):
         self.assertIn("Memory at most", out)
         self.assertIn(f"{path}:3:31: warning: processors.batch.timeout: 5 without a unit means nanoseconds; for seconds write 5s\n", err)
         self.assertNotIn("Error", err)
+
+    def test_feature_gates_count(self):
+        """What a gate makes a component hold is in the formula."""
+        path = self.file(GOOD.replace("processors: {batch: {timeout: 2s}}", "processors: {tail_sampling: {num_traces: 1000000, policies: []}, batch: }")
+                         .replace("processors: [batch]", "processors: [tail_sampling, batch]"))
+        gate = "--feature-gates=+processor.tailsamplingprocessor."
+        line = re.compile(r"^ *([\d.]+) MiB  tail_sampling: what feature gates note of traces, by num_traces \(1000000\)$", re.M)
+        sums = []
+        for gates in ("recordpolicy", "usetracestate", "metricstatcountbytessampled"):
+            code, out, _ = run("validate", "--config", path, gate + gates)
+            self.assertEqual(code, 0)
+            found = line.search(out)
+            sums.append(float(found.group(1)) if found else 0)
+        self.assertEqual(sums[0], 0)
+        self.assertGreater(sums[1], 1000000 * 8 / 2 ** 20 - 0.1)
+        self.assertGreater(sums[2], sums[1])
 
     def test_missing_file(self):
         code, out, err = run("validate", "--config", "/nowhere/x.yaml")
