@@ -89,8 +89,8 @@ struct component_type {
     bool (*may_change)(const void *from, const void *to);
     /* drains_early: may a reload take it out all the same? Then its drain ends what it holds. NULL: never. */
     bool (*may_leave)(const void *settings);
-    /* Would an instance with these settings and its successor with those be in each other's way (one
-     * file)? Then no reload puts one in the other's place. NULL: never. */
+    /* Would an instance with these settings and its successor with those be in each other's way (two
+     * formats in one file)? Then no reload puts one in the other's place. NULL: never. */
     bool (*clashes)(const void *from, const void *to);
     void (*drain)(struct component *c);
     void (*destroy)(struct component **c);

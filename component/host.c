@@ -34,6 +34,11 @@ void host_room_again(struct host *h)
         h->room_again_fn(h);
 }
 
+struct component *host_successor(const struct host *h)
+{
+    return h->successor_fn ? h->successor_fn(h) : NULL;
+}
+
 void host_drained(struct host *h)
 {
     CHECK(h->drained_fn);

@@ -50,6 +50,7 @@ struct host {
     int (*accept_fn)(struct host *h, struct payload **p, struct request_info *info, struct waiter w);
     bool (*ready_fn)(const struct host *h, uint64_t *since_wall_ns);
     struct component *(*extension_fn)(const struct host *h, const char *id);
+    struct component *(*successor_fn)(const struct host *h); /* NULL: never one */
     enum room (*room_fn)(struct host *h, uint64_t n_spans, uint64_t n_bytes); /* NULL: always room */
     void (*room_again_fn)(struct host *h);
     void *graph; /* the graph's own */
@@ -78,6 +79,10 @@ void host_accept(struct host *h, struct payload **p, struct request_info *info, 
 enum room host_room(struct host *h, uint64_t n_spans, uint64_t n_bytes);
 /* Exporters: type->room() said no before, and now there is some. */
 void host_room_again(struct host *h);
+
+/* What a reload put in this component's place (same id, same worker), while this one drains; NULL: there is none. It
+ * takes what its predecessor cannot finish: type->push. */
+struct component *host_successor(const struct host *h);
 
 /* Drain finished. Repeats are ignored. */
 void host_drained(struct host *h);

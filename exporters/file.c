@@ -15,6 +15,7 @@
  * so a batch gets through whatever the budget says. Only a single span larger than a piece is charged
  * (MEM_OUTPUT); one that does not fit fails its batch as DROP_MEMORY. With retry_on_failure the next
  * attempt goes on behind the spans that have been written.
+ * A reload may change settings on one path: the file goes on, and is not emptied.
  * Threads: one instance per worker; the file is shared under a lock.
  */
 #include <ctype.h>
@@ -540,10 +541,12 @@ static void file_destroy(struct component **c)
     *c = NULL;
 }
 
-/* Two writers in one file: their records would be torn. */
+/* Whoever reads the file could not tell where one kind of record ends and the other begins. */
 static bool file_clashes(const void *from, const void *to)
 {
-    return strcmp(((const struct file_settings *)from)->path, ((const struct file_settings *)to)->path) == 0;
+    const struct file_settings *a = from, *b = to;
+
+    return strcmp(a->path, b->path) == 0 && (strcmp(a->format, b->format) != 0 || strcmp(a->compression, b->compression) != 0);
 }
 
 const struct component_type file_exporter_type = {

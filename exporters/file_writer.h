@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A file that is written whole records at a time, with rotation. Shared by the workers of one
- * exporter: any thread, under one lock held for a write.
+ * exporter, and by all writers of the same path: any thread, under one lock held for a write.
  *
  * A record that does not fit the disk leaves nothing behind: the file is cut back to where it ended.
  * Rotation renames PATH to NAME-<time>.EXT, begins PATH anew, and removes old ones by age and number.

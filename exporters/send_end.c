@@ -113,6 +113,30 @@ void send_end_stored(struct send *s)
     queue_waiters_end(&w, &later);
 }
 
+/* Whoever waits for pieces of what was merged. */
+static void on_handed_over(void *ctx, const struct answer_detail *d)
+{
+    struct queue_waiters *w = ctx;
+
+    queue_waiters_end(&w, d);
+}
+
+bool send_hand_over(struct send *s)
+{
+    struct component *next = s->stored ? NULL : host_successor(s->q->host);
+    struct queue_waiters *w = s->waiters;
+    struct batch *b;
+
+    if (next == NULL || (w != NULL && s->batch->waiter.fn != NULL))
+        return false;
+    b = send_free(s);
+    if (w != NULL)
+        b->waiter = (struct waiter){on_handed_over, w};
+    b->must_wait = b->waiter.fn == NULL; /* it had its room */
+    next->type->push(next, &b);
+    return true;
+}
+
 void send_reject(struct send_queue *q, struct batch *b, enum drop_reason reason, enum answer answer,
                  const char *error)
 {

@@ -375,6 +375,20 @@ static void log_retry(struct send_queue *q, const char *error, uint64_t delay_ns
              LOG_STR("error", error), LOG_STR("interval", interval));
 }
 
+/* A drain with a backend that is away: what follows this exporter shall try. */
+static bool hand_over(struct send *s, const char *error)
+{
+    struct send_queue *q = s->q;
+    uint64_t n_spans = s->batch->n_spans;
+
+    if (!send_hand_over(s))
+        return false;
+    log_info(&q->host->log, "Exporting failed. The exporter that follows takes the request over.", LOG_STR("error", error),
+             LOG_UINT("items", n_spans));
+    q->handing_over = true;
+    return true;
+}
+
 /* A failure that may pass: pause, or give up. */
 static void retry_or_end(struct send *s, const struct send_result *r, const char *error)
 {
@@ -388,6 +402,8 @@ static void retry_or_end(struct send *s, const struct send_result *r, const char
         send_end_stored(s);
         return;
     }
+    if (q->draining && hand_over(s, error))
+        return;
     if (q->draining) {
         snprintf(text, sizeof(text), "interrupted due to shutdown: %s", error);
         send_end_failed(s, DROP_SHUTDOWN, text, r);
@@ -493,6 +509,23 @@ static void resume_due(struct send_queue *q, uint64_t now)
     }
 }
 
+static void hand_over_list(struct list *l)
+{
+    for (struct list *at = l->next, *next; at != l; at = next) {
+        struct send *s = CONTAINER_OF(at, struct send, node);
+
+        next = at->next;
+        if (s->phase != PHASE_TOO_LARGE)
+            send_hand_over(s); /* what stays is on disk, or has no one to go to */
+    }
+}
+
+static void hand_over_rest(struct send_queue *q)
+{
+    hand_over_list(&q->ready);
+    hand_over_list(&q->pausing);
+}
+
 /* The drain's deadline: what has not begun never will. */
 static void drop_ready(struct send_queue *q)
 {
@@ -589,6 +622,8 @@ static void step(struct send_queue *q)
         queue_batcher_tick(q->batcher, now);
     if (q->leave_stored || q->deadline)
         stored_leave(q);
+    if (q->handing_over || q->deadline)
+        hand_over_rest(q);
     if (q->deadline)
         drop_ready(q);
     resume_due(q, now);

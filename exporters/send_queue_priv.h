@@ -40,6 +40,7 @@ struct send_queue {
     struct queue_store *store; /* NULL: in memory */
     struct list restored, parked; /* on disk only: from before this process, since then */
     bool load_later;           /* a parked batch found no memory */
+    bool handing_over;         /* a drain found the backend away: the successor gets the rest */
     bool leave_stored;         /* a drain found the backend away: what is on disk stays there */
     struct deferred finish;
     void (*done)(void *exporter);
@@ -74,6 +75,8 @@ void send_end_failed(struct send *s, enum drop_reason reason, const char *error,
 void send_end_delivered(struct send *s, uint64_t rejected_spans);
 /* Not delivered by this process: it stays on disk. */
 void send_end_stored(struct send *s);
+/* To the component that a reload put in this one's place. False: there is none, or it is on disk. */
+bool send_hand_over(struct send *s);
 /* Turned away at the door. */
 void send_reject(struct send_queue *q, struct batch *b, enum drop_reason reason, enum answer answer, const char *error);
 

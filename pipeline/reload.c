@@ -65,13 +65,13 @@ static int check_node(const struct node *n, const struct plan *plan, graph_same 
         return 0;
     if (n->pc->type->clashes && pc && pc->used && !same(n->pc, pc) && n->pc->type->clashes(n->pc->settings, pc->settings))
         return err_set(err, "\"%s\" %s cannot be changed while running: the old and the new one would be in each "
-                            "other's way; give the new one another name", n->pc->id,
+                            "other's way", n->pc->id,
                        component_kind_name(n->pc->type->kind));
     if (!n->pc->type->drains_early || (pc && (same(n->pc, pc) || takes_over(n->pc, pc, same)) && pipeline_has(plan, n, pc)))
         return 0;
     if (n->pc->type->may_leave && n->pc->type->may_leave(n->pc->settings))
         return 0;
-    if (pc && !uses_go_on(n->pc, pc, same))
+    if (pc && pipeline_has(plan, n, pc) && !uses_go_on(n->pc, pc, same))
         return err_set(err, "\"%s\" %s cannot move to another storage while running: what it holds is in the files of the "
                             "old one", n->pc->id, component_kind_name(n->pc->type->kind));
     return err_set(err, "\"%s\" %s cannot be changed or removed while running: it holds what is not decided yet",

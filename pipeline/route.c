@@ -87,6 +87,21 @@ struct component *route_extension(const struct host *h, const char *id)
     return NULL;
 }
 
+static struct component *route_successor(const struct host *h)
+{
+    const struct instance *i = instance_of((struct host *)(uintptr_t)h);
+    const struct node *n = i->node;
+    const struct graph *g = h->graph;
+
+    for (size_t k = 0; n->leaving && k < g->n_nodes; k++) {
+        const struct node *m = g->nodes[k];
+
+        if (!m->leaving && m->line == n->line && m->pc->type == n->pc->type && strcmp(m->pc->id, n->pc->id) == 0)
+            return m->on[i->worker->index]->c;
+    }
+    return NULL;
+}
+
 void route_bind(struct instance *i)
 {
     struct host *h = &i->host;
@@ -97,4 +112,5 @@ void route_bind(struct instance *i)
     h->deadline_fn = route_deadline;
     h->failed_fn = route_failed;
     h->ready_fn = route_ready;
+    h->successor_fn = route_successor;
 }

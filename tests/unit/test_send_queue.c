@@ -490,6 +490,69 @@ START_TEST(test_drain_deadline)
 }
 END_TEST
 
+/* What a reload puts in an exporter's place: here a queue on the same host. */
+static struct fake *heir;
+
+static void heir_push(struct component *c, struct batch **take)
+{
+    (void)c;
+    send_queue_push(heir->q, take);
+}
+
+static const struct component_type heir_type = {.kind = EXPORTER, .name = "heir", .push = heir_push};
+static struct component heir_component = {.type = &heir_type};
+
+static struct component *successor(const struct host *h)
+{
+    (void)h;
+    return heir->q ? &heir_component : NULL;
+}
+
+/* One is under way, one pauses, the rest waits. The first that fails now takes all with it; senders wait on. */
+START_TEST(test_drain_hands_over_to_a_successor)
+{
+    struct fake *f = fake_new();
+    struct test_wait *w;
+
+    heir = fake_new();
+    th_free(&heir->t);
+    heir->t = f->t;
+    f->set.num_consumers = 2;
+    heir->set.num_consumers = 1;
+    heir->set.queue_size = 2; /* what had its room has it there as well */
+    f->set.wait_for_result = _i == 1;
+    f->retry.initial_interval_ns = f->retry.max_interval_ns = 3600 * 1000 * MS;
+    f->t->host.successor_fn = successor;
+    fake_start(f, true, true, 0);
+    fake_start(heir, true, true, 0);
+    w = push(f, 1);
+    fake_end(f, &later);
+    push_alone(f, 2);
+    push_alone(f, 3);
+    push_alone(f, 4);
+    ck_assert_uint_eq(f->n_open, 1);
+    f->script = _i == 2 ? &never : &later; /* what fails for good is not for others */
+    f->n_script = 1;
+    send_queue_drain(f->q, on_done);
+    fake_end(f, &later);
+    ck_assert(th_run_until(f->t, is_done, f));
+    ck_assert_uint_eq(send_queue_held_spans(f->q), 0);
+    ck_assert_uint_eq(books(f)->dropped[DROP_SHUTDOWN], 0);
+    ck_assert_uint_eq(send_queue_held_spans(heir->q), _i == 2 ? 2 : 10);
+    ck_assert_uint_eq(books(f)->dropped[DROP_NOT_RETRYABLE], _i == 2 ? 8 : 0);
+    while (heir->n_open)
+        fake_end(heir, &ok);
+    ck_assert_uint_eq(books(f)->fate[FATE_EXPORTED], _i == 2 ? 2 : 10);
+    ck_assert_uint_eq(w->times, 1);
+    ck_assert_int_eq(w->answer, ANSWER_OK);
+    send_queue_drain(heir->q, on_done);
+    ck_assert(th_run_until(f->t, is_done, heir));
+    send_queue_free(&heir->q);
+    free(heir);
+    fake_free(f);
+}
+END_TEST
+
 START_TEST(test_push_after_drain_is_refused)
 {
     struct fake *f = fake_new();
@@ -895,6 +958,7 @@ int main(void)
     tcase_add_test(t, test_partial_success);
     tcase_add_test(t, test_drain_gives_each_one_last_attempt);
     tcase_add_test(t, test_drain_deadline);
+    tcase_add_loop_test(t, test_drain_hands_over_to_a_successor, 0, 3);
     tcase_add_test(t, test_push_after_drain_is_refused);
     tcase_add_test(t, test_free_without_drain_counts_what_is_left);
     tcase_add_test(t, test_sizer_items);
