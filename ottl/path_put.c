@@ -54,7 +54,8 @@ static bool shallow(struct slice any_value, unsigned levels)
             return false;
         items = field_iter(f.bytes);
         while (field_next(&items, &g))
-            if (!shallow(f.number == VALUE_MAP ? field_bytes(g.bytes, KEYVALUE_VALUE) : g.bytes,
+            if (g.number == 1 && g.wire == WIRE_LEN && /* what is unknown stays as it is */
+                !shallow(f.number == VALUE_MAP ? field_bytes(g.bytes, KEYVALUE_VALUE) : g.bytes,
                          levels - 1))
                 return false;
     }
