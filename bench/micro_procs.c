@@ -5,7 +5,7 @@
  * after the other, and for filter and transform, on requests of which one span in 64 holds a secret. Several requests are used in
  * turn, so that their bytes do not stay in the first-level caches. The walk is not counted.
  *
- *   build/obj/bench/micro_procs [spans per request] [requests]
+ *   build/obj/bench/micro_procs [spans per request] [requests] [only rows with this text]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,8 @@
 #include "processors/transform_rules.h"
 
 enum { ROUNDS = 15 };
+
+static const char *wanted = "";
 
 /* ---- requests ---- */
 
@@ -150,9 +152,12 @@ static double measure(struct stage *first, struct payload **requests, size_t n)
 
 static void row(const char *what, struct stage *a, struct stage *b, struct payload **requests, size_t n)
 {
-    if (a)
+    if (a) {
         a->next = b;
-    printf("%-44s %7.1f ns/span\n", what, measure(a, requests, n));
+        a->host.successor = b ? b->c : NULL;
+    }
+    if (strstr(what, wanted))
+        printf("%-44s %7.1f ns/span\n", what, measure(a, requests, n));
 }
 
 static const char *const keys[] = {"(?i)password|secret", "authorization"};
@@ -218,6 +223,22 @@ static void filter_row(const char *what, size_t first, size_t n_conditions, stru
     row(what, &st, NULL, requests, n);
 }
 
+/* Stages in a row: as one group, and each by itself. */
+static void chain_row(const char *what, struct stage **v, size_t n_stages, struct payload **requests, size_t n)
+{
+    char text[80];
+
+    for (int joined = 0; joined < 2; joined++) {
+        for (size_t i = 0; i < n_stages; i++) {
+            v[i]->next = i + 1 < n_stages ? v[i + 1] : NULL;
+            v[i]->host.successor = joined && v[i]->next ? v[i]->next->c : NULL;
+        }
+        snprintf(text, sizeof(text), "%s, %s", what, joined ? "joined" : "one by one");
+        if (strstr(text, wanted))
+            printf("%-44s %7.1f ns/span\n", text, measure(v[0], requests, n));
+    }
+}
+
 /* The first three change no span, the others each. */
 static const struct value statements[] = {
     {.type = VALUE_STR, .s = "set(span.attributes[\"env\"], \"x\") where span.attributes[\"http.status_code\"] == 500"},
@@ -246,11 +267,17 @@ int main(int argc, char **argv)
     struct redaction_settings blind, keyed, two, twenty;
     struct attributes_settings three = {.actions = {busy, 3}}, none = {.actions = {quiet, 3}};
     struct stage r_scan = {0}, r_blind = {0}, r_keyed = {0}, r_two = {0}, r_twenty = {0}, a_busy = {0}, a_quiet = {0};
+    struct stage t_set = {0}, t_none = {0};
+    struct transform_settings set_one = {.error_mode = "silent", .trace_statements = {.type = VALUE_LIST, .items = statements + 3, .n = 1}}, set_none = set_one;
     uint64_t rng = 7, bytes = 0;
 
+    set_none.trace_statements.items = statements;
+    set_none.trace_statements.n = 3;
     blind = keyed = two = twenty = scan;
     two.blocked_values = (struct str_list){many_values, 2};
     twenty.blocked_values = (struct str_list){many_values, ARRAY_LEN(many_values)};
+    if (argc > 3)
+        wanted = argv[3];
     hash_seed(7);
     blind.blocked_values.v = blind_values;
     keyed.allow_all_keys = false;
@@ -289,5 +316,12 @@ int main(int argc, char **argv)
     transform_row("  delete one", 4, 1, requests, n, budget);
     transform_row("  replace a part of one", 5, 1, requests, n, budget);
     transform_row("  all 3", 3, 3, requests, n, budget);
+    stage_init(&t_set, &transform_type, &set_one, budget);
+    stage_init(&t_none, &transform_type, &set_none, budget);
+    chain_row("redaction, attributes", (struct stage *[]){&r_scan, &a_busy}, 2, requests, n);
+    chain_row("attributes, redaction", (struct stage *[]){&a_busy, &r_scan}, 2, requests, n);
+    chain_row("transform, attributes", (struct stage *[]){&t_set, &a_busy}, 2, requests, n);
+    chain_row("redaction, transform, attributes", (struct stage *[]){&r_scan, &t_set, &a_busy}, 3, requests, n);
+    chain_row("the same, nothing changes", (struct stage *[]){&r_scan, &t_none, &a_quiet}, 3, clean, n);
     return 0;
 }

@@ -48,6 +48,7 @@ struct component_type {
     const struct key *keys; /* ends in KEY_END */
     size_t settings_size;
     const struct metric_row *metrics; /* ends with name NULL; for the reference; may be NULL */
+    const struct map_ops *map; /* processors/map.h: neighbours work on a span together; NULL: works alone */
     bool mutates;
     bool drains_early; /* its drain ends early what has to go on: a reload takes it out only if may_leave() */
 

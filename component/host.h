@@ -53,6 +53,7 @@ struct host {
     struct component *(*successor_fn)(const struct host *h); /* NULL: never one */
     enum room (*room_fn)(struct host *h, uint64_t n_spans, uint64_t n_bytes); /* NULL: always room */
     void (*room_again_fn)(struct host *h);
+    struct component *successor; /* processors: what host_emit() gives to, when that is one processor; NULL: it is not */
     void *graph; /* the graph's own */
 };
 

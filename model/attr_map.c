@@ -101,9 +101,22 @@ static bool add_rest(struct attr_map *m, const uint8_t *from, const uint8_t *to)
     return true;
 }
 
+/* There are no attributes: new ones will stand where encoders put them, before the field at `behind`. */
+static bool add_rest_around(struct attr_map *m, struct slice message, const uint8_t *behind)
+{
+    const uint8_t *end = wire_end(message);
+
+    if (!behind)
+        behind = end;
+    if (!add_rest(m, message.p, behind))
+        return false;
+    m->rest_before = m->n_rest;
+    return add_rest(m, behind, end);
+}
+
 bool attr_map_load(struct attr_map *m, struct slice message, uint32_t field)
 {
-    const uint8_t *p = message.p, *end = wire_end(message), *run = p;
+    const uint8_t *p = message.p, *end = wire_end(message), *run = p, *behind = NULL;
 
     if (UNLIKELY(m->charged))
         shrink(m);
@@ -117,8 +130,11 @@ bool attr_map_load(struct attr_map *m, struct slice message, uint32_t field)
         struct wire_field f;
 
         p = wire_next(p, end, &f);
-        if (f.number != field || f.wire != 2)
+        if (f.number != field || f.wire != 2) {
+            if (!behind && f.number > field)
+                behind = f.rec.p;
             continue;
+        }
         if (!add_rest(m, run, f.rec.p))
             return false;
         if (m->rest_before == SIZE_MAX)
@@ -129,11 +145,7 @@ bool attr_map_load(struct attr_map *m, struct slice message, uint32_t field)
         if (!add_entry(m, &e))
             return false;
     }
-    if (!add_rest(m, run, end))
-        return false;
-    if (m->rest_before == SIZE_MAX)
-        m->rest_before = m->n_rest;
-    return true;
+    return m->rest_before == SIZE_MAX ? add_rest_around(m, message, behind) : add_rest(m, run, end);
 }
 
 struct attr_entry *attr_map_find(const struct attr_map *m, struct slice key)

@@ -428,7 +428,7 @@ int ottl_program_add(struct ottl_program *p, const char *text, enum ottl_context
                      bool every_prefix, struct err *err)
 {
     char *copy = arena_dup_n(p->arena, text, strlen(text));
-    struct compiler k = {p, slice_str(copy), context, every_prefix, err, 0};
+    struct compiler k = {p, slice_str(copy), context, every_prefix, err, 0, 0};
     const struct ast *a = parse_condition(p->arena, k.text, err);
     const struct cond *root = a ? compile_condition(&k, a) : NULL;
 
@@ -439,7 +439,7 @@ int ottl_program_add(struct ottl_program *p, const char *text, enum ottl_context
         p->cap = p->cap ? 2 * p->cap : 8;
         p->conditions = mem_grow(p->conditions, p->cap * sizeof(*p->conditions));
     }
-    p->conditions[p->n] = (struct ottl_condition){root, copy, context};
+    p->conditions[p->n] = (struct ottl_condition){root, copy, context, k.reads};
     return (int)p->n++;
 }
 
@@ -447,6 +447,12 @@ void ottl_program_seal(struct ottl_program *p)
 {
     for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
         p->keys[c] = keyset_new(p->key_lists[c].v, p->key_lists[c].n);
+}
+
+bool ottl_condition_reads(const struct ottl_program *p, unsigned condition, enum ottl_context context)
+{
+    CHECK(condition < p->n);
+    return p->conditions[condition].reads >> context & 1;
 }
 
 unsigned ottl_program_conditions(const struct ottl_program *p)

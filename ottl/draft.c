@@ -32,7 +32,7 @@ struct ottl_eval *ottl_editor_new(const struct ottl_program *p, struct budget *b
 
     e->edits = mem_alloc(sizeof(*e->edits));
     for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
-        attr_map_init(&e->edits->drafts[c].map, b);
+        attr_map_init(&e->edits->drafts[c].own, b);
     attr_map_init(&e->edits->cache, b);
     attr_map_init(&e->edits->scratch_map, b);
     CHECK(attr_map_load(&e->edits->cache, (struct slice){0}, OTTL_MAP_FIELD));
@@ -46,7 +46,7 @@ void edits_free(struct edits **edits)
     if (!d)
         return;
     for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
-        attr_map_free(&d->drafts[c].map);
+        attr_map_free(&d->drafts[c].own);
     attr_map_free(&d->cache);
     attr_map_free(&d->scratch_map);
     free(d);
@@ -74,10 +74,14 @@ struct draft *draft_open(struct ottl_eval *e, enum ottl_context c)
 
     if (v->draft)
         return d;
-    if (!attr_map_load(&d->map, v->message, attributes_of[c])) {
+    if (!v->map)
+        v->map = &d->own;
+    if (!v->loaded && !attr_map_load(v->map, v->message, attributes_of[c])) {
         (void)no_room(e);
         return NULL;
     }
+    v->loaded = true;
+    d->map = v->map;
     d->replaced = 0;
     d->events = NULL;
     v->draft = d;
@@ -168,7 +172,7 @@ bool draft_set_number(struct ottl_eval *e, enum ottl_context c, uint32_t field, 
 bool draft_set_bytes(struct ottl_eval *e, enum ottl_context c, uint32_t field, struct slice s)
 {
     struct draft *d = draft_open(e, c);
-    uint8_t *p = d ? draft_room(e, &d->map, s.len) : NULL;
+    uint8_t *p = d ? draft_room(e, d->map, s.len) : NULL;
 
     if (!p)
         return false;
@@ -190,7 +194,7 @@ struct attr_map *draft_map(struct ottl_eval *e, const struct node *path)
         return &e->edits->cache;
     }
     d = draft_open(e, path->context);
-    return d ? &d->map : NULL;
+    return d ? d->map : NULL;
 }
 
 void draft_touched(struct ottl_eval *e, const struct node *path)
@@ -282,11 +286,29 @@ void ottl_forget_no_room(struct ottl_eval *e)
     e->edits->no_room = false;
 }
 
+void ottl_share_attributes(struct ottl_eval *e, struct attr_map *m, bool loaded)
+{
+    e->views[OTTL_SPAN].map = m;
+    e->views[OTTL_SPAN].loaded = loaded;
+}
+
+bool ottl_attributes_loaded(const struct ottl_eval *e)
+{
+    return e->views[OTTL_SPAN].loaded;
+}
+
+bool ottl_rewritten(const struct ottl_eval *e)
+{
+    const struct draft *d = e->views[OTTL_SPAN].draft;
+
+    return d && (d->replaced || d->events);
+}
+
 bool ottl_changed(const struct ottl_eval *e, enum ottl_context c)
 {
     const struct draft *d = e->views[c].draft;
 
-    return d && (d->map.changed || d->replaced || d->events);
+    return d && (d->map->changed || d->replaced || d->events);
 }
 
 bool ottl_new_schema(const struct ottl_eval *e, enum ottl_context c, struct slice *url)
@@ -314,7 +336,7 @@ static bool load_events(struct ottl_eval *e, struct draft *d)
     struct field_iter it = field_iter(span);
     struct field f;
     size_t n = count_events(span);
-    struct slice *v = (void *)draft_room(e, &d->map, n * sizeof(*v));
+    struct slice *v = (void *)draft_room(e, d->map, n * sizeof(*v));
 
     if (!v)
         return false;
@@ -358,7 +380,7 @@ bool ottl_keep_event(struct ottl_eval *e, const struct ottl_event_iter *it)
     if (!d || (!d->events && !load_events(e, d)))
         return false;
     size = ottl_new_size(e, OTTL_SPANEVENT);
-    p = draft_room(e, &d->map, size);
+    p = draft_room(e, d->map, size);
     if (!p)
         return false;
     CHECK(ottl_new_body(e, OTTL_SPANEVENT, p) == p + size);
@@ -399,7 +421,7 @@ static size_t put_runs(const struct draft *d, enum ottl_context c, size_t from, 
     size_t size = 0;
 
     for (size_t i = from; i < to; i++)
-        size += put_run(d, c, d->map.rest[i], dst ? dst + size : NULL);
+        size += put_run(d, c, d->map->rest[i], dst ? dst + size : NULL);
     return size;
 }
 
@@ -453,7 +475,7 @@ static size_t put_events(const struct draft *d, uint8_t *dst)
 /* Written fields stand in front of the attributes or behind the rest, by their number. */
 static size_t put_all(const struct draft *d, enum ottl_context c, uint8_t *dst)
 {
-    const struct attr_map *m = &d->map;
+    const struct attr_map *m = d->map;
     size_t size = put_fields(d, 1, m->field, dst);
 
     size += put_runs(d, c, 0, m->rest_before, dst ? dst + size : NULL);
@@ -469,7 +491,7 @@ size_t ottl_new_size(const struct ottl_eval *e, enum ottl_context c)
 {
     const struct draft *d = e->views[c].draft;
 
-    return d->replaced || d->events ? put_all(d, c, NULL) : attr_map_size(&d->map);
+    return d->replaced || d->events ? put_all(d, c, NULL) : attr_map_size(d->map);
 }
 
 uint8_t *ottl_new_body(const struct ottl_eval *e, enum ottl_context c, uint8_t *dst)
@@ -478,7 +500,7 @@ uint8_t *ottl_new_body(const struct ottl_eval *e, enum ottl_context c, uint8_t *
 
     if (d->replaced || d->events)
         return dst + put_all(d, c, dst);
-    return attr_map_write(&d->map, dst);
+    return attr_map_write(d->map, dst);
 }
 
 bool ottl_new_facts(const struct ottl_eval *e)

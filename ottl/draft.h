@@ -18,7 +18,8 @@ struct draft_field {
 };
 
 struct draft {
-    struct attr_map map; /* the attributes, and the message's other bytes */
+    struct attr_map *map; /* the attributes, and the message's other bytes: own, or the caller's */
+    struct attr_map own;
     uint32_t replaced;   /* bit n: field n of the message is what fields[n] says */
     struct draft_field fields[DRAFT_FIELDS];
     struct slice *events; /* spans: all their events, once one has been written; NULL before */

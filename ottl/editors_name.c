@@ -251,11 +251,11 @@ static bool keep_original(struct ottl_eval *e, struct slice key, struct slice na
     struct ottl_value v = ottl_str(name);
     struct slice body;
 
-    if (!d || !draft_value(e, &d->map, &v, &body))
+    if (!d || !draft_value(e, d->map, &v, &body))
         return false;
-    attr_map_put(&d->map, key, body);
+    attr_map_put(d->map, key, body);
     e->views[OTTL_SPAN].scanned = false;
-    return map_fine(e, &d->map);
+    return map_fine(e, d->map);
 }
 
 static bool set_semconv_span_name(struct ottl_eval *e, const struct node *n,

@@ -68,6 +68,8 @@ static void view_set(struct ottl_eval *e, enum ottl_context c, struct slice mess
     e->views[c].message = message;
     e->views[c].scanned = false;
     e->views[c].draft = NULL;
+    e->views[c].map = NULL;
+    e->views[c].loaded = false;
 }
 
 void ottl_set_resource(struct ottl_eval *e, struct slice resource_body, struct slice schema_url)

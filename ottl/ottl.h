@@ -20,7 +20,7 @@
 #ifndef TAILRACE_OTTL_OTTL_H
 #define TAILRACE_OTTL_OTTL_H
 
-#include "model/attr.h"
+#include "model/attr_map.h"
 #include "model/payload.h"
 #include "platform/err.h"
 
@@ -61,6 +61,10 @@ const char *ottl_statement_text(const struct ottl_program *p, unsigned statement
 bool ottl_statement_writes(const struct ottl_program *p, unsigned statement,
                            enum ottl_context context);
 
+/* Does it look at, or change, something of the context's? */
+bool ottl_condition_reads(const struct ottl_program *p, unsigned condition, enum ottl_context context);
+bool ottl_statement_reads(const struct ottl_program *p, unsigned statement, enum ottl_context context);
+
 /* Would it be added? For check(). */
 int ottl_check_statement(const char *text, enum ottl_context context, bool every_prefix,
                          struct err *err) MUST_USE;
@@ -93,6 +97,10 @@ void ottl_set_event(struct ottl_eval *e, struct slice event_body);
  * until it is set anew or nothing is evaluated any more. */
 struct request_info;
 void ottl_set_request(struct ottl_eval *e, const struct request_info *info);
+/* The attributes of the span just set are read to, or (loaded) have been read to, this map: what it
+ * holds counts, not the span's bytes, and what statements write to attributes stays in it. */
+void ottl_share_attributes(struct ottl_eval *e, struct attr_map *m, bool loaded);
+bool ottl_attributes_loaded(const struct ottl_eval *e);
 
 enum ottl_verdict ottl_condition(struct ottl_eval *e, unsigned condition);
 /* Why the latest one was OTTL_ERROR. */
@@ -119,6 +127,8 @@ bool ottl_no_room(const struct ottl_eval *e);
 void ottl_forget_no_room(struct ottl_eval *e);
 
 bool ottl_changed(const struct ottl_eval *e, enum ottl_context c);
+/* More of the span than its attributes: ottl_new_body() is to be written. */
+bool ottl_rewritten(const struct ottl_eval *e);
 /* Of what is changed: the message as it is now. */
 size_t ottl_new_size(const struct ottl_eval *e, enum ottl_context c);
 uint8_t *ottl_new_body(const struct ottl_eval *e, enum ottl_context c, uint8_t *dst);

@@ -211,6 +211,7 @@ static struct node *compile_own(struct compiler *k, const struct ast *a)
         err_at(k->err, k->text, extra ? extra->at : name->keys->at, "the path ends before this");
         return NULL;
     }
+    k->reads |= 1u << c;
     n = expr_new(k, a, row->get);
     if (row->get == get_cache && c != k->context) {
         err_at(k->err, k->text, a->at,

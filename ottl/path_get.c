@@ -32,9 +32,9 @@ static bool found(struct ottl_eval *e, enum ottl_context c, const struct attr *a
     return true;
 }
 
-static void scan_draft(struct ottl_eval *e, enum ottl_context c, size_t missing)
+static void scan_map(struct ottl_eval *e, enum ottl_context c, size_t missing)
 {
-    const struct attr_map *m = &e->views[c].draft->map;
+    const struct attr_map *m = e->views[c].map;
 
     for (size_t i = 0; i < m->n && missing; i++)
         missing -= found(e, c, &(struct attr){.key = m->v[i].key, .value = m->v[i].value});
@@ -48,8 +48,8 @@ void view_scan(struct ottl_eval *e, enum ottl_context c)
 
     v->scanned = true;
     memset(v->found, 0, missing * sizeof(*v->found));
-    if (v->draft && v->draft->map.changed) {
-        scan_draft(e, c, missing);
+    if (v->loaded) {
+        scan_map(e, c, missing);
         return;
     }
     while (missing && p < end) {
@@ -180,7 +180,7 @@ bool get_attributes(struct ottl_eval *e, const struct node *n, struct ottl_value
     const struct view *v = &e->views[n->context];
 
     *out = ottl_map(v->message, attributes_of[n->context]);
-    if (v->draft && v->draft->map.changed && !draft_map_value(e, &v->draft->map, out))
+    if (v->loaded && v->map->changed && !draft_map_value(e, v->map, out))
         return false;
     return n->n_keys == 0 || index_path(e, n, 0, out);
 }

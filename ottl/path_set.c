@@ -31,7 +31,7 @@ static bool text_field(struct ottl_eval *e, enum ottl_context c, uint32_t field,
     struct draft *d = draft_open(e, c);
     struct slice s = v->s;
 
-    return d && (utf8_valid(s.p, s.len) || draft_text(e, &d->map, s, &s)) &&
+    return d && (utf8_valid(s.p, s.len) || draft_text(e, d->map, s, &s)) &&
            draft_set_bytes(e, c, field, s);
 }
 
@@ -58,7 +58,7 @@ SET(set_schema_url)
     if (!expect_type(e, v, OTTL_STR))
         return false;
     d = draft_open(e, n->context);
-    if (!d || !draft_text(e, &d->map, v->s, &e->schema_url[n->context == OTTL_SCOPE]))
+    if (!d || !draft_text(e, d->map, v->s, &e->schema_url[n->context == OTTL_SCOPE]))
         return false;
     e->edits->schema_written[n->context] = true;
     return true;
@@ -346,7 +346,7 @@ SET(set_status_message)
     if (!expect_type(e, v, OTTL_STR))
         return false;
     d = draft_open(e, OTTL_SPAN);
-    return d && (utf8_valid(s.p, s.len) || draft_text(e, &d->map, s, &s)) &&
+    return d && (utf8_valid(s.p, s.len) || draft_text(e, d->map, s, &s)) &&
            write_status(e, s, status_code(e));
 }
 

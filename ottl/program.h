@@ -52,6 +52,7 @@ struct ottl_condition {
     const struct cond *root;
     char *text;
     enum ottl_context context;
+    unsigned reads; /* bit c: something of context c */
 };
 
 struct ottl_statement {
@@ -59,7 +60,7 @@ struct ottl_statement {
     const struct cond *where; /* NULL: always */
     char *text;
     enum ottl_context context;
-    unsigned writes; /* bit c: something of context c */
+    unsigned reads, writes; /* bit c: something of context c */
 };
 
 struct key_list {
@@ -85,6 +86,8 @@ struct view {
     bool scanned;
     struct slice *found; /* by number of the key: AnyValue body; p NULL: absent */
     struct draft *draft; /* what statements have written; NULL: nothing */
+    struct attr_map *map; /* where its attributes are read to; NULL: nobody has said */
+    bool loaded;          /* they are there, as they are now */
 };
 
 struct span_fields {
@@ -136,6 +139,7 @@ struct compiler {
     bool every_prefix;
     struct err *err;
     unsigned writes; /* contexts that the statement writes to */
+    unsigned reads;  /* contexts that paths name */
 };
 
 struct node *expr_new(struct compiler *k, const struct ast *a, node_fn *eval);

@@ -14,7 +14,7 @@ int ottl_program_add_statement(struct ottl_program *p, const char *text, enum ot
                                bool every_prefix, struct err *err)
 {
     char *copy = arena_dup_n(p->arena, text, strlen(text));
-    struct compiler k = {p, slice_str(copy), context, every_prefix, err, 0};
+    struct compiler k = {p, slice_str(copy), context, every_prefix, err, 0, 0};
     struct ast *where = NULL;
     const struct ast *a = parse_statement(p->arena, k.text, &where, err);
     struct ottl_statement s = {.text = copy, .context = context};
@@ -26,6 +26,7 @@ int ottl_program_add_statement(struct ottl_program *p, const char *text, enum ot
     if (where && !(s.where = compile_condition(&k, where)))
         return -1;
     s.writes = k.writes;
+    s.reads = k.reads;
     if (p->n_statements == p->cap_statements) {
         p->cap_statements = p->cap_statements ? 2 * p->cap_statements : 8;
         p->statements = mem_grow(p->statements, p->cap_statements * sizeof(*p->statements));
@@ -45,6 +46,12 @@ bool ottl_statement_writes(const struct ottl_program *p, unsigned statement,
 {
     CHECK(statement < p->n_statements);
     return p->statements[statement].writes >> context & 1;
+}
+
+bool ottl_statement_reads(const struct ottl_program *p, unsigned statement, enum ottl_context context)
+{
+    CHECK(statement < p->n_statements);
+    return p->statements[statement].reads >> context & 1;
 }
 
 int ottl_check_statement(const char *text, enum ottl_context context, bool every_prefix,

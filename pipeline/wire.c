@@ -239,8 +239,10 @@ static void connect_worker(struct worker *w)
     for (size_t i = 0; i < g->n_nodes; i++) {
         struct node *n = g->nodes[i];
 
-        if (n->line)
+        if (n->line) {
             n->on[w->index]->next = outlet_to(w, n->next, n->line);
+            n->on[w->index]->host.successor = n->next ? n->next->on[w->index]->c : NULL;
+        }
         else if (node_feeds(n))
             connect_inlet(w, n);
     }

@@ -3,17 +3,15 @@
  * attributes and resource: put, delete, hash and convert attributes of spans, or of resources.
  *
  * Problem: actions touch few attributes of many spans. Design: a span's attributes are read as
- * slices, the compiled actions run on that list, and only a span that changed is written anew, once,
- * into the room of the batch's own payload; all others keep their bytes. A resource is looked at
- * once per ResourceSpans.
+ * slices, and the compiled actions run on that list; who writes a span that changed is told in map.h,
+ * all others keep their bytes. A resource is looked at once per ResourceSpans.
  * When the budget refuses room the whole batch goes back to its sender, or is dropped and counted.
  * Threads: one worker; the compiled actions are shared.
  */
 #include <stdlib.h>
 
 #include "processors/attributes_actions.h"
-#include "processors/edit.h"
-#include "processors/items.h"
+#include "processors/map.h"
 #include "processors/processors.h"
 #include "processors/span_select.h"
 
@@ -46,17 +44,15 @@ struct compiled {
 };
 
 struct attributes {
-    struct component c;
+    struct map_processor m;
     const struct compiled *compiled;
-    struct attr_map map;
-    struct items items;
-    bool drained;
+    struct scope_look look; /* at the part at hand */
 };
 
-static struct attributes *attributes_of(struct component *c)
+static struct attributes *attributes_of(struct map_processor *m)
 {
-    CHECK(c->type == &attributes_type || c->type == &resource_type);
-    return CONTAINER_OF(c, struct attributes, c);
+    CHECK(m->c.type == &attributes_type || m->c.type == &resource_type);
+    return CONTAINER_OF(m, struct attributes, m);
 }
 
 static void attributes_check(const void *settings, struct check *c)
@@ -77,66 +73,40 @@ static void resource_check(const void *settings, struct check *c)
 
 /* ---- work ---- */
 
-static bool edit_spans(struct attributes *m, struct editor *ed, const struct request_info *info)
+static enum map_fate attributes_part(struct map_processor *m, struct editor *ed)
 {
-    struct scope_look look = {0};
-
-    for (uint32_t i = 0; i < ed->n_spans; i++) {
-        if (!selection_has(&m->compiled->selection, ed, i, &look))
-            continue;
-        if (!attr_map_load(&m->map, span_body(editor_span(ed, i)), SPAN_ATTRIBUTES) ||
-            !actions_run(m->compiled->actions, &m->map, info))
-            return false;
-        if (m->map.changed && !editor_write_span(ed, i, &m->map))
-            return false;
-    }
-    return true;
+    (void)ed;
+    attributes_of(m)->look = (struct scope_look){0};
+    return MAP_KEPT;
 }
 
-static bool edit_resources(struct attributes *m, struct editor *ed, const struct request_info *info)
+static enum map_fate attributes_span(struct map_processor *m, struct open_span *s)
 {
+    struct attributes *a = attributes_of(m);
+
+    if (!selection_has(&a->compiled->selection, s, &a->look))
+        return MAP_KEPT;
+    if (!open_span_load(s) || !actions_run(a->compiled->actions, s->map, s->ed->batch->info))
+        return MAP_NO_ROOM;
+    return MAP_KEPT;
+}
+
+static enum map_fate resource_part(struct map_processor *m, struct editor *ed)
+{
+    const struct actions *actions = attributes_of(m)->compiled->actions;
+
     for (uint32_t r = editor_first_resource(ed); r < editor_end_resource(ed); r++) {
         if (!attr_map_load(&m->map, editor_resource(ed, r), RESOURCE_ATTRIBUTES) ||
-            !actions_run(m->compiled->actions, &m->map, info))
-            return false;
+            !actions_run(actions, &m->map, ed->batch->info))
+            return MAP_NO_ROOM;
         if (m->map.changed && !editor_write_resource(ed, r, &m->map))
-            return false;
+            return MAP_NO_ROOM;
     }
-    return true;
+    return MAP_KEPT;
 }
 
-static bool edit(struct attributes *m, struct batch *b)
-{
-    bool edited = false, fine = true;
-
-    for (uint32_t i = 0; fine && i < b->n_parts; i++) {
-        struct editor ed = editor_of(b, i);
-
-        fine = m->c.type == &attributes_type ? edit_spans(m, &ed, b->info) : edit_resources(m, &ed, b->info);
-        edited |= ed.edited;
-    }
-    if (fine && edited)
-        batch_settle(b, FATE_FILTERED, DROP_NONE);
-    return fine;
-}
-
-static void attributes_push(struct component *c, struct batch **take)
-{
-    struct attributes *m = attributes_of(c);
-    uint64_t n = (*take)->n_spans;
-
-    series_add(m->items.incoming, n);
-    if (m->drained) {
-        processor_closed(take);
-        return;
-    }
-    if (!edit(m, *take)) {
-        processor_no_memory(take);
-        return;
-    }
-    series_add(m->items.outgoing, n);
-    host_emit(c->host, take);
-}
+static const struct map_ops attributes_map = {.part = attributes_part, .span = attributes_span};
+static const struct map_ops resource_map = {.part = resource_part};
 
 /* ---- life ---- */
 
@@ -173,48 +143,38 @@ static int resource_shared_create(const void *settings, struct host *host, void 
     return attributes_shared_create(&same, host, shared, err);
 }
 
-static struct component *new_instance(const struct component_type *type, struct host *h)
+static struct component *new_instance(const struct component_type *type, struct host *h, unsigned traits)
 {
-    struct attributes *m = mem_alloc(sizeof(*m));
+    struct attributes *a = mem_alloc(sizeof(*a));
 
-    m->c = (struct component){type, h};
-    m->compiled = h->shared;
-    m->items = items_new(h);
-    attr_map_init(&m->map, h->budget);
-    return &m->c;
+    a->compiled = h->shared;
+    map_init(&a->m, type, h, traits);
+    return &a->m.c;
 }
 
 static struct component *attributes_create(struct host *h, const void *settings, struct err *err)
 {
+    const struct compiled *compiled = h->shared;
+
     (void)settings, (void)err;
-    return new_instance(&attributes_type, h);
+    return new_instance(&attributes_type, h, MAP_SPANS | (selection_looks(&compiled->selection) ? MAP_LOOKS : 0));
 }
 
 static struct component *resource_create(struct host *h, const void *settings, struct err *err)
 {
     (void)settings, (void)err;
-    return new_instance(&resource_type, h);
-}
-
-static void attributes_drain(struct component *c)
-{
-    struct attributes *m = attributes_of(c);
-
-    if (m->drained)
-        return;
-    m->drained = true;
-    host_drained(c->host);
+    return new_instance(&resource_type, h, MAP_ENVELOPE);
 }
 
 static void attributes_destroy(struct component **c)
 {
-    struct attributes *m;
+    struct attributes *a;
 
     if (!*c)
         return;
-    m = attributes_of(*c);
-    attr_map_free(&m->map);
-    free(m);
+    a = attributes_of(map_of(*c));
+    map_free(&a->m);
+    free(a);
     *c = NULL;
 }
 
@@ -226,13 +186,14 @@ const struct component_type attributes_type = {
     .keys = attributes_keys,
     .settings_size = sizeof(struct attributes_settings),
     .metrics = attributes_rows,
+    .map = &attributes_map,
     .mutates = true,
     .check = attributes_check,
     .shared_create = attributes_shared_create,
     .shared_destroy = attributes_shared_destroy,
     .create = attributes_create,
-    .push = attributes_push,
-    .drain = attributes_drain,
+    .push = map_push,
+    .drain = map_drain,
     .destroy = attributes_destroy,
 };
 
@@ -244,12 +205,13 @@ const struct component_type resource_type = {
     .keys = resource_keys,
     .settings_size = sizeof(struct resource_settings),
     .metrics = attributes_rows,
+    .map = &resource_map,
     .mutates = true,
     .check = resource_check,
     .shared_create = resource_shared_create,
     .shared_destroy = attributes_shared_destroy,
     .create = resource_create,
-    .push = attributes_push,
-    .drain = attributes_drain,
+    .push = map_push,
+    .drain = map_drain,
     .destroy = attributes_destroy,
 };

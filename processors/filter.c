@@ -16,9 +16,8 @@
 #include <stdlib.h>
 
 #include "model/otlp_walk.h"
-#include "processors/edit.h"
 #include "processors/filter_rules.h"
-#include "processors/items.h"
+#include "processors/map.h"
 #include "processors/processors.h"
 #include "model/wire_checked.h"
 
@@ -44,22 +43,26 @@ struct stage_look {
     bool known, drop;
 };
 
-struct filter {
-    struct component c;
-    const struct filter_rules *rules;
-    struct ottl_eval *eval;
-    struct stage_look *looks; /* by stage */
-    struct buf out; /* a span without some of its events */
-    struct items items;
-    struct series *filtered, *errors;
-    char refusal[320]; /* why the batch at hand is refused; empty: it is not */
-    bool drained;
+/* Where the part's spans stand; what was there last is remembered. */
+struct place {
+    uint32_t scope, resource;
+    bool known, include, exclude;
 };
 
-static struct filter *filter_of(struct component *c)
+struct filter {
+    struct map_processor m;
+    const struct filter_rules *rules;
+    struct ottl_eval *eval;
+    struct place at;
+    struct stage_look *looks; /* by stage */
+    struct buf out; /* a span without some of its events */
+    struct series *filtered, *errors;
+};
+
+static struct filter *filter_of(struct map_processor *m)
 {
-    CHECK(c->type == &filter_type);
-    return CONTAINER_OF(c, struct filter, c);
+    CHECK(m->c.type == &filter_type);
+    return CONTAINER_OF(m, struct filter, m);
 }
 
 /* ---- conditions ---- */
@@ -70,10 +73,10 @@ static void failed(struct filter *f, const struct filter_stage *s, unsigned cond
 
     series_add(f->errors, 1);
     if (s->mode == OTTL_IGNORE)
-        log_warn(&f->c.host->log, "failed to eval condition", LOG_STR("error", ottl_error(f->eval)),
+        log_warn(&f->m.c.host->log, "failed to eval condition", LOG_STR("error", ottl_error(f->eval)),
                  LOG_STR("condition", text));
-    if (s->mode == OTTL_PROPAGATE && !f->refusal[0])
-        snprintf(f->refusal, sizeof(f->refusal), "failed to eval condition: %.100s: %s", text,
+    if (s->mode == OTTL_PROPAGATE && !f->m.refusal[0])
+        snprintf(f->m.refusal, sizeof(f->m.refusal), "failed to eval condition: %.100s: %s", text,
                  ottl_error(f->eval));
 }
 
@@ -107,13 +110,14 @@ static void forget(struct filter *f, enum ottl_context context)
 #define KEPT_BYTES ((size_t)64 * 1024) /* of the scratch, between spans */
 
 /* The span as it is in f->out, in the payload. */
-static bool keep_rest(struct filter *f, struct editor *ed, uint32_t i)
+static bool keep_rest(struct filter *f, struct open_span *s)
 {
-    uint8_t *to = editor_span_room(ed, i, f->out.len);
+    uint8_t *to = editor_span_room(s->ed, s->i, f->out.len);
 
     if (to)
         wire_put_slice(to, slice_of(f->out.p, f->out.len));
-    return to && editor_span_facts(ed, i);
+    open_span_rewritten(s);
+    return to && editor_span_facts(s->ed, s->i);
 }
 
 /* Gathers the span without the events the stage drops; *any: there are such. False: no room. */
@@ -140,56 +144,64 @@ static bool gather(struct filter *f, const struct filter_stage *s, struct slice 
     return true;
 }
 
-/* False: no room. */
-static bool drop_events(struct filter *f, const struct filter_stage *s, struct editor *ed,
-                        uint32_t i)
+/* The span as it is on its way. */
+static void set_span(struct filter *f, const struct open_span *s)
 {
-    bool any, fine = gather(f, s, span_body(editor_span(ed, i)), &any);
+    ottl_set_span(f->eval, open_span_now(s));
+    if (s->loaded)
+        ottl_share_attributes(f->eval, s->map, true);
+}
 
+/* False: no room. */
+static bool drop_events(struct filter *f, const struct filter_stage *stage, struct open_span *s)
+{
+    bool any, fine;
+
+    if (!(open_span_now(s)->flags & SPAN_HAS_EVENTS))
+        return true;
+    if (!open_span_write(s))
+        return false;
+    set_span(f, s);
+    fine = gather(f, stage, span_body(open_span_now(s)), &any);
     if (fine && any)
-        fine = keep_rest(f, ed, i);
+        fine = keep_rest(f, s);
     if (f->out.cap > KEPT_BYTES)
         buf_free(&f->out);
     if (fine && any)
-        ottl_set_span(f->eval, editor_span(ed, i)); /* for the stages that follow */
+        set_span(f, s); /* for the stages that follow */
     return fine;
 }
 
 /* ---- spans ---- */
 
-enum fate { KEPT, DROPPED, NO_ROOM };
-
-static enum fate through_stages(struct filter *f, struct editor *ed, uint32_t i)
+static enum map_fate through_stages(struct filter *f, struct open_span *s)
 {
     for (size_t k = 0; k < f->rules->n_stages; k++) {
-        const struct filter_stage *s = &f->rules->stages[k];
+        const struct filter_stage *stage = &f->rules->stages[k];
         struct stage_look *look = &f->looks[k];
 
-        if (s->context == OTTL_SPANEVENT) {
-            if (editor_span(ed, i)->flags & SPAN_HAS_EVENTS && !drop_events(f, s, ed, i))
-                return NO_ROOM;
-        } else if (s->context == OTTL_SPAN) {
-            if (holds(f, s))
-                return DROPPED;
+        if (stage->context == OTTL_SPANEVENT) {
+            if (!drop_events(f, stage, s))
+                return MAP_NO_ROOM;
+        } else if (stage->context == OTTL_SPAN) {
+            if (holds(f, stage))
+                return MAP_DROPPED;
         } else {
             if (!look->known)
-                *look = (struct stage_look){true, holds(f, s)};
+                *look = (struct stage_look){true, holds(f, stage)};
             if (look->drop)
-                return DROPPED;
+                return MAP_DROPPED;
         }
     }
-    return KEPT;
+    return MAP_KEPT;
 }
 
-/* Where the part's spans stand; what was there last is remembered. */
-struct place {
-    uint32_t scope, resource;
-    bool known, include, exclude;
-};
-
-static void enter(struct filter *f, const struct editor *ed, const struct span *s, struct place *at)
+static void enter(struct filter *f, const struct open_span *s)
 {
-    uint32_t scope = editor_scope_of(ed, s), resource = editor_resource_of(ed, s);
+    const struct editor *ed = s->ed;
+    const struct span *now = open_span_now(s);
+    struct place *at = &f->at;
+    uint32_t scope = editor_scope_of(ed, now), resource = editor_resource_of(ed, now);
     struct slice resource_body, scope_body;
 
     if (at->known && at->scope == scope)
@@ -205,80 +217,49 @@ static void enter(struct filter *f, const struct editor *ed, const struct span *
         f->rules->exclude && match_scope(f->rules->exclude, resource_body, scope_body)};
 }
 
-static bool matched_out(const struct filter_rules *r, const struct place *at, const struct span *s)
+static bool matched_out(const struct filter_rules *r, const struct place *at, const struct open_span *s)
 {
     return (r->include && !(at->include && match_span(r->include, s))) ||
            (r->exclude && at->exclude && match_span(r->exclude, s));
 }
 
-/* False: no room. */
-static bool filter_part(struct filter *f, struct editor *ed, uint64_t *n_dropped)
+/* ---- as a map processor ---- */
+
+static void filter_begin(struct map_processor *m, const struct batch *b)
 {
-    struct place at = {0};
-
-    for (uint32_t i = 0; i < ed->n_spans && !f->refusal[0]; i++) {
-        const struct span *s = editor_span(ed, i);
-        enum fate fate;
-
-        enter(f, ed, s, &at);
-        ottl_set_span(f->eval, s);
-        fate = matched_out(f->rules, &at, s) ? DROPPED : through_stages(f, ed, i);
-        if (fate == NO_ROOM || (fate == DROPPED && !editor_drop_span(ed, i)))
-            return false;
-        *n_dropped += fate == DROPPED;
-    }
-    return true;
+    ottl_set_request(filter_of(m)->eval, b->info);
 }
 
-/* ---- batches ---- */
-
-static void refuse(struct filter *f, struct batch **take)
+static enum map_fate filter_part(struct map_processor *m, struct editor *ed)
 {
-    if ((*take)->waiter.fn)
-        batch_refuse(take, &(struct answer_detail){.answer = ANSWER_RETRY, .text = f->refusal});
-    else
-        batch_drop(take, DROP_ERROR, f->refusal);
-    f->refusal[0] = 0;
+    (void)ed;
+    filter_of(m)->at = (struct place){0};
+    return MAP_KEPT;
 }
 
-static void filter_push(struct component *c, struct batch **take)
+static enum map_fate filter_span(struct map_processor *m, struct open_span *s)
 {
-    struct filter *f = filter_of(c);
-    struct batch *b = *take;
-    uint64_t n_dropped = 0;
-    bool edited = false, fine = true;
+    struct filter *f = filter_of(m);
+    enum map_fate fate;
 
-    series_add(f->items.incoming, b->n_spans);
-    if (f->drained) {
-        processor_closed(take);
-        return;
-    }
-    ottl_set_request(f->eval, b->info);
-    for (uint32_t i = 0; fine && !f->refusal[0] && i < b->n_parts; i++) {
-        struct editor ed = editor_of(b, i);
+    enter(f, s);
+    set_span(f, s);
+    fate = matched_out(f->rules, &f->at, s) ? MAP_DROPPED : through_stages(f, s);
+    return UNLIKELY(m->refusal[0]) ? MAP_REFUSED : fate;
+}
 
-        fine = filter_part(f, &ed, &n_dropped);
-        edited |= ed.edited;
-    }
-    if (f->refusal[0]) {
-        refuse(f, take);
-        return;
-    }
-    if (!fine) {
-        processor_no_memory(take);
-        return;
-    }
-    if (edited)
-        batch_settle(b, FATE_FILTERED, DROP_NONE);
+static void filter_done(struct map_processor *m, uint64_t n_dropped)
+{
     if (n_dropped)
-        series_add(f->filtered, n_dropped);
-    if (b->n_spans == 0) {
-        batch_end(take, FATE_FILTERED, &(struct answer_detail){.answer = ANSWER_OK});
-        return;
-    }
-    series_add(f->items.outgoing, b->n_spans);
-    host_emit(c->host, take);
+        series_add(filter_of(m)->filtered, n_dropped);
 }
+
+static const struct map_ops filter_map = {
+    .begin = filter_begin,
+    .part = filter_part,
+    .span = filter_span,
+    .done = filter_done,
+};
 
 /* ---- life ---- */
 
@@ -303,29 +284,39 @@ static struct series *own_series(struct host *h, const struct metric_row *row)
     return metric_series(h->metrics, row, &(struct metric_label){"filter", h->id}, 1);
 }
 
+static unsigned filter_traits(const struct filter_rules *r)
+{
+    unsigned traits = MAP_SPANS;
+
+    if ((r->include && match_looks(r->include)) || (r->exclude && match_looks(r->exclude)))
+        traits |= MAP_LOOKS;
+    if (r->include || r->exclude)
+        traits |= MAP_DROPS;
+    for (size_t i = 0; i < r->n_stages; i++) {
+        if (r->stages[i].context != OTTL_SPANEVENT)
+            traits |= MAP_DROPS;
+        if (r->stages[i].mode == OTTL_PROPAGATE)
+            traits |= MAP_REFUSES;
+        for (size_t k = 0; k < r->stages[i].n; k++)
+            if (ottl_condition_reads(r->program, r->stages[i].conditions[k], OTTL_RESOURCE) ||
+                ottl_condition_reads(r->program, r->stages[i].conditions[k], OTTL_SCOPE))
+                traits |= MAP_LOOKS;
+    }
+    return traits;
+}
+
 static struct component *filter_create(struct host *h, const void *settings, struct err *err)
 {
     struct filter *f = mem_alloc(sizeof(*f));
 
     (void)settings, (void)err;
-    f->c = (struct component){&filter_type, h};
     f->rules = h->shared;
+    map_init(&f->m, &filter_type, h, filter_traits(f->rules));
     f->eval = ottl_eval_new(f->rules->program);
     f->looks = mem_alloc_array(f->rules->n_stages + 1, sizeof(*f->looks));
-    f->items = items_new(h);
     f->filtered = own_series(h, &filter_rows[ROW_FILTERED]);
     f->errors = own_series(h, &filter_rows[ROW_ERRORS]);
-    return &f->c;
-}
-
-static void filter_drain(struct component *c)
-{
-    struct filter *f = filter_of(c);
-
-    if (f->drained)
-        return;
-    f->drained = true;
-    host_drained(c->host);
+    return &f->m.c;
 }
 
 static void filter_destroy(struct component **c)
@@ -334,10 +325,11 @@ static void filter_destroy(struct component **c)
 
     if (!*c)
         return;
-    f = filter_of(*c);
+    f = filter_of(map_of(*c));
     ottl_eval_free(&f->eval);
     free(f->looks);
     buf_free(&f->out);
+    map_free(&f->m);
     free(f);
     *c = NULL;
 }
@@ -350,12 +342,13 @@ const struct component_type filter_type = {
     .keys = filter_keys,
     .settings_size = sizeof(struct filter_settings),
     .metrics = filter_rows,
+    .map = &filter_map,
     .mutates = true,
     .check = filter_check,
     .shared_create = filter_shared_create,
     .shared_destroy = filter_shared_destroy,
     .create = filter_create,
-    .push = filter_push,
-    .drain = filter_drain,
+    .push = map_push,
+    .drain = map_drain,
     .destroy = filter_destroy,
 };

@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "processors/items.h"
+#include "processors/map.h"
 #include "processors/processors.h"
 #include "processors/redaction_edit.h"
 
@@ -77,17 +77,16 @@ static const struct metric_row redaction_rows[] = {
 static const char *const level_names[LEVELS] = {"resource", "scope", "span", "event", "link", "span_name", "status_message", "event_name"};
 
 struct redaction {
-    struct component c;
+    struct map_processor m;
     struct redactor redactor;
-    struct items items;
+    struct redaction_counts counts; /* of the batch at hand */
     struct series *deleted[LEVELS], *masked[LEVELS];
-    bool drained;
 };
 
-static struct redaction *redaction_of(struct component *c)
+static struct redaction *redaction_of(struct map_processor *m)
 {
-    CHECK(c->type == &redaction_type);
-    return CONTAINER_OF(c, struct redaction, c);
+    CHECK(m->c.type == &redaction_type);
+    return CONTAINER_OF(m, struct redaction, m);
 }
 
 static void redaction_check(const void *settings, struct check *c)
@@ -112,52 +111,45 @@ static size_t redaction_memory(const void *settings, unsigned n_workers, struct 
 
 /* ---- work ---- */
 
-static void book(struct redaction *m, const struct redaction_counts *n)
+static void redaction_begin(struct map_processor *m, const struct batch *b)
 {
+    (void)b;
+    redaction_of(m)->counts = (struct redaction_counts){0};
+}
+
+static enum map_fate redaction_part(struct map_processor *m, struct editor *ed)
+{
+    struct redaction *r = redaction_of(m);
+
+    return redact_envelope(&r->redactor, ed, &r->counts) ? MAP_KEPT : MAP_NO_ROOM;
+}
+
+static enum map_fate redaction_span(struct map_processor *m, struct open_span *s)
+{
+    struct redaction *r = redaction_of(m);
+
+    return redact_span(&r->redactor, s, &r->counts) ? MAP_KEPT : MAP_NO_ROOM;
+}
+
+static void redaction_done(struct map_processor *m, uint64_t n_dropped)
+{
+    struct redaction *r = redaction_of(m);
+
+    (void)n_dropped;
     for (int i = 0; i < LEVELS; i++) {
-        if (n->deleted[i])
-            series_add(m->deleted[i], n->deleted[i]);
-        if (n->masked[i])
-            series_add(m->masked[i], n->masked[i]);
+        if (r->counts.deleted[i])
+            series_add(r->deleted[i], r->counts.deleted[i]);
+        if (r->counts.masked[i])
+            series_add(r->masked[i], r->counts.masked[i]);
     }
 }
 
-static bool redact(struct redaction *m, struct batch *b)
-{
-    struct redaction_counts counts = {0};
-    bool edited = false, fine = true;
-
-    for (uint32_t i = 0; fine && i < b->n_parts; i++) {
-        struct editor ed = editor_of(b, i);
-
-        fine = redact_part(&m->redactor, &ed, &counts);
-        edited |= ed.edited;
-    }
-    if (!fine)
-        return false;
-    if (edited)
-        batch_settle(b, FATE_FILTERED, DROP_NONE);
-    book(m, &counts);
-    return true;
-}
-
-static void redaction_push(struct component *c, struct batch **take)
-{
-    struct redaction *m = redaction_of(c);
-    uint64_t n = (*take)->n_spans;
-
-    series_add(m->items.incoming, n);
-    if (m->drained) {
-        processor_closed(take);
-        return;
-    }
-    if (!redact(m, *take)) {
-        processor_no_memory(take);
-        return;
-    }
-    series_add(m->items.outgoing, n);
-    host_emit(c->host, take);
-}
+static const struct map_ops redaction_map = {
+    .begin = redaction_begin,
+    .part = redaction_part,
+    .span = redaction_span,
+    .done = redaction_done,
+};
 
 /* ---- life ---- */
 
@@ -185,38 +177,28 @@ static struct series *level_series(struct host *h, const struct metric_row *row,
 
 static struct component *redaction_create(struct host *h, const void *settings, struct err *err)
 {
-    struct redaction *m = mem_alloc(sizeof(*m));
+    struct redaction *r = mem_alloc(sizeof(*r));
 
     (void)settings, (void)err;
-    m->c = (struct component){&redaction_type, h};
-    m->items = items_new(h);
+    map_init(&r->m, &redaction_type, h, MAP_SPANS | MAP_ENVELOPE);
     for (int i = 0; i < LEVELS; i++) {
-        m->deleted[i] = level_series(h, &redaction_rows[ROW_DELETED], i);
-        m->masked[i] = level_series(h, &redaction_rows[ROW_MASKED], i);
+        r->deleted[i] = level_series(h, &redaction_rows[ROW_DELETED], i);
+        r->masked[i] = level_series(h, &redaction_rows[ROW_MASKED], i);
     }
-    redactor_init(&m->redactor, h->shared, h->budget);
-    return &m->c;
-}
-
-static void redaction_drain(struct component *c)
-{
-    struct redaction *m = redaction_of(c);
-
-    if (m->drained)
-        return;
-    m->drained = true;
-    host_drained(c->host);
+    redactor_init(&r->redactor, h->shared, h->budget);
+    return &r->m.c;
 }
 
 static void redaction_destroy(struct component **c)
 {
-    struct redaction *m;
+    struct redaction *r;
 
     if (!*c)
         return;
-    m = redaction_of(*c);
-    redactor_free(&m->redactor);
-    free(m);
+    r = redaction_of(map_of(*c));
+    redactor_free(&r->redactor);
+    map_free(&r->m);
+    free(r);
     *c = NULL;
 }
 
@@ -228,13 +210,14 @@ const struct component_type redaction_type = {
     .keys = redaction_keys,
     .settings_size = sizeof(struct redaction_settings),
     .metrics = redaction_rows,
+    .map = &redaction_map,
     .mutates = true,
     .check = redaction_check,
     .memory = redaction_memory,
     .shared_create = redaction_shared_create,
     .shared_destroy = redaction_shared_destroy,
     .create = redaction_create,
-    .push = redaction_push,
-    .drain = redaction_drain,
+    .push = map_push,
+    .drain = map_drain,
     .destroy = redaction_destroy,
 };

@@ -148,6 +148,37 @@ static uint32_t event_text(const struct redactor *rd)
     return rules_event_names(rd->rules) ? EVENT_NAME : NO_FIELD;
 }
 
+/* A field of the span that is no attribute. */
+static bool other_touched(struct redactor *rd, enum look look, const struct wire_field *f)
+{
+    switch (f->number) {
+    case SPAN_EVENTS:
+        return message_touched(rd, look, f->body, EVENT_ATTRIBUTES, event_text(rd));
+    case SPAN_LINKS:
+        return rules_links(rd->rules) && message_touched(rd, look, f->body, LINK_ATTRIBUTES, NO_FIELD);
+    case SPAN_NAME:
+        return rules_span_names(rd->rules) && text_touched(rd, look, f->body);
+    case SPAN_STATUS:
+        return rules_status_message(rd->rules) && message_touched(rd, look, f->body, NO_FIELD, STATUS_MESSAGE);
+    default:
+        return false;
+    }
+}
+
+static bool others_touched(struct redactor *rd, enum look look, struct slice body)
+{
+    const uint8_t *p = body.p, *end = wire_end(body);
+
+    while (p < end) {
+        struct wire_field f;
+
+        p = wire_next(p, end, &f);
+        if (f.number != SPAN_ATTRIBUTES && other_touched(rd, look, &f))
+            return true;
+    }
+    return false;
+}
+
 static bool span_touched(struct redactor *rd, enum look look, struct slice body)
 {
     const uint8_t *p = body.p, *end = wire_end(body);
@@ -155,24 +186,25 @@ static bool span_touched(struct redactor *rd, enum look look, struct slice body)
     while (p < end) {
         struct slice key, value;
         struct wire_field f;
-        bool hit = false;
 
         p = wire_next(p, end, &f);
-        if (f.number == SPAN_ATTRIBUTES) {
-            wire_attr(&f, &key, &value);
-            hit = touches(rd, look, key, value);
-        } else if (f.number == SPAN_EVENTS) {
-            hit = message_touched(rd, look, f.body, EVENT_ATTRIBUTES, event_text(rd));
-        } else if (f.number == SPAN_LINKS && rules_links(rd->rules)) {
-            hit = message_touched(rd, look, f.body, LINK_ATTRIBUTES, NO_FIELD);
-        } else if (f.number == SPAN_NAME && rules_span_names(rd->rules)) {
-            hit = text_touched(rd, look, f.body);
-        } else if (f.number == SPAN_STATUS && rules_status_message(rd->rules)) {
-            hit = message_touched(rd, look, f.body, NO_FIELD, STATUS_MESSAGE);
+        if (f.number != SPAN_ATTRIBUTES) {
+            if (other_touched(rd, look, &f))
+                return true;
+            continue;
         }
-        if (hit)
+        wire_attr(&f, &key, &value);
+        if (touches(rd, look, key, value))
             return true;
     }
+    return false;
+}
+
+static bool map_touched(struct redactor *rd, enum look look, const struct attr_map *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (touches(rd, look, m->v[i].key, m->v[i].value))
+            return true;
     return false;
 }
 
@@ -540,11 +572,99 @@ static bool keep_span(struct redactor *rd, struct editor *ed, uint32_t i)
     return room != NULL;
 }
 
-static bool rewrite_span(struct redactor *rd, struct editor *ed, uint32_t i)
+static bool rewrite_span(struct redactor *rd, struct open_span *s)
 {
     bool fine;
 
-    fine = build_span(rd, span_body(editor_span(ed, i))) && keep_span(rd, ed, i);
+    if (!open_span_write(s))
+        return false;
+    fine = build_span(rd, span_body(open_span_now(s))) && keep_span(rd, s->ed, s->i);
+    open_span_rewritten(s);
+    return fine;
+}
+
+#define NEW_BYTES 512
+
+/* Attributes that are not in the span's bytes yet, one behind the other in room. False: too many. */
+static bool gather_new(const struct attr_map *m, uint8_t room[static NEW_BYTES], size_t *len)
+{
+    uint8_t *p = room;
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct attr_entry *e = &m->v[i];
+
+        if (e->rec.p)
+            continue;
+        if (e->key.len + e->value.len + 2 > (size_t)(room + NEW_BYTES - p))
+            return false;
+        p = wire_put_slice(p, e->key);
+        *p++ = 0; /* nothing spans two texts */
+        p = wire_put_slice(p, e->value);
+        *p++ = 0;
+    }
+    *len = (size_t)(p - room);
+    return true;
+}
+
+/* What has to be judged of the span, pending attributes as well. False when the budget refused room. */
+static bool look_at(const struct redactor *rd, struct open_span *s, enum look *look)
+{
+    uint8_t room[NEW_BYTES];
+    const struct span *now;
+    enum look of_new = LOOK_SKIP;
+    size_t len;
+
+    if (open_span_pending(s)) {
+        if (!s->last && gather_new(s->map, room, &len))
+            of_new = rules_look(rd->rules, slice_of(room, len));
+        else if (!open_span_write(s))
+            return false;
+    }
+    now = open_span_now(s);
+    *look = rules_look(rd->rules, slice_of(now->rec, now->rec_len));
+    *look = of_new > *look ? of_new : *look;
+    return true;
+}
+
+/* Is more of the span touched than its attributes, or do its attributes decide about more? */
+static bool goes_deep(struct redactor *rd, enum look look, struct slice body)
+{
+    return rules_db(rd->rules) || rules_url(rd->rules) || others_touched(rd, look, body);
+}
+
+/* deep: more than its attributes is touched, as far as is known. Attributes alone are changed where
+ * they are; the span is written by whoever writes it last. */
+static bool redact_looked(struct redactor *rd, enum look look, bool deep, struct open_span *s)
+{
+    struct slice body = span_body(open_span_now(s));
+    bool touched = deep;
+
+    if (look != LOOK_SKIP && s->loaded) {
+        deep |= others_touched(rd, look, body);
+        touched = deep || map_touched(rd, look, s->map);
+    } else if (look != LOOK_SKIP) {
+        touched |= span_touched(rd, look, body);
+    }
+    if (!touched)
+        return true;
+    if (deep || goes_deep(rd, look, body))
+        return rewrite_span(rd, s);
+    return open_span_load(s) && redact_map(rd, s->map, LEVEL_SPAN);
+}
+
+bool redact_span(struct redactor *rd, struct open_span *s, struct redaction_counts *counts)
+{
+    enum look look;
+    bool fine, named;
+
+    if (!look_at(rd, s, &look))
+        return false;
+    rd->kind = open_span_now(s)->kind;
+    named = name_touched(rd, span_body(open_span_now(s)));
+    if (LIKELY(look == LOOK_SKIP && !named))
+        return true;
+    rd->counts = counts;
+    fine = redact_looked(rd, look, named, s);
     buf_rest(&rd->out);
     buf_rest(&rd->body);
     buf_rest(&rd->nested);
@@ -554,7 +674,7 @@ static bool rewrite_span(struct redactor *rd, struct editor *ed, uint32_t i)
     return fine;
 }
 
-/* ---- parts ---- */
+/* ---- resources and scopes ---- */
 
 static bool redact_resources(struct redactor *rd, struct editor *ed)
 {
@@ -588,20 +708,8 @@ static bool redact_scopes(struct redactor *rd, struct editor *ed)
     return true;
 }
 
-bool redact_part(struct redactor *rd, struct editor *ed, struct redaction_counts *counts)
+bool redact_envelope(struct redactor *rd, struct editor *ed, struct redaction_counts *counts)
 {
     rd->counts = counts;
-    if (!redact_resources(rd, ed) || !redact_scopes(rd, ed))
-        return false;
-    for (uint32_t i = 0; i < ed->n_spans; i++) {
-        const struct span *s = editor_span(ed, i);
-        enum look look = rules_look(rd->rules, slice_of(s->rec, s->rec_len));
-
-        rd->kind = s->kind;
-        if ((look == LOOK_SKIP || !span_touched(rd, look, span_body(s))) && !name_touched(rd, span_body(s)))
-            continue;
-        if (!rewrite_span(rd, ed, i))
-            return false;
-    }
-    return true;
+    return redact_resources(rd, ed) && redact_scopes(rd, ed);
 }

@@ -7,7 +7,7 @@
 #define TAILRACE_PROCESSORS_REDACTION_EDIT_H
 
 #include "model/attr_map.h"
-#include "processors/edit.h"
+#include "processors/open_span.h"
 #include "processors/redaction_value.h"
 
 enum redaction_level {
@@ -40,8 +40,9 @@ struct redactor {
 void redactor_init(struct redactor *rd, const struct rules *r, struct budget *b);
 void redactor_free(struct redactor *rd);
 
-/* Redacts the part: resources, scopes, spans with their events and links. False when the budget
+/* Redacts the part's resources and scopes; a span with its events and links. False when the budget
  * refused room; the part must not go on then. */
-bool redact_part(struct redactor *rd, struct editor *ed, struct redaction_counts *counts) MUST_USE;
+bool redact_envelope(struct redactor *rd, struct editor *ed, struct redaction_counts *counts) MUST_USE;
+bool redact_span(struct redactor *rd, struct open_span *s, struct redaction_counts *counts) MUST_USE;
 
 #endif

@@ -4,7 +4,8 @@
  *
  * In this order for each span that include and exclude leave: name.from_attributes, name.to_attributes,
  * status. A span whose name, attributes and status stay as they are keeps its bytes; one that changes
- * is written once. An expression is first searched without its groups, which is what most spans cost.
+ * is written once (new attributes alone: see map.h). An expression is first searched without its
+ * groups, which is what most spans cost.
  *
  * Where the Collector's own processor ends its process (a group of a rule that took no part in the
  * match, or stands inside another) the attribute is set, to "" for the former, and that group leaves
@@ -17,7 +18,7 @@
 
 #include "platform/num.h"
 #include "platform/regex.h"
-#include "processors/items.h"
+#include "processors/map.h"
 #include "processors/processors.h"
 #include "processors/span_select.h"
 #include "model/wire_checked.h"
@@ -92,18 +93,16 @@ struct span_rules {
 };
 
 struct span_processor {
-    struct component c;
+    struct map_processor m;
     const struct span_rules *rules;
-    struct attr_map map;
-    struct buf name[2]; /* turn by turn */
-    struct items items;
-    bool drained;
+    struct scope_look look; /* at the part at hand */
+    struct buf name[2];     /* turn by turn */
 };
 
-static struct span_processor *processor_of(struct component *c)
+static struct span_processor *processor_of(struct map_processor *m)
 {
-    CHECK(c->type == &span_type);
-    return CONTAINER_OF(c, struct span_processor, c);
+    CHECK(m->c.type == &span_type);
+    return CONTAINER_OF(m, struct span_processor, m);
 }
 
 /* ---- settings ---- */
@@ -210,10 +209,9 @@ static int span_shared_create(const void *settings, struct host *host, void **sh
 
 /* A span on its way. */
 struct change {
-    struct slice body; /* as it is */
+    struct open_span *s;
     struct slice name; /* as it is to be */
     bool named;        /* otherwise than it was */
-    bool loaded;       /* its attributes are in the map */
     bool failed;       /* no memory */
     unsigned turn;
 };
@@ -269,13 +267,13 @@ static void name_from_attributes(struct span_processor *m, struct change *ch)
         return;
     out = next_name(m, ch);
     for (size_t i = 0; i < s->from_attributes.n; i++) {
-        struct attr a;
+        struct slice value;
 
-        if (!attr_find(ch->body, SPAN_ATTRIBUTES, slice_str(s->from_attributes.v[i]), &a))
+        if (!open_span_attr(ch->s, slice_str(s->from_attributes.v[i]), &value))
             return;
         if (i)
             put_name(ch, out, s->separator, strlen(s->separator));
-        put_value(ch, out, a.value);
+        put_value(ch, out, value);
     }
     set_name(ch, out);
 }
@@ -284,13 +282,14 @@ static void name_from_attributes(struct span_processor *m, struct change *ch)
 static void take_groups(struct span_processor *m, struct change *ch, const struct regex *r, const struct slice *groups)
 {
     struct buf *out = next_name(m, ch);
+    struct attr_map *map = ch->s->map;
     const uint8_t *at = ch->name.p, *end = wire_end(ch->name);
 
     for (size_t i = 0; i < regex_groups(r); i++) {
         const char *name = regex_group_name(r, i + 1);
 
         name = name ? name : "";
-        attr_map_put(&m->map, slice_str(name), attr_map_str(&m->map, groups[i]));
+        attr_map_put(map, slice_str(name), attr_map_str(map, groups[i]));
         if (!groups[i].p || groups[i].p < at)
             continue;
         put_name(ch, out, at, (size_t)(groups[i].p - at));
@@ -304,11 +303,9 @@ static void take_groups(struct span_processor *m, struct change *ch, const struc
         set_name(ch, out);
 }
 
-static bool load(struct span_processor *m, struct change *ch)
+static bool load(struct change *ch)
 {
-    if (!ch->loaded)
-        ch->failed |= !attr_map_load(&m->map, ch->body, SPAN_ATTRIBUTES);
-    ch->loaded = true;
+    ch->failed |= !open_span_load(ch->s);
     return !ch->failed;
 }
 
@@ -320,12 +317,12 @@ static void name_to_attributes(struct span_processor *m, struct change *ch)
 
         if (!regex_search(r, ch->name, 0, NULL, NULL))
             continue;
-        if (!load(m, ch))
+        if (!load(ch))
             return;
-        groups = (struct slice *)(void *)attr_map_scratch(&m->map, (m->rules->most_groups + 1) * sizeof(*groups));
+        groups = (struct slice *)(void *)attr_map_scratch(ch->s->map, (m->rules->most_groups + 1) * sizeof(*groups));
         if (groups && regex_capture(r, ch->name, groups))
             take_groups(m, ch, r, groups);
-        ch->failed |= m->map.out_of_memory;
+        ch->failed |= ch->s->map->out_of_memory;
         if (m->rules->s->name.to_attributes.break_after_match)
             return;
     }
@@ -341,21 +338,20 @@ static size_t status_size(const struct span_rules *r)
     return (message ? wire_rec_size(message) : 0) + (r->status ? 2 : 0);
 }
 
-static uint8_t *write_status(const struct span_rules *r, uint8_t *dst)
+static void write_status(const struct span_rules *r, uint8_t *dst)
 {
     struct slice message = slice_str(r->s->status.description);
     size_t size = status_size(r);
 
     if (size == 0)
-        return dst;
+        return;
     dst = wire_put_header(dst, SPAN_STATUS, size);
     if (message.len)
         dst = wire_put_slice(wire_put_header(dst, STATUS_MESSAGE, message.len), message);
     if (r->status) {
-        *dst++ = STATUS_CODE << 3;
-        *dst++ = r->status;
+        dst[0] = STATUS_CODE << 3;
+        dst[1] = r->status;
     }
-    return dst;
 }
 
 static bool status_changes(const struct span_rules *r, const struct span *s)
@@ -365,19 +361,13 @@ static bool status_changes(const struct span_rules *r, const struct span *s)
                                                 slice_str(r->s->status.description)));
 }
 
-/* Size of the new body; dst not NULL: written there. Name and status come first, the other fields as
- * they were. */
-static size_t put_body(const struct span_processor *m, const struct change *ch, bool status, uint8_t *dst)
+/* The fields of some runs but for name and status where those are new; dst NULL: only their size. */
+static size_t put_runs(const struct change *ch, bool status, size_t from, size_t to, uint8_t *dst)
 {
-    size_t size = ch->named ? wire_rec_size(ch->name.len) : 0, of_status = status ? status_size(m->rules) : 0;
+    size_t size = 0;
 
-    if (dst && ch->named)
-        dst = wire_put_slice(wire_put_header(dst, SPAN_NAME, ch->name.len), ch->name);
-    if (dst && status)
-        dst = write_status(m->rules, dst);
-    size += of_status ? wire_rec_size(of_status) : 0;
-    for (size_t run = 0; run < m->map.n_rest; run++) {
-        const uint8_t *p = m->map.rest[run].p, *end = wire_end(m->map.rest[run]);
+    for (size_t run = from; run < to; run++) {
+        const uint8_t *p = ch->s->map->rest[run].p, *end = wire_end(ch->s->map->rest[run]);
 
         while (p < end) {
             struct wire_field f;
@@ -385,30 +375,48 @@ static size_t put_body(const struct span_processor *m, const struct change *ch, 
             p = wire_next(p, end, &f);
             if ((ch->named && f.number == SPAN_NAME) || (status && f.number == SPAN_STATUS))
                 continue;
-            size += f.rec.len;
             if (dst)
-                dst = wire_put_slice(dst, f.rec);
+                wire_put_slice(dst + size, f.rec);
+            size += f.rec.len;
         }
     }
-    if (dst)
-        attr_map_write_entries(&m->map, dst);
-    return size + attr_map_entries_size(&m->map);
+    return size;
 }
 
-static bool write_span(struct span_processor *m, struct editor *ed, uint32_t i, struct change *ch, bool status)
+/* Size of the new body; dst not NULL: written there. The name comes first, the status last, the other
+ * fields as they were. */
+static size_t put_body(const struct span_processor *p, const struct change *ch, bool status, uint8_t *dst)
+{
+    const struct attr_map *map = ch->s->map;
+    size_t size = ch->named ? wire_rec_size(ch->name.len) : 0, of_status = status ? status_size(p->rules) : 0;
+
+    if (dst && ch->named)
+        wire_put_slice(wire_put_header(dst, SPAN_NAME, ch->name.len), ch->name);
+    size += put_runs(ch, status, 0, map->rest_before, dst ? dst + size : NULL);
+    if (dst)
+        attr_map_write_entries(map, dst + size);
+    size += attr_map_entries_size(map);
+    size += put_runs(ch, status, map->rest_before, map->n_rest, dst ? dst + size : NULL);
+    if (dst && status)
+        write_status(p->rules, dst + size);
+    return size + (of_status ? wire_rec_size(of_status) : 0);
+}
+
+static bool write_span(struct span_processor *m, struct change *ch, bool status)
 {
     uint8_t *room;
     size_t size;
 
-    if (!load(m, ch))
+    if (!load(ch))
         return false;
     size = put_body(m, ch, status, NULL);
-    room = editor_span_room(ed, i, size);
+    room = editor_span_room(ch->s->ed, ch->s->i, size);
     if (!room)
         return false;
     CHECK(put_body(m, ch, status, room) == size);
     if (status)
-        editor_note_status(ed, i, m->rules->status);
+        editor_note_status(ch->s->ed, ch->s->i, m->rules->status);
+    open_span_rewritten(ch->s);
     return true;
 }
 
@@ -418,20 +426,18 @@ static void give_back(struct buf *b)
         buf_free(b);
 }
 
-static bool edit_span(struct span_processor *m, struct editor *ed, uint32_t i)
+static bool edit_span(struct span_processor *m, struct open_span *s)
 {
-    const struct span *s = editor_span(ed, i);
-    struct change ch = {.body = span_body(s)};
-    struct slice before = field_bytes(ch.body, SPAN_NAME);
-    bool status = status_changes(m->rules, s), fine;
+    struct slice before = field_bytes(span_body(open_span_now(s)), SPAN_NAME);
+    struct change ch = {.s = s, .name = before};
+    bool status = status_changes(m->rules, open_span_now(s)), fine;
 
-    ch.name = before;
     name_from_attributes(m, &ch);
     name_to_attributes(m, &ch);
     ch.named &= !slice_eq(ch.name, before);
     fine = !ch.failed;
-    if (fine && (ch.named || status || (ch.loaded && m->map.changed)))
-        fine = write_span(m, ed, i, &ch, status);
+    if (fine && (ch.named || status))
+        fine = write_span(m, &ch, status);
     give_back(&m->name[0]);
     give_back(&m->name[1]);
     return fine;
@@ -439,77 +445,47 @@ static bool edit_span(struct span_processor *m, struct editor *ed, uint32_t i)
 
 /* ---- work ---- */
 
-static bool edit(struct span_processor *m, struct batch *b)
+static enum map_fate span_part(struct map_processor *m, struct editor *ed)
 {
-    bool fine = true, edited = false;
-
-    for (uint32_t part = 0; fine && part < b->n_parts; part++) {
-        struct editor ed = editor_of(b, part);
-        struct scope_look look = {0};
-
-        for (uint32_t i = 0; fine && i < ed.n_spans; i++)
-            if (selection_has(&m->rules->selection, &ed, i, &look))
-                fine = edit_span(m, &ed, i);
-        edited |= ed.edited;
-    }
-    if (fine && edited)
-        batch_settle(b, FATE_FILTERED, DROP_NONE);
-    return fine;
+    (void)ed;
+    processor_of(m)->look = (struct scope_look){0};
+    return MAP_KEPT;
 }
 
-static void span_push(struct component *c, struct batch **take)
+static enum map_fate span_span(struct map_processor *m, struct open_span *s)
 {
-    struct span_processor *m = processor_of(c);
-    uint64_t n = (*take)->n_spans;
+    struct span_processor *p = processor_of(m);
 
-    series_add(m->items.incoming, n);
-    if (m->drained) {
-        processor_closed(take);
-        return;
-    }
-    if (!edit(m, *take)) {
-        processor_no_memory(take);
-        return;
-    }
-    series_add(m->items.outgoing, n);
-    host_emit(c->host, take);
+    if (!selection_has(&p->rules->selection, s, &p->look) || edit_span(p, s))
+        return MAP_KEPT;
+    return MAP_NO_ROOM;
 }
+
+static const struct map_ops span_map = {.part = span_part, .span = span_span};
 
 /* ---- life ---- */
 
 static struct component *span_create(struct host *h, const void *settings, struct err *err)
 {
-    struct span_processor *m = mem_alloc(sizeof(*m));
+    struct span_processor *p = mem_alloc(sizeof(*p));
 
     (void)settings, (void)err;
-    m->c = (struct component){&span_type, h};
-    m->rules = h->shared;
-    m->items = items_new(h);
-    attr_map_init(&m->map, h->budget);
-    return &m->c;
-}
-
-static void span_drain(struct component *c)
-{
-    struct span_processor *m = processor_of(c);
-
-    if (m->drained)
-        return;
-    m->drained = true;
-    host_drained(c->host);
+    p->rules = h->shared;
+    map_init(&p->m, &span_type, h, MAP_SPANS | (selection_looks(&p->rules->selection) ? MAP_LOOKS : 0));
+    return &p->m.c;
 }
 
 static void span_destroy(struct component **c)
 {
-    struct span_processor *m;
+    struct span_processor *p;
 
     if (!*c)
         return;
-    m = processor_of(*c);
-    attr_map_free(&m->map);
-    buf_free(&m->name[0]);
-    buf_free(&m->name[1]);
-    free(m);
+    p = processor_of(map_of(*c));
+    map_free(&p->m);
+    buf_free(&p->name[0]);
+    buf_free(&p->name[1]);
+    free(p);
     *c = NULL;
 }
 
@@ -521,12 +497,13 @@ const struct component_type span_type = {
     .keys = span_keys,
     .settings_size = sizeof(struct span_settings),
     .metrics = span_rows,
+    .map = &span_map,
     .mutates = true,
     .check = span_check,
     .shared_create = span_shared_create,
     .shared_destroy = span_shared_destroy,
     .create = span_create,
-    .push = span_push,
-    .drain = span_drain,
+    .push = map_push,
+    .drain = map_drain,
     .destroy = span_destroy,
 };

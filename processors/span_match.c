@@ -100,13 +100,22 @@ static bool item_is(const struct value *v, struct slice any_value_body)
     return value_is(v, &a);
 }
 
+/* An item of a list, an entry of a map: their only field; others are unknown. */
+static bool next_item(struct field_iter *it, struct field *f)
+{
+    while (field_next(it, f))
+        if (f->number == 1 && f->wire == 2)
+            return true;
+    return false;
+}
+
 static bool list_is(const struct value *v, struct slice body)
 {
     struct field_iter it = field_iter(body);
     struct field f;
     size_t n = 0;
 
-    for (; field_next(&it, &f); n++)
+    for (; next_item(&it, &f); n++)
         if (n == v->n || !item_is(&v->items[n], f.bytes))
             return false;
     return n == v->n;
@@ -119,7 +128,7 @@ static bool map_is(const struct value *v, struct slice body)
     struct attr a;
     size_t n = 0;
 
-    while (field_next(&it, &f))
+    while (next_item(&it, &f))
         n++;
     for (size_t i = 0; n == v->n && i < n; i++)
         if (!attr_find(body, 1, slice_str(v->names[i]), &a) || !item_is(&v->items[i], a.value))
@@ -248,12 +257,22 @@ static bool attribute_matches(const struct attributes_match *m, size_t i, struct
     return text_of(&a, buf, &text) && regex_search(m->re[i], text, 0, NULL, NULL);
 }
 
-static bool attributes_match(const struct attributes_match *m, struct slice message, uint32_t field)
+static bool resource_matches(const struct attributes_match *m, struct slice resource)
 {
     struct attr a;
 
     for (size_t i = 0; i < m->n; i++)
-        if (!attr_find(message, field, slice_str(m->v[i].key), &a) || !attribute_matches(m, i, a.value))
+        if (!attr_find(resource, RESOURCE_ATTRIBUTES, slice_str(m->v[i].key), &a) || !attribute_matches(m, i, a.value))
+            return false;
+    return true;
+}
+
+static bool attributes_match(const struct attributes_match *m, const struct open_span *s)
+{
+    struct slice value;
+
+    for (size_t i = 0; i < m->n; i++)
+        if (!open_span_attr(s, slice_str(m->v[i].key), &value) || !attribute_matches(m, i, value))
             return false;
     return true;
 }
@@ -466,7 +485,7 @@ static bool service_matches(const struct match *m, struct slice resource)
 
 bool match_scope(const struct match *m, struct slice resource, struct slice scope)
 {
-    if (!service_matches(m, resource) || !attributes_match(&m->resources, resource, RESOURCE_ATTRIBUTES))
+    if (!service_matches(m, resource) || !resource_matches(&m->resources, resource))
         return false;
     for (size_t i = 0; i < m->n_libraries; i++)
         if (!library_matches(&m->libraries[i], scope))
@@ -474,12 +493,17 @@ bool match_scope(const struct match *m, struct slice resource, struct slice scop
     return true;
 }
 
-bool match_span(const struct match *m, const struct span *s)
+bool match_looks(const struct match *m)
 {
-    struct slice body = span_body(s);
-    struct slice kind = slice_str(s->kind < ARRAY_LEN(kind_names) ? kind_names[s->kind] : "");
+    return m->services.n || m->resources.n || m->n_libraries;
+}
+
+bool match_span(const struct match *m, const struct open_span *s)
+{
+    const struct span *now = open_span_now(s);
+    struct slice kind = slice_str(now->kind < ARRAY_LEN(kind_names) ? kind_names[now->kind] : "");
 
     return texts_match(&m->span_kinds, kind) &&
-           (m->span_names.n == 0 || texts_match(&m->span_names, field_bytes(body, SPAN_NAME))) &&
-           attributes_match(&m->attributes, body, SPAN_ATTRIBUTES);
+           (m->span_names.n == 0 || texts_match(&m->span_names, field_bytes(span_body(now), SPAN_NAME))) &&
+           attributes_match(&m->attributes, s);
 }

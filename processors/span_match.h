@@ -7,7 +7,7 @@
 #define TAILRACE_PROCESSORS_SPAN_MATCH_H
 
 #include "component/key.h"
-#include "model/payload.h"
+#include "processors/open_span.h"
 #include "platform/err.h"
 
 struct match_settings {
@@ -27,6 +27,8 @@ void match_free(struct match **m); /* fine on NULL */
 
 /* The part that is the same for all spans of a scope, and the rest; a span matches when both do. */
 bool match_scope(const struct match *m, struct slice resource, struct slice scope);
-bool match_span(const struct match *m, const struct span *s);
+bool match_span(const struct match *m, const struct open_span *s);
+/* Does match_scope() depend on what it is given? */
+bool match_looks(const struct match *m);
 
 #endif

@@ -34,12 +34,15 @@ static void look_at(const struct selection *sel, const struct editor *ed, const 
                                 sel->exclude && match_scope(sel->exclude, of_resource, of_scope)};
 }
 
-bool selection_has(const struct selection *sel, const struct editor *ed, uint32_t span, struct scope_look *look)
+bool selection_has(const struct selection *sel, const struct open_span *s, struct scope_look *look)
 {
-    const struct span *s = editor_span(ed, span);
-
     if (!sel->include && !sel->exclude)
         return true;
-    look_at(sel, ed, s, look);
+    look_at(sel, s->ed, open_span_now(s), look);
     return look->include && (!sel->include || match_span(sel->include, s)) && !(look->exclude && match_span(sel->exclude, s));
+}
+
+bool selection_looks(const struct selection *sel)
+{
+    return (sel->include && match_looks(sel->include)) || (sel->exclude && match_looks(sel->exclude));
 }

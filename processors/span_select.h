@@ -6,7 +6,7 @@
 #ifndef TAILRACE_PROCESSORS_SPAN_SELECT_H
 #define TAILRACE_PROCESSORS_SPAN_SELECT_H
 
-#include "processors/edit.h"
+#include "processors/open_span.h"
 #include "processors/span_match.h"
 
 struct selection {
@@ -24,6 +24,9 @@ struct scope_look {
     bool known, include, exclude;
 };
 
-bool selection_has(const struct selection *sel, const struct editor *ed, uint32_t span, struct scope_look *look);
+/* The look at the part is what it was for the latest span. */
+bool selection_has(const struct selection *sel, const struct open_span *s, struct scope_look *look);
+/* Does any section ask about resources or scopes? */
+bool selection_looks(const struct selection *sel);
 
 #endif

@@ -4,10 +4,11 @@
  * language.
  *
  * Problem: statements are tried on every span and change few. Design: groups of statements that
- * touch spans and events only go over a span together; what they write is kept beside the span's
- * bytes and the span is written once, when the last of them is done. A span that nothing changes
- * keeps its bytes and costs the evaluation of the conditions. Resources and scopes are written when
- * the walk leaves them.
+ * touch spans and events only go over a span together (a pass); what they write is kept beside the
+ * span's bytes and the span is written once, when the last of them is done. A span that nothing
+ * changes keeps its bytes and costs the evaluation of the conditions. Resources and scopes are
+ * written when the walk leaves them. The last pass, when it is one over spans, is what joins this
+ * processor's neighbours (map.h); those before it go over a part for themselves.
  *
  * A statement that fails leaves things as they are, but for what the Collector too has done by then
  * (error_mode ignore, silent), or has the whole batch refused (propagate). When the budget refuses
@@ -17,8 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "processors/edit.h"
-#include "processors/items.h"
+#include "processors/map.h"
 #include "processors/processors.h"
 #include "processors/transform_rules.h"
 
@@ -33,20 +33,26 @@ static const struct metric_row transform_rows[] = {
     {.name = NULL},
 };
 
-struct transform {
-    struct component c;
-    const struct transform_rules *rules;
-    struct ottl_eval *eval;
-    struct items items;
-    struct series *errors;
-    char refusal[400]; /* why the batch at hand is refused; empty: it is not */
-    bool drained;
+/* The resource and the scope at hand. */
+struct place {
+    uint32_t scope, resource;
+    bool in_scope, in_resource;
 };
 
-static struct transform *transform_of(struct component *c)
+struct transform {
+    struct map_processor m;
+    const struct transform_rules *rules;
+    const struct transform_pass *last; /* what joins others: spans go through it one by one; NULL: none */
+    size_t n_before;                   /* passes over a part before that */
+    struct ottl_eval *eval;
+    struct place at;
+    struct series *errors;
+};
+
+static struct transform *transform_of(struct map_processor *m)
 {
-    CHECK(c->type == &transform_type);
-    return CONTAINER_OF(c, struct transform, c);
+    CHECK(m->c.type == &transform_type);
+    return CONTAINER_OF(m, struct transform, m);
 }
 
 /* ---- statements ---- */
@@ -59,10 +65,10 @@ static bool failed(struct transform *t, enum ottl_error_mode mode, const char *w
         return false;
     series_add(t->errors, 1);
     if (mode == OTTL_IGNORE)
-        log_warn(&t->c.host->log, what, LOG_STR("error", ottl_error(t->eval)), LOG_STR(kind, text));
+        log_warn(&t->m.c.host->log, what, LOG_STR("error", ottl_error(t->eval)), LOG_STR(kind, text));
     if (mode != OTTL_PROPAGATE)
         return true;
-    snprintf(t->refusal, sizeof(t->refusal), "%s: %.150s, %s", what, text, ottl_error(t->eval));
+    snprintf(t->m.refusal, sizeof(t->m.refusal), "%s: %.150s, %s", what, text, ottl_error(t->eval));
     return false;
 }
 
@@ -107,12 +113,6 @@ static bool run_on_events(struct transform *t, const struct transform_group *g)
 }
 
 /* ---- places ---- */
-
-/* The resource and the scope at hand. */
-struct place {
-    uint32_t scope, resource;
-    bool in_scope, in_resource;
-};
 
 static bool leave_scope(struct transform *t, struct editor *ed, struct place *at)
 {
@@ -209,6 +209,19 @@ static bool write_span(struct transform *t, struct editor *ed, uint32_t i)
     return !facts || editor_span_facts(ed, i);
 }
 
+/* The span that is set through the groups of a pass. False: refused, or no room. */
+static bool run_on_span(struct transform *t, const struct transform_pass *p, const struct span *s)
+{
+    for (size_t k = 0; k < p->n; k++) {
+        const struct transform_group *g = &p->groups[k];
+
+        if (g->context == OTTL_SPAN ? !run(t, g)
+                                    : s->flags & SPAN_HAS_EVENTS && !run_on_events(t, g))
+            return false;
+    }
+    return true;
+}
+
 static bool pass_spans(struct transform *t, const struct transform_pass *p, struct editor *ed,
                        struct place *at)
 {
@@ -218,14 +231,7 @@ static bool pass_spans(struct transform *t, const struct transform_pass *p, stru
         if (!enter_scope(t, ed, editor_scope_of(ed, s), at))
             return false;
         ottl_set_span(t->eval, s);
-        for (size_t k = 0; k < p->n; k++) {
-            const struct transform_group *g = &p->groups[k];
-
-            if (g->context == OTTL_SPAN ? !run(t, g)
-                                        : s->flags & SPAN_HAS_EVENTS && !run_on_events(t, g))
-                return false;
-        }
-        if (ottl_changed(t->eval, OTTL_SPAN) && !write_span(t, ed, i))
+        if (!run_on_span(t, p, s) || (ottl_changed(t->eval, OTTL_SPAN) && !write_span(t, ed, i)))
             return false;
     }
     return true;
@@ -245,57 +251,53 @@ static bool pass(struct transform *t, const struct transform_pass *p, struct edi
     return fine && leave_scope(t, ed, &at) && leave_resource(t, ed, &at);
 }
 
-/* ---- batches ---- */
+/* ---- as a map processor ---- */
 
-/* False: refused, or no room. */
-static bool transform(struct transform *t, struct batch *b)
+static enum map_fate failure(const struct transform *t)
 {
-    bool edited = false;
-
-    for (size_t k = 0; k < t->rules->n_passes; k++)
-        for (uint32_t i = 0; i < b->n_parts; i++) {
-            struct editor ed = editor_of(b, i);
-
-            if (!pass(t, &t->rules->passes[k], &ed))
-                return false;
-            edited |= ed.edited;
-        }
-    if (edited)
-        batch_settle(b, FATE_FILTERED, DROP_NONE);
-    return true;
+    return t->m.refusal[0] ? MAP_REFUSED : MAP_NO_ROOM;
 }
 
-static void refuse(struct transform *t, struct batch **take)
+static void transform_begin(struct map_processor *m, const struct batch *b)
 {
-    if ((*take)->waiter.fn)
-        batch_refuse(take, &(struct answer_detail){.answer = ANSWER_RETRY, .text = t->refusal});
-    else
-        batch_drop(take, DROP_ERROR, t->refusal);
-    t->refusal[0] = 0;
+    ottl_forget_no_room(transform_of(m)->eval);
+    ottl_set_request(transform_of(m)->eval, b->info);
 }
 
-static void transform_push(struct component *c, struct batch **take)
+static enum map_fate transform_part(struct map_processor *m, struct editor *ed)
 {
-    struct transform *t = transform_of(c);
-    uint64_t n = (*take)->n_spans;
+    struct transform *t = transform_of(m);
 
-    series_add(t->items.incoming, n);
-    if (t->drained) {
-        processor_closed(take);
-        return;
-    }
-    ottl_set_request(t->eval, (*take)->info);
-    if (!transform(t, *take)) {
-        ottl_forget_no_room(t->eval);
-        if (t->refusal[0])
-            refuse(t, take);
-        else
-            processor_no_memory(take);
-        return;
-    }
-    series_add(t->items.outgoing, n);
-    host_emit(c->host, take);
+    t->at = (struct place){0};
+    for (size_t k = 0; k < t->n_before; k++)
+        if (!pass(t, &t->rules->passes[k], ed))
+            return failure(t);
+    return MAP_KEPT;
 }
+
+static enum map_fate transform_span(struct map_processor *m, struct open_span *os)
+{
+    struct transform *t = transform_of(m);
+    const struct span *s = open_span_now(os);
+
+    if (!enter_scope(t, os->ed, editor_scope_of(os->ed, s), &t->at))
+        return failure(t);
+    ottl_set_span(t->eval, s);
+    ottl_share_attributes(t->eval, os->map, os->loaded);
+    if (!run_on_span(t, t->last, s))
+        return failure(t);
+    os->loaded = ottl_attributes_loaded(t->eval);
+    if (!ottl_rewritten(t->eval))
+        return MAP_KEPT;
+    open_span_rewritten(os);
+    return write_span(t, os->ed, os->i) ? MAP_KEPT : MAP_NO_ROOM;
+}
+
+static const struct map_ops transform_map = {
+    .begin = transform_begin,
+    .part = transform_part,
+    .span = transform_span,
+};
 
 /* ---- life ---- */
 
@@ -315,27 +317,44 @@ static void transform_shared_destroy(void **shared)
     *shared = NULL;
 }
 
+/* The last pass joins other processors when it is one over spans that writes to them alone. */
+static void choose_last(struct transform *t)
+{
+    const struct transform_rules *r = t->rules;
+    const struct transform_pass *last = r->n_passes ? &r->passes[r->n_passes - 1] : NULL;
+
+    t->n_before = r->n_passes;
+    if (last && last->context == OTTL_SPAN && !transform_writes_shared(r, last)) {
+        t->last = last;
+        t->n_before--;
+    }
+}
+
+static unsigned transform_traits(const struct transform *t)
+{
+    unsigned traits = t->last ? MAP_SPANS : 0;
+
+    if (t->last && transform_reads_shared(t->rules, t->last))
+        traits |= MAP_LOOKS;
+    for (size_t i = 0; i < t->rules->n_groups; i++)
+        if (t->rules->groups[i].mode == OTTL_PROPAGATE)
+            traits |= MAP_REFUSES;
+    for (size_t k = 0; k < t->n_before; k++)
+        traits |= t->rules->passes[k].context == OTTL_SPAN ? MAP_ENVELOPE | MAP_FIRST : MAP_ENVELOPE;
+    return traits;
+}
+
 static struct component *transform_create(struct host *h, const void *settings, struct err *err)
 {
     struct transform *t = mem_alloc(sizeof(*t));
 
     (void)settings, (void)err;
-    t->c = (struct component){&transform_type, h};
     t->rules = h->shared;
+    choose_last(t);
+    map_init(&t->m, &transform_type, h, transform_traits(t));
     t->eval = ottl_editor_new(t->rules->program, h->budget);
-    t->items = items_new(h);
     t->errors = processor_series(h, &transform_rows[0]);
-    return &t->c;
-}
-
-static void transform_drain(struct component *c)
-{
-    struct transform *t = transform_of(c);
-
-    if (t->drained)
-        return;
-    t->drained = true;
-    host_drained(c->host);
+    return &t->m.c;
 }
 
 static void transform_destroy(struct component **c)
@@ -344,8 +363,9 @@ static void transform_destroy(struct component **c)
 
     if (!*c)
         return;
-    t = transform_of(*c);
+    t = transform_of(map_of(*c));
     ottl_eval_free(&t->eval);
+    map_free(&t->m);
     free(t);
     *c = NULL;
 }
@@ -358,12 +378,13 @@ const struct component_type transform_type = {
     .keys = transform_keys,
     .settings_size = sizeof(struct transform_settings),
     .metrics = transform_rows,
+    .map = &transform_map,
     .mutates = true,
     .check = transform_check,
     .shared_create = transform_shared_create,
     .shared_destroy = transform_shared_destroy,
     .create = transform_create,
-    .push = transform_push,
-    .drain = transform_drain,
+    .push = map_push,
+    .drain = map_drain,
     .destroy = transform_destroy,
 };

@@ -251,6 +251,33 @@ static void make_passes(struct transform_rules *r)
     }
 }
 
+static bool group_reads(const struct transform_rules *r, const struct transform_group *g, enum ottl_context c)
+{
+    for (size_t i = 0; i < g->n_conditions; i++)
+        if (ottl_condition_reads(r->program, g->conditions[i], c))
+            return true;
+    for (size_t i = 0; i < g->n_statements; i++)
+        if (ottl_statement_reads(r->program, g->statements[i], c))
+            return true;
+    return false;
+}
+
+bool transform_reads_shared(const struct transform_rules *r, const struct transform_pass *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (group_reads(r, &p->groups[i], OTTL_RESOURCE) || group_reads(r, &p->groups[i], OTTL_SCOPE))
+            return true;
+    return false;
+}
+
+bool transform_writes_shared(const struct transform_rules *r, const struct transform_pass *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (writes_shared(r, &p->groups[i]))
+            return true;
+    return false;
+}
+
 /* ---- life ---- */
 
 static struct transform_rules *rules_read(struct reader *r, const struct transform_settings *s)

@@ -52,4 +52,8 @@ struct transform_rules *transform_rules_new(const struct transform_settings *s,
                                             struct err *err) MUST_USE;
 void transform_rules_free(struct transform_rules **r); /* fine on NULL */
 
+/* Does the pass look at, or write to, resources or scopes? */
+bool transform_reads_shared(const struct transform_rules *r, const struct transform_pass *p);
+bool transform_writes_shared(const struct transform_rules *r, const struct transform_pass *p);
+
 #endif
