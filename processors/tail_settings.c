@@ -94,6 +94,11 @@ static const struct key ottl_keys[] = {
     KEY_END,
 };
 
+/* Policies without settings; some write the empty block all the same. */
+static const struct key no_keys[] = {KEY_END};
+#define NO_SETTINGS(name_) \
+    { .name = name_, .type = KEY_T_SECTION, .sub = no_keys, KEY_ANY, .doc = "Accepted; there is nothing to set." }
+
 #define LEAF_ROWS \
     KEY_STR(struct leaf_settings, name, "", "Name of the policy, in metrics."), \
     KEY_STR(struct leaf_settings, type, "", "Policy type; its settings stand in the block of the same name."), \
@@ -107,7 +112,8 @@ static const struct key ottl_keys[] = {
     KEY_SECTION(struct leaf_settings, rate_limiting, rate_keys, "Keeps so many spans per second, in whole traces, as they are decided."), \
     KEY_SECTION(struct leaf_settings, bytes_limiting, bytes_keys, "Keeps so many bytes per second, in whole traces, as they are decided."), \
     KEY_SECTION(struct leaf_settings, trace_state, state_keys, "Keeps traces with a span whose tracestate has a value under a key."), \
-    KEY_SECTION(struct leaf_settings, ottl_condition, ottl_keys, "Keeps traces with a span or event that meets a condition.")
+    KEY_SECTION(struct leaf_settings, ottl_condition, ottl_keys, "Keeps traces with a span or event that meets a condition."), \
+    NO_SETTINGS("always_sample"), NO_SETTINGS("trace_flags")
 
 static const struct key leaf_keys[] = {LEAF_ROWS, KEY_END};
 
