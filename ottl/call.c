@@ -69,19 +69,33 @@ bool call_needs_span(struct slice function)
            slice_eq(function, slice_str("set_semconv_span_name"));
 }
 
-static const struct func *undefined(struct compiler *k, const struct ast *a,
-                                    const char *(*names)(const void *ctx, size_t i))
+bool call_is_editor(struct slice name)
+{
+    return find_in(editor_tables, ARRAY_LEN(editor_tables), name) != NULL;
+}
+
+struct hint call_hint(struct slice name, bool editor)
+{
+    char text[64];
+
+    if (name.len >= sizeof(text))
+        return hint_near(NULL);
+    memcpy(text, name.p, name.len);
+    text[name.len] = 0;
+    return hint_near(nearest_name(text, editor ? editor_name : function_name, NULL));
+}
+
+static const struct func *undefined(struct compiler *k, const struct ast *a, bool editor)
 {
     char *name = arena_dup_n(k->program->arena, (const char *)a->text.p, a->text.len);
-    const char *near = nearest_name(name, names, NULL);
 
     for (size_t i = 0; i < ARRAY_LEN(not_yet); i++)
         if (strcmp(not_yet[i], name) == 0) {
             err_at(k->err, k->text, a->at, "function \"%s\" is not supported yet", name);
             return NULL;
         }
-    err_at(k->err, k->text, a->at, "undefined function \"%s\"%s%s%s", name,
-           near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    err_at(k->err, k->text, a->at, "undefined function \"%s\"%s", name,
+           call_hint(a->text, editor).text);
     return NULL;
 }
 
@@ -91,7 +105,7 @@ static const struct func *function(struct compiler *k, const struct ast *a, bool
         editor ? find_in(editor_tables, ARRAY_LEN(editor_tables), a->text) : find(a->text);
 
     if (!f)
-        return undefined(k, a, editor ? editor_name : function_name);
+        return undefined(k, a, editor);
     if (call_needs_span(a->text) && k->context != OTTL_SPAN) {
         err_at(k->err, k->text, a->at,
                "undefined function \"%s\" in the %s context: it works on spans", f->name,
@@ -164,7 +178,7 @@ static const char *kind_name(enum arg_kind kind)
     case ARG_VALUES:
     case ARG_TEXTS:
     case ARG_STRS:
-        return "a list in brackets";
+        return "a list in brackets: [\"a\", \"b\"]";
     case ARG_TIME:
         return "time.Time";
     case ARG_DURATION:
@@ -235,6 +249,13 @@ static unsigned n_params(const struct func *f)
     return n;
 }
 
+static const char *parameter_name(const void *ctx, size_t i)
+{
+    const struct func *f = ctx;
+
+    return i < n_params(f) ? f->params[i].name : NULL;
+}
+
 /* The parameter an argument is for; -1 with err. */
 static int parameter(struct compiler *k, const struct ast *a, const struct func *f,
                      unsigned position, bool *named)
@@ -251,8 +272,12 @@ static int parameter(struct compiler *k, const struct ast *a, const struct func 
     for (unsigned i = 0; i < n; i++)
         if (slice_eq(a->name, slice_str(f->params[i].name)))
             return (int)i;
-    return err_at(k->err, k->text, a->at, "\"%s\" has no parameter \"%.*s\"", f->name,
-                  (int)a->name.len, a->name.p);
+    return err_at(
+        k->err, k->text, a->at, "\"%s\" has no parameter \"%.*s\"%s", f->name, (int)a->name.len,
+        a->name.p,
+        hint_near(nearest_name(arena_dup_n(k->program->arena, (const char *)a->name.p, a->name.len),
+                               parameter_name, f))
+            .text);
 }
 
 static bool eval_replacement(struct ottl_eval *e, const struct node *n, struct ottl_value *out)

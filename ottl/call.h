@@ -4,6 +4,7 @@
 #define TAILRACE_OTTL_CALL_H
 
 #include "ottl/eval.h"
+#include "ottl/hint.h"
 #include "platform/num_parse.h"
 
 /* What a parameter accepts; the reference for processors, 6.5. */
@@ -73,6 +74,9 @@ extern const struct func type_functions[], text_functions[], hash_functions[], t
 extern const struct func map_editors[], list_editors[], replace_editors[], name_editors[];
 
 bool call_needs_span(struct slice function);
+bool call_is_editor(struct slice name);
+/* The editor, or else the converter, that was probably meant. */
+struct hint call_hint(struct slice name, bool editor);
 
 /* Argument i as its parameter wants it; OTTL_ABSENT when it was not given. */
 bool arg(struct ottl_eval *e, const struct node *n, unsigned i, struct ottl_value *v) MUST_USE;

@@ -60,8 +60,8 @@ static struct node *enumeration(struct compiler *k, const struct ast *a)
         if (strcmp(enums[i].name, name) == 0)
             return constant(k, a, ottl_int(enums[i].value));
     near = k->context >= OTTL_SPAN ? nearest_name(name, enum_name, NULL) : NULL;
-    err_at(k->err, k->text, a->at, "enum symbol, %s, not found%s%s%s", name,
-           near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    err_at(k->err, k->text, a->at, "enum symbol, %s, not found%s", name,
+           (near ? hint_near(near) : hint_of(a->text)).text);
     return NULL;
 }
 
@@ -175,10 +175,18 @@ struct node *compile_value(struct compiler *k, const struct ast *a)
     case AST_MAP:
         return map(k, a);
     default:
-        err_at(k->err, k->text, a->at,
-               "a function's name is no value: write it with its arguments");
+        err_at(k->err, k->text, a->at, "a function's name is no value%s",
+               *hint_of(a->text).text ? hint_of(a->text).text : ": write it with its arguments");
         return NULL;
     }
+}
+
+static struct node *word_as_key(struct compiler *k, const struct ast *key)
+{
+    err_at(k->err, k->text, key->at, "\"%.*s\" is no path: a key is in quotes, [\"%.*s\"]",
+           (int)key->kids->text.len, key->kids->text.p, (int)key->kids->text.len,
+           key->kids->text.p);
+    return NULL;
 }
 
 int compile_keys(struct compiler *k, struct node *n, const struct ast *first)
@@ -189,7 +197,7 @@ int compile_keys(struct compiler *k, struct node *n, const struct ast *first)
         count++;
     n->keys = arena_alloc(k->program->arena, (count + 1) * sizeof(*n->keys));
     for (const struct ast *key = first; key; key = key->next) {
-        struct node *one = compile_value(k, key);
+        struct node *one = path_is_word(k, key) ? word_as_key(k, key) : compile_value(k, key);
 
         if (!one)
             return -1;

@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+#include "ottl/hint.h"
+
 static bool is_digit(int c)
 {
     return c >= '0' && c <= '9';
@@ -248,8 +250,9 @@ struct token *lex(struct arena *a, struct slice text, size_t *n, struct err *err
             break;
         end = token_end(text, i, &t[*n].type);
         if (!end) {
-            err_at(err, text, i, "lexer: invalid input text \"%.*s\"",
-                   (int)(text.len - i < 60 ? text.len - i : 60), text.p + i);
+            err_at(err, text, i, "lexer: invalid input text \"%.*s\"%s",
+                   (int)(text.len - i < 60 ? text.len - i : 60), text.p + i,
+                   hint_of(slice_of(text.p + i, text.len - i)).text);
             return NULL;
         }
         t[*n].len = (uint32_t)(end - i);
@@ -340,7 +343,8 @@ int unquote(struct arena *a, struct slice text, const struct token *t, struct sl
         }
         c = escape(in, &i);
         if (c == UINT32_MAX)
-            return err_at(err, text, t->at, "invalid quoted string %.*s: invalid syntax",
+            return err_at(err, text, t->at,
+                          "invalid quoted string %.*s: invalid syntax, a backslash is written \\\\",
                           (int)t->len, text.p + t->at);
         n += put_utf8(dst + n, c); /* an escape is never shorter than what it means */
     }

@@ -32,8 +32,8 @@ void *parser_unexpected(struct parser *p, const char *wanted)
 
     if (p->t->type == T_END)
         s = slice_str("<EOF>");
-    err_at(p->err, p->text, p->t->at, "unexpected token \"%.*s\" (expected %s)",
-           (int)(s.len < 60 ? s.len : 60), s.p, wanted);
+    err_at(p->err, p->text, p->t->at, "unexpected token \"%.*s\" (expected %s)%s",
+           (int)(s.len < 60 ? s.len : 60), s.p, wanted, hint_of(s).text);
     return NULL;
 }
 
@@ -230,8 +230,8 @@ static struct ast *editor(struct parser *p)
 
     if (parser_name(p, &name)) {
         err_at(p->err, p->text, p->t->at,
-               "editor names must start with a lowercase letter but got '%.*s'",
-               (int)(name.len < 60 ? name.len : 60), name.p);
+               "editor names must start with a lowercase letter but got '%.*s'%s",
+               (int)(name.len < 60 ? name.len : 60), name.p, call_hint(name, true).text);
         return NULL;
     }
     if (p->t->type != T_LOWER)

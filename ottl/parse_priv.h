@@ -4,6 +4,8 @@
 #define TAILRACE_OTTL_PARSE_PRIV_H
 
 #include "ottl/ast.h"
+#include "ottl/call.h"
+#include "ottl/hint.h"
 
 struct parser {
     struct arena *arena;

@@ -185,6 +185,18 @@ static struct ast *call(struct parser *p)
 
 /* ---- sums ---- */
 
+static void *no_converter(struct parser *p)
+{
+    struct slice name = parser_text(p, p->t);
+
+    err_at(p->err, p->text, p->t->at,
+           "converter names must start with an uppercase letter but got '%.*s'%s",
+           (int)(name.len < 60 ? name.len : 60), name.p,
+           call_is_editor(name) ? ", an editor, which gives no value"
+                                : call_hint(name, false).text);
+    return NULL;
+}
+
 static struct ast *primary(struct parser *p)
 {
     struct ast *n;
@@ -196,10 +208,7 @@ static struct ast *primary(struct parser *p)
         return floating(p);
     case T_LOWER:
         if (p->t[1].type == T_OPEN) {
-            err_at(p->err, p->text, p->t->at,
-                   "converter names must start with an uppercase letter but got '%.*s'",
-                   (int)p->t->len, p->text.p + p->t->at);
-            return NULL;
+            return no_converter(p);
         }
         return path(p);
     case T_OPEN:
@@ -331,8 +340,12 @@ static struct ast *name_of_enum(struct parser *p)
     struct ast *n = parser_node(p, AST_ENUM);
 
     if (parser_name(p, &name) != 1) {
-        p->t += parser_name(p, &name);
-        return parser_unexpected(p, "\"(\"");
+        struct hint meant = hint_of(name);
+
+        err_at(p->err, p->text, p->t->at, "\"%.*s\" is no value%s",
+               (int)(name.len < 60 ? name.len : 60), name.p,
+               *meant.text ? meant.text : ": a function has its arguments in parentheses, or ()");
+        return NULL;
     }
     n->text = name;
     p->t++;

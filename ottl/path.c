@@ -6,6 +6,7 @@
  */
 #include "ottl/path.h"
 
+#include "ottl/hint.h"
 #include "platform/nearest.h"
 
 /* ---- the table ---- */
@@ -103,33 +104,81 @@ bool path_prefix(const struct ast *path, enum ottl_context *context)
 
 /* ---- compiling ---- */
 
-static const char *row_name(const void *ctx, size_t i)
-{
-    const enum ottl_context *c = ctx;
+/* What may stand in a place of a path. */
+struct names {
+    const char *v[ARRAY_LEN(rows) + ARRAY_LEN(prefixes)];
+    size_t n;
+};
 
-    for (size_t k = 0; k < ARRAY_LEN(rows); k++)
-        if (rows[k].context == *c && !rows[k].sub && i-- == 0)
-            return rows[k].name;
+static const char *name_at(const void *ctx, size_t i)
+{
+    const struct names *names = ctx;
+
+    return i < names->n ? names->v[i] : NULL;
+}
+
+/* A path's first field, behind its prefix if it has one. */
+static struct hint near_field(struct compiler *k, const char *name, enum ottl_context c,
+                              bool may_be_prefix)
+{
+    struct names all = {.n = 0};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].context == c)
+            all.v[all.n++] =
+                !rows[i].sub ? rows[i].name
+                             : arena_printf(k->program->arena, "%s.%s", rows[i].name, rows[i].sub);
+    for (size_t i = 0; may_be_prefix && i < ARRAY_LEN(prefixes); i++)
+        if (prefixes[i].context <= k->context)
+            all.v[all.n++] = prefixes[i].name;
+    return hint_near(nearest_name(name, name_at, &all));
+}
+
+static const char *const other_signals[] = {
+    "log", "body", "metric", "datapoint", "profile", "severity_text", "severity_number"};
+
+static const char *not_of_traces(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(other_signals); i++)
+        if (strcmp(other_signals[i], name) == 0)
+            return ": it is of another signal than traces";
     return NULL;
 }
 
-static const char *const subs[] = {"string", "deprecated_string", "code", "message"};
-
-static const char *sub_name(const void *ctx, size_t i)
-{
-    (void)ctx;
-    return i < ARRAY_LEN(subs) ? subs[i] : NULL;
-}
-
-static struct node *no_such_path(struct compiler *k, const struct ast *field, enum ottl_context c,
-                                 bool is_sub)
+static struct node *no_such_field(struct compiler *k, const struct ast *path,
+                                  const struct ast *field, enum ottl_context c)
 {
     char *name = arena_dup_n(k->program->arena, (const char *)field->text.p, field->text.len);
-    const char *near = nearest_name(name, is_sub ? sub_name : row_name, &c);
+    struct hint meant = hint_of(field->text);
+    const char *other = not_of_traces(name);
 
-    err_at(k->err, k->text, field->at, "segment \"%s\" is not a valid path of the %s context%s%s%s",
-           name, context_name(c), near ? ", did you mean \"" : "", near ? near : "",
-           near ? "\"?" : "");
+    if (!*meant.text)
+        meant = near_field(k, name, c, field == path->kids && path->n > 1);
+    err_at(k->err, k->text, field->at, "segment \"%s\" is not a valid path of the %s context%s",
+           name, context_name(c), other ? other : meant.text);
+    return NULL;
+}
+
+/* A field behind one that is known. */
+static struct node *no_such_sub(struct compiler *k, const struct ast *of, const struct ast *sub,
+                                enum ottl_context c)
+{
+    char *name = arena_dup_n(k->program->arena, (const char *)sub->text.p, sub->text.len);
+    struct names all = {.n = 0};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].context == c && rows[i].sub && slice_eq(slice_str(rows[i].name), of->text))
+            all.v[all.n++] = rows[i].sub;
+    err_at(k->err, k->text, sub->at, "segment \"%s\" is not a valid path of the %s context%s", name,
+           context_name(c), hint_near(nearest_name(name, name_at, &all)).text);
+    return NULL;
+}
+
+static struct node *unseen(struct compiler *k, const struct ast *prefix, enum ottl_context c)
+{
+    err_at(k->err, k->text, prefix->at,
+           "segment \"%s\" is not a valid path of the %s context: it is seen in the context \"%s\"",
+           context_name(c), context_name(k->context), context_name(c));
     return NULL;
 }
 
@@ -150,7 +199,7 @@ static const struct ast *behind_prefix(struct compiler *k, const struct ast *a,
     if (path_prefix(a, c)) {
         if (*c <= k->context)
             return a->kids->next;
-        no_such_path(k, a->kids, k->context, false);
+        (void)unseen(k, a->kids, *c);
         return NULL;
     }
     *c = k->context;
@@ -196,7 +245,7 @@ static struct node *compile_own(struct compiler *k, const struct ast *a)
     if (!row) {
         row = row_of(c, name, NULL);
         if (!row)
-            return no_such_path(k, name, c, false);
+            return no_such_field(k, a, name, c);
         if (slice_eq(name->text, slice_str("attributes")) ||
             slice_eq(name->text, slice_str("cache"))) {
             err_at(k->err, k->text, sub->at, "\"%.*s\" has no fields: write %.*s[\"%.*s\"]",
@@ -204,7 +253,7 @@ static struct node *compile_own(struct compiler *k, const struct ast *a)
                    (int)sub->text.len, sub->text.p);
             return NULL;
         }
-        return no_such_path(k, sub, c, true);
+        return no_such_sub(k, name, sub, c);
     }
     extra = sub ? sub->next : NULL;
     if (extra || (sub && name->keys)) {
@@ -225,6 +274,11 @@ static struct node *compile_own(struct compiler *k, const struct ast *a)
     n->field = row->field;
     n->key = -1;
     return set_keys(k, n, row, sub ? sub->keys : name->keys) ? NULL : n;
+}
+
+bool path_is_word(const struct compiler *k, const struct ast *a)
+{
+    return a->kind == AST_PATH && a->n == 1 && !a->kids->keys && !row_of(k->context, a->kids, NULL);
 }
 
 struct node *compile_path(struct compiler *k, const struct ast *a)

@@ -8,6 +8,8 @@
 #include "ottl/program.h"
 
 const char *context_name(enum ottl_context c);
+/* Is it one word that is no path, as of who forgot the quotes? */
+bool path_is_word(const struct compiler *k, const struct ast *a);
 /* path_otelcol.c: otelcol.something */
 bool path_is_otelcol(const struct ast *path);
 struct node *compile_otelcol(struct compiler *k, const struct ast *a) MUST_USE;

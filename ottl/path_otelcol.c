@@ -17,6 +17,7 @@
 #include "model/batch.h"
 #include "model/wire_checked.h"
 #include "ottl/eval.h"
+#include "ottl/hint.h"
 #include "ottl/path.h"
 #include "platform/nearest.h"
 
@@ -193,14 +194,14 @@ static bool get_auth(struct ottl_eval *e, const struct node *n, struct ottl_valu
 /* ---- the table ---- */
 
 static const struct otelcol_row {
-    const char *name; /* behind the first dot */
+    const char *name;
     node_fn *get;
     bool keys;
 } rows[] = {
-    {"client.addr", get_address, false},
-    {"client.metadata", get_client_metadata, true},
-    {"client.auth.attributes", get_auth, true},
-    {"grpc.metadata", get_grpc_metadata, true},
+    {"otelcol.client.addr", get_address, false},
+    {"otelcol.client.metadata", get_client_metadata, true},
+    {"otelcol.client.auth.attributes", get_auth, true},
+    {"otelcol.grpc.metadata", get_grpc_metadata, true},
 };
 
 static const char *row_name(const void *ctx, size_t i)
@@ -212,7 +213,7 @@ static const char *row_name(const void *ctx, size_t i)
 bool set_read_only(struct ottl_eval *e, const struct node *n, const struct ottl_value *v)
 {
     (void)v;
-    return ottl_fail(e, "\"otelcol.%s\" is read-only and cannot be modified", rows[n->field].name);
+    return ottl_fail(e, "\"%s\" is read-only and cannot be modified", rows[n->field].name);
 }
 
 /* ---- compiling ---- */
@@ -222,17 +223,16 @@ bool path_is_otelcol(const struct ast *path)
     return path->n > 1 && !path->kids->keys && slice_eq(path->kids->text, slice_str("otelcol"));
 }
 
-/* The fields behind the first, with dots between. */
+/* The path's fields with dots between. */
 static const char *dotted(struct arena *arena, const struct ast *path)
 {
-    const struct ast *first = path->kids->next;
     uint8_t *name, *to;
     size_t len = 1;
 
-    for (const struct ast *f = first; f; f = f->next)
+    for (const struct ast *f = path->kids; f; f = f->next)
         len += f->text.len + 1;
     name = to = arena_alloc(arena, len);
-    for (const struct ast *f = first; f; f = f->next) {
+    for (const struct ast *f = path->kids; f; f = f->next) {
         to = wire_put_slice(to, f->text);
         *to++ = f->next ? '.' : 0;
     }
@@ -250,10 +250,8 @@ static const struct ast *early_keys(const struct ast *path)
 
 static struct node *no_such(struct compiler *k, const struct ast *a, const char *name)
 {
-    const char *near = nearest_name(name, row_name, NULL);
-
-    err_at(k->err, k->text, a->at, "\"otelcol.%s\" is not a valid path%s%s%s", name,
-           near ? ", did you mean \"otelcol." : "", near ? near : "", near ? "\"?" : "");
+    err_at(k->err, k->text, a->at, "\"%s\" is not a valid path%s", name,
+           hint_near(nearest_name(name, row_name, NULL)).text);
     return NULL;
 }
 
@@ -263,8 +261,7 @@ static struct node *row_node(struct compiler *k, const struct ast *a, uint32_t r
     struct node *n;
 
     if (keys && !rows[row].keys) {
-        err_at(k->err, k->text, keys->at, "the path \"otelcol.%s\" cannot be indexed",
-               rows[row].name);
+        err_at(k->err, k->text, keys->at, "the path \"%s\" cannot be indexed", rows[row].name);
         return NULL;
     }
     n = expr_new(k, a, rows[row].get);
