@@ -26,6 +26,7 @@ struct tls_session {
     struct buf kept;  /* their memory, when they outlive their reading */
     struct buf out;
     size_t charged;
+    size_t hello_bytes; /* of the handshake so far: OpenSSL keeps whole messages, up to 128 KiB of them */
     bool secured, failed;
     char host[256];
     char error[192];
@@ -134,6 +135,8 @@ void tls_session_feed(struct tls_session *s, const uint8_t *p, size_t n)
 {
     CHECK(s->in.len == 0);
     s->in = slice_of(p, n);
+    if (!s->secured)
+        s->hello_bytes += n;
 }
 
 void tls_session_keep(struct tls_session *s)
@@ -175,6 +178,7 @@ enum tls_result tls_session_handshake(struct tls_session *s)
         return TLS_FAILED;
     }
     s->secured = true;
+    s->hello_bytes = 0;
     return TLS_OK;
 }
 
@@ -233,7 +237,7 @@ const char *tls_session_error(const struct tls_session *s)
 
 void tls_session_account(struct tls_session *s, size_t out_bytes)
 {
-    size_t now = SESSION_BYTES + s->kept.cap + out_bytes;
+    size_t now = SESSION_BYTES + s->kept.cap + out_bytes + s->hello_bytes;
 
     if (now > s->charged)
         budget_force(s->cfg->budget, MEM_CONN, now - s->charged);
