@@ -10,7 +10,8 @@
  *
  * Goodput: what each connection used lately is counted, whatever came of it, and what it has in flight. Heavy
  * is who used more than the mean of those that tried, and more than a 64th of all: beside a thousand
- * connections of one request each, nobody who stays is heavy for that. What ended connections used counts on
+ * connections of one request each, nobody who stays is heavy for that. And more than a little: who came after the
+ * last tick, while others only asked, would seem to have used more than all. What ended connections used counts on
  * for a while. The sums come from every port's ticks, so a flood on one worker is seen by all. Heavy senders
  * are held back only between "getting short" and "full"; below that they may take whatever is free.
  *
@@ -26,6 +27,7 @@
 #define CONTENDED_NS   (2 * NS_PER_SEC)
 #define FRESH_TICKS    8u /* a connection counts for this long after its last request */
 #define HEAVY_PARTS    64u
+#define LITTLE_BYTES   (16u << 10) /* nobody is heavy for so little; the sums are a tick old */
 
 const struct key fair_keys[] = {
     KEY_UINT(struct fair_settings, max_connection_percentage, "25", 1, 100,
@@ -115,7 +117,9 @@ static bool is_heavy(const struct fair *f, const struct fair_share *s, uint64_t 
 {
     uint64_t all = get(&f->all->used_bytes), parts = active < HEAVY_PARTS ? active : HEAVY_PARTS;
 
-    return s->recent_bytes + s->in_flight_bytes > all / parts;
+    uint64_t mine = s->recent_bytes + s->in_flight_bytes;
+
+    return mine > LITTLE_BYTES && mine > all / parts;
 }
 
 bool fair_admit(struct fair *f, struct fair_share *s, uint64_t n, enum room room)

@@ -198,8 +198,8 @@ class Ceiling(unittest.TestCase):
                              attack.answers.counts)
         done, all_of_it = self.good.counts.get(0, 0), sum(self.good.counts.values())
         self.assertLessEqual(set(self.good.counts), {0, 8, 14}, self.bad_words[:5])
-        # most of it, on a machine as busy as can be: nine in ten and more when there is a core to run on
-        self.assertGreater(done, 0.5 * all_of_it, (self.good.counts, self.bad_words[:5]))
+        # What is small finds room, however busy the machine: whoever only takes up room makes way.
+        self.assertGreater(done, 0.9 * all_of_it, (self.good.counts, self.bad_words[:5]))
         self.assertGreater(done, 5 if SANITIZED else 25)
         if not SANITIZED:
             self.assertLessEqual(peak_mib(self.d), self.ceiling_mib)

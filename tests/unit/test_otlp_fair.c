@@ -236,6 +236,19 @@ START_TEST(what_was_taken_fades)
 }
 END_TEST
 
+/* Others only asked, and were refused: the sums are empty, and one small request is more than all of it. */
+START_TEST(nobody_is_heavy_for_a_little)
+{
+    everybody_sends();
+    tick();
+    fair_refused(&f);
+    a.share.recent_bytes = 2000; /* came after the tick */
+    ck_assert(admits(&f, &a, 1000, ROOM_TIGHT));
+    a.share.recent_bytes = 200000;
+    ck_assert(!admits(&f, &a, 1000, ROOM_TIGHT));
+}
+END_TEST
+
 /* Clients that were refused have had nothing, and count nevertheless. */
 START_TEST(the_mean_counts_who_tries)
 {
@@ -306,6 +319,7 @@ int main(void)
     tcase_add_test(tc, beside_others_a_part_of_the_soft_limit);
     tcase_add_test(tc, heavy_senders_are_refused_first_while_room_is_short);
     tcase_add_test(tc, what_was_taken_fades);
+    tcase_add_test(tc, nobody_is_heavy_for_a_little);
     tcase_add_test(tc, the_mean_counts_who_tries);
     tcase_add_test(tc, a_flood_of_connections);
     tcase_add_test(tc, switched_off_it_asks_nothing);
