@@ -3,19 +3,27 @@
  * health_check: one HTTP page for probes. 200 while all pipelines run, 503 before they do, from the
  * first moment of a shutdown, and after a component has failed for good.
  *
- * Bodies are those of the Collector, so probes that look into them keep working.
+ * Bodies are those of the Collector, so probes that look into them keep working; so are the methods (any), and which
+ * paths are meant: "/" is every path.
  * Threads: main. Limits: those of net/pages.h.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "component/tls_keys.h"
 #include "extensions/extensions.h"
 #include "net/pages.h"
+#include "net/tls.h"
 #include "platform/clock.h"
 
 struct health_settings {
     const char *endpoint;
+    const char *transport;
     const char *path;
+    bool tls_enabled;
+    struct tls_settings tls;
+    struct pair_list response_headers;
+    bool use_v2;
     bool response_body_enabled;
     struct response_body {
         const char *healthy, *unhealthy;
@@ -30,34 +38,42 @@ static const struct key response_body_keys[] = {
 
 static const struct key health_keys[] = {
     KEY_STR(struct health_settings, endpoint, "localhost:13133",
-            "Address to listen on, host:port."),
-    KEY_STR(struct health_settings, path, "/", "Path of the page; all others are 404."),
+            "Address to listen on, host:port, or the path of a Unix socket."),
+    KEY_STR(struct health_settings, transport, "tcp", "tcp, tcp4, tcp6 or unix."),
+    KEY_STR(struct health_settings, path, "/",
+            "Path of the page, and of all below it when it ends with a slash; others are 404."),
+    KEY_OPTIONAL(struct health_settings, tls, SECTION_OFF, tls_server_keys,
+                 "TLS; without this section the port is plaintext."),
+    KEY_PAIRS(struct health_settings, response_headers, "Headers added to every answer."),
     KEY_OPTIONAL(struct health_settings, response_body, SECTION_DEFAULT_OFF, response_body_keys,
                  "Bodies to send instead of the JSON default."),
     KEY_IGNORED("check_collector_pipeline", true,
                 "Broken in the Collector, too; the status follows the pipelines."),
     KEY_IGNORED("cors", true, "Probes are not browsers."),
     KEY_IGNORED("include_metadata", false, "Of no meaning for this page."),
-    KEY_IGNORED("max_request_body_size", false, "Requests with a body are refused."),
-    KEY_IGNORED("compression_algorithms", false, "Requests with a body are refused."),
+    KEY_IGNORED("auth", true, "The page asks nobody for credentials; neither does the Collector's."),
+    KEY_IGNORED("dialer", false, "A server does not dial."),
+    KEY_IGNORED("max_request_body_size", false, "Bodies are thrown away."),
+    KEY_IGNORED("compression_algorithms", false, "Bodies are thrown away."),
     KEY_IGNORED("keep_alives_enabled", false, "Connections are kept for 60 s."),
     KEY_IGNORED("idle_timeout", false, "Connections are kept for 60 s."),
     KEY_IGNORED("read_timeout", false, "Connections are kept for 60 s."),
     KEY_IGNORED("read_header_timeout", false, "Connections are kept for 60 s."),
     KEY_IGNORED("write_timeout", false, "Connections are kept for 60 s."),
-    KEY_NOT_YET("response_headers", "Headers to add to each answer."),
-    KEY_NOT_YET("tls", "Serves the page over TLS."),
-    KEY_NOT_YET("auth", "Asks for credentials."),
-    KEY_NOT_YET("use_v2", "Selects the newer form of this extension."),
-    KEY_NOT_YET("http", "The newer form's HTTP section."),
-    KEY_NOT_YET("grpc", "The newer form's gRPC section."),
-    KEY_NOT_YET("component_health", "The newer form's rules for components."),
+    KEY_IGNORED("component_health", true, "Of the newer form only, and of no effect without it."),
+    KEY_BOOL(struct health_settings, use_v2, "false",
+             "The newer form, which the Collector has behind a feature gate that is off; there is none here."),
+    KEY_NOT_YET("http", "The newer form's HTTP section; the Collector refuses it as well, unless a feature gate is on."),
+    KEY_NOT_YET("grpc", "The newer form's gRPC section; the Collector refuses it as well, unless a feature gate is on."),
+    KEY_NOT_YET("middlewares", "Middleware extensions."),
     KEY_END,
 };
 
 struct health {
     struct component base;
     const struct health_settings *set;
+    struct tls_context *tls; /* NULL: plaintext */
+    struct http1_field fields[PAGE_FIELDS];
     struct pages *pages;
 };
 
@@ -132,6 +148,16 @@ static void put_default(struct buf *out, bool ready, uint64_t since_ns)
     buf_puts(out, "\"}");
 }
 
+/* "/" is every path, "/health/" all below it, "/health" itself only. */
+static bool is_path(const char *set, const char *path)
+{
+    size_t n = strlen(set);
+
+    if (set[n - 1] != '/')
+        return strcmp(set, path) == 0;
+    return strncmp(set, path, n) == 0 || (strlen(path) == n - 1 && strncmp(set, path, n - 1) == 0);
+}
+
 static void on_request(void *ctx, struct page_request *r)
 {
     struct health *h = ctx;
@@ -140,7 +166,7 @@ static void on_request(void *ctx, struct page_request *r)
     uint64_t since_ns;
     bool ready;
 
-    if (strcmp(r->path, h->set->path) != 0) {
+    if (!is_path(h->set->path, r->path)) {
         page_respond(&r, 404, "text/plain; charset=utf-8", slice_str("404 page not found\n"));
         return;
     }
@@ -157,14 +183,36 @@ static void on_request(void *ctx, struct page_request *r)
 
 /* ---- life ---- */
 
+static bool is_unix(const struct health_settings *s)
+{
+    return strcmp(s->transport, "unix") == 0;
+}
+
+static void check_headers(const struct pair_list *headers, struct check *c)
+{
+    for (size_t i = 0; i < headers->n; i++)
+        if (!headers->v[i].value || strpbrk(headers->v[i].value, "\r\n") || !headers->v[i].name[0] ||
+            strpbrk(headers->v[i].name, "\r\n: \t"))
+            check_error(c, "response_headers", "\"%s\" is not a valid header", headers->v[i].name);
+    if (headers->n > PAGE_FIELDS)
+        check_error(c, "response_headers", "at most %d headers", PAGE_FIELDS);
+}
+
 static void health_check_settings(const void *settings, struct check *c)
 {
     const struct health_settings *s = settings;
 
     if (s->endpoint[0] == '\0')
         check_error(c, "endpoint", "\"endpoint\" is required");
-    else if (!strchr(s->endpoint, ':'))
+    else if (!is_unix(s) && !strchr(s->endpoint, ':'))
         check_error(c, "endpoint", "address %s: missing port in address", s->endpoint);
+    if (!is_unix(s) && strcmp(s->transport, "tcp") != 0 && strcmp(s->transport, "tcp4") != 0 && strcmp(s->transport, "tcp6") != 0)
+        check_error(c, "transport", "unsupported transport type \"%s\"", s->transport);
+    if (s->use_v2)
+        check_error(c, "use_v2", "the newer form is not available");
+    if (s->tls_enabled)
+        tls_server_check(&s->tls, "tls", c);
+    check_headers(&s->response_headers, c);
     if (s->path[0] != '/')
         check_error(c, "path", "path must start with /");
 }
@@ -178,12 +226,33 @@ static struct component *health_create(struct host *host, const void *settings, 
     return &h->base;
 }
 
+static int load_tls(struct health *h, struct err *err)
+{
+    struct tls_names names;
+
+    tls_names_of(&h->set->tls, &names);
+    const struct tls_config cfg = {TLS_CONFIG_OF(&h->set->tls, &names), .server = true, .alpn = TLS_ALPN_HTTP1,
+                                   .budget = h->base.host->budget, .log = &h->base.host->log};
+    h->tls = tls_context_new(&cfg, err);
+    return h->tls ? 0 : -1;
+}
+
 static int health_start(struct component *c, struct err *err)
 {
     struct health *h = health_of(c);
-    const struct pages_options o = {.endpoint = h->set->endpoint, .name = c->host->id};
     char bound[64];
 
+    if (h->set->tls_enabled && load_tls(h, err) < 0)
+        return -1;
+    for (size_t i = 0; i < h->set->response_headers.n; i++)
+        h->fields[i] = (struct http1_field){h->set->response_headers.v[i].name, h->set->response_headers.v[i].value};
+    const struct pages_options o = {.endpoint = h->set->endpoint,
+                                    .name = c->host->id,
+                                    .is_unix = is_unix(h->set),
+                                    .any_method = true,
+                                    .tls = h->tls,
+                                    .fields = h->fields,
+                                    .n_fields = h->set->response_headers.n};
     h->pages = pages_new(c->host->loop, &o, bound, on_request, h, err);
     if (!h->pages)
         return -1;
@@ -204,6 +273,7 @@ static void health_destroy(struct component **c)
 
     *c = NULL;
     pages_free(&h->pages);
+    tls_context_free(&h->tls);
     free(h);
 }
 

@@ -32,7 +32,10 @@ struct pages {
     struct timer *sweep;
     struct list conns;
     unsigned n_conns;
-    bool freed;
+    bool freed, any_method;
+    struct tls_context *tls;
+    const struct http1_field *fields;
+    size_t n_fields;
     const char *post_path; /* NULL: none */
     struct compressor *gzip; /* made at the first use */
     pages_handler *handler;
@@ -109,12 +112,12 @@ static void on_request(void *ctx, const struct http1_head *head)
 
     r->post = pc->server->post_path && slice_eq(head->method, slice_str("POST")) &&
               slice_eq(head->path, slice_str(pc->server->post_path));
-    if (!r->post && !slice_eq(head->method, slice_str("GET")) &&
+    if (!r->post && !pc->server->any_method && !slice_eq(head->method, slice_str("GET")) &&
         !slice_eq(head->method, slice_str("HEAD"))) {
         refuse(pc, 405, "method not allowed\n");
         return;
     }
-    if (head->chunked || head->content_length) {
+    if (!pc->server->any_method && (head->chunked || head->content_length)) {
         refuse(pc, 413, "no body expected\n");
         return;
     }
@@ -125,7 +128,7 @@ static void on_request(void *ctx, const struct http1_head *head)
 
 static void on_body(void *ctx, const uint8_t *p, size_t n)
 {
-    (void)ctx; /* refused in on_request; what still comes is thrown away */
+    (void)ctx; /* refused in on_request, or of no interest */
     (void)p;
     (void)n;
 }
@@ -245,7 +248,7 @@ static void on_accept(void *ctx, struct conn *c)
     struct pages *s = ctx;
     struct page_conn *pc;
 
-    if (s->n_conns == MAX_CONNS) {
+    if (s->n_conns == MAX_CONNS || (s->tls && conn_start_tls(c, s->tls, NULL) != 0)) {
         conn_close(c, "");
         return;
     }
@@ -287,9 +290,9 @@ static struct listener *listen_for(struct pages *s, const struct pages_options *
 {
     const struct listen_owner owner = {.instance = s, .name = o->name};
 
-    if (listener_probe(o->endpoint, &owner, err) != 0)
+    if (!o->is_unix && listener_probe(o->endpoint, &owner, err) != 0)
         return NULL;
-    return listener_new_for(&owner, s->loop, o->endpoint, false, true, bound, on_accept, s, err);
+    return listener_new_for(&owner, s->loop, o->endpoint, o->is_unix, !o->is_unix, bound, on_accept, s, err);
 }
 
 struct pages *pages_new(struct loop *l, const struct pages_options *o, char bound[static 64],
@@ -300,6 +303,11 @@ struct pages *pages_new(struct loop *l, const struct pages_options *o, char boun
     s->loop = l;
     s->handler = handler;
     s->ctx = ctx;
+    s->any_method = o->any_method;
+    s->tls = o->tls;
+    CHECK(o->n_fields <= PAGE_FIELDS);
+    s->fields = o->fields;
+    s->n_fields = o->n_fields;
     list_init(&s->conns);
     s->listener = listen_for(s, o, bound, err);
     if (!s->listener) {
@@ -343,8 +351,8 @@ static bool compressed(struct pages *s, struct slice body, struct buf *out)
 
 void page_respond(struct page_request **rp, int status, const char *content_type, struct slice body)
 {
-    static const struct http1_field encoding[] = {{"Content-Encoding", "gzip"},
-                                                  {"Vary", "Accept-Encoding"}};
+    struct http1_field fields[PAGE_FIELDS + 2];
+    size_t n = 0;
     struct page_request *r = *rp;
     struct page_conn *pc = r->conn;
     struct buf small = {0};
@@ -356,7 +364,13 @@ void page_respond(struct page_request **rp, int status, const char *content_type
     if (!pc)
         return;
     pc->active_ns = loop_now_ns(pc->server->loop);
-    http1_respond(pc->http, status, content_type, encoding, gzip ? ARRAY_LEN(encoding) : 0,
+    for (; n < pc->server->n_fields; n++)
+        fields[n] = pc->server->fields[n];
+    if (gzip) {
+        fields[n++] = (struct http1_field){"Content-Encoding", "gzip"};
+        fields[n++] = (struct http1_field){"Vary", "Accept-Encoding"};
+    }
+    http1_respond(pc->http, status, content_type, fields, n,
                   gzip ? slice_of(small.p, small.len) : body, false);
     buf_free(&small);
     if (!pc->feeding)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A small HTTP/1.1 server for text pages (/metrics, health, /debug): GET and HEAD (and POST of one
- * path) only, bodies are refused, gzip when the client accepts it and the page is worth it. Answers may come later.
+ * path) only and no bodies, unless any_method; gzip when the client accepts it and the page is worth it. Answers may
+ * come later.
  *
  * Limits: 128 connections, 16 KiB of request header, closed after 60 s without a whole request.
  * Threads: one loop.
@@ -10,6 +11,7 @@
 #define TAILRACE_NET_PAGES_H
 
 #include "net/conn.h"
+#include "net/http1_server.h"
 #include "platform/buf.h"
 
 struct pages;
@@ -33,7 +35,13 @@ typedef void pages_handler(void *ctx, struct page_request *r);
 struct pages_options {
     const char *endpoint;
     const char *name; /* a successor of this name takes the socket over; see struct listen_owner */
+    bool is_unix;     /* the endpoint is a path */
+    bool any_method;  /* bodies are read and thrown away */
+    struct tls_context *tls; /* NULL: plaintext. The caller's, and to outlive the server */
+    const struct http1_field *fields; /* of every answer; to outlive the server */
+    size_t n_fields;                  /* at most PAGE_FIELDS */
 };
+enum { PAGE_FIELDS = 16 };
 
 /* bound: see listener_new(). NULL with err when the endpoint cannot be had. */
 struct pages *pages_new(struct loop *l, const struct pages_options *o, char bound[static 64],

@@ -3,10 +3,13 @@
 import http.client
 import signal
 import socket
+import ssl
 import subprocess
+import tempfile
 import unittest
 
-from tailrace import Daemon
+from pki import Pki
+from tailrace import Daemon, wait_for
 
 PLAIN = """
 receivers: {nop: }
@@ -204,6 +207,78 @@ class Health(unittest.TestCase):
         with Daemon(PLAIN, ["--config", "yaml:" + own]) as d:
             d.wait_ready()
             self.assertEqual(request(d.port("Starting health_check extension"), "GET", "/")[2], b"fine")
+
+    def health(self, settings, endpoint="127.0.0.1:0"):
+        return ["--config", "yaml:{extensions: {health_check: {endpoint: '%s', %s}}, service: {extensions: [health_check]}}" % (
+            endpoint, settings)]
+
+    def test_probes_of_all_kinds(self):
+        """Any method, with a body or not, HTTP/1.0 too; "/" is every path. As the Collector's."""
+        with Daemon(PLAIN, self.health("response_headers: {X-Probe: 'yes', Cache-Control: no-store}")) as d:
+            port = d.port("Starting health_check extension")
+            d.wait_ready()
+            for method, path, body in (("GET", "/", None), ("HEAD", "/", None), ("OPTIONS", "/", None), ("POST", "/healthz", b"x" * 1000),
+                                       ("PUT", "/a/b?c", b"")):
+                status, head, _ = request(port, method, path, body)
+                self.assertEqual((status, head["X-Probe"], head["Cache-Control"]), (200, "yes", "no-store"), (method, path))
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+                s.sendall(b"OPTIONS / HTTP/1.0\r\n\r\n")
+                self.assertIn(b" 200 OK\r\n", s.makefile("rb").readline())
+            self.assertEqual(d.stop(), 0)
+
+    def test_paths(self):
+        for path, answers in (("/h", {"/h": 200, "/h/x": 404, "/": 404}), ("/h/", {"/h/": 200, "/h/x": 200, "/h": 200, "/hx": 404, "/": 404})):
+            with Daemon(PLAIN, self.health("path: " + path)) as d:
+                d.wait_ready()
+                port = d.port("Starting health_check extension")
+                self.assertEqual({p: request(port, "GET", p)[0] for p in answers}, answers)
+
+    def test_tls_and_unix(self):
+        with tempfile.TemporaryDirectory() as folder:
+            pki = Pki(folder)
+            ca = pki.authority("ca")
+            leaf = pki.leaf("server", "ca")
+            with Daemon(PLAIN, self.health("tls: {cert_file: '%s', key_file: '%s'}" % leaf)) as d:
+                d.wait_ready()
+                port = d.port("Starting health_check extension")
+                context = ssl.create_default_context(cafile=ca)
+                c = http.client.HTTPSConnection("localhost", port, timeout=30, context=context)
+                for _ in range(2):
+                    c.request("GET", "/")
+                    r = c.getresponse()
+                    self.assertEqual(r.status, 200)
+                    self.assertIn(b"Server available", r.read())
+                c.close()
+                self.assertEqual(request(port, "GET", "/")[0], 400)  # "sent to an HTTPS port"
+                self.assertEqual(d.stop(), 0)
+            path = folder + "/health.sock"
+            with Daemon(PLAIN, self.health("transport: unix", path)) as d:
+                d.wait_ready()
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(path)
+                    s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    self.assertIn(b" 200 OK\r\n", s.makefile("rb").readline())
+                self.assertEqual(d.stop(), 0)
+
+    def test_changes_on_its_port(self):
+        """A reload brings other settings, then another address of the same port: the page is there all the time."""
+        with Daemon(PLAIN + "extensions: {health_check: {endpoint: '127.0.0.1:0'}}\n", ["--config", "yaml:service: {extensions: [health_check]}"]) as d:
+            d.wait_ready()
+            port = d.port("Starting health_check extension")
+            for n, settings in enumerate(("endpoint: '127.0.0.1:%d', path: /h", "endpoint: '0.0.0.0:%d', path: /h", "endpoint: '127.0.0.1:%d', path: /i"), 1):
+                with open(d.path, "w", encoding="utf-8") as f:
+                    f.write(PLAIN + "extensions: {health_check: {%s}}\n" % (settings % port))
+                d.signal(signal.SIGHUP)
+                wait_for(lambda: sum(line.get("msg") == "Configuration reloaded" for line in d.lines) == n, d.log)
+                want = "/i" if n == 3 else "/h"
+
+                def answer():
+                    try:
+                        return request(port, "GET", want)[0]
+                    except OSError:
+                        return None  # came in the moment in which the old socket of another address closed
+                wait_for(lambda: answer() == 200, want)
+            self.assertEqual(d.stop(), 0)
 
 
 class Inert(unittest.TestCase):
