@@ -9,6 +9,7 @@ Compared are the multisets of (trace id, span id) that the file exporters wrote.
   roots  decision_wait_after_root_received, late spans tell when each trace was decided
 """
 import collections
+import json
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from peers import free_ports, get, peer, wait_for  # noqa: E402
-from sampling_rig import OURS, TRACES, Rig, named, page_of, recorded, states  # noqa: E402
+from sampling_rig import OURS, TRACES, Rig, kept, named, page_of, recorded, states  # noqa: E402
 
 
 def ottl(span, spanevent=(), **more):
@@ -243,6 +244,78 @@ class SamplingDiff(Rig, unittest.TestCase):
         for ours in pages:
             self.assertEqual({k: (ours.get(k), v) for k, v in theirs.items() if ours.get(k) != v}, {})
             self.assertEqual([k for k, v in ours.items() if v and k not in theirs and k[0] != "type" and "tailrace_" not in k[0]], [])
+
+    def test_budgets(self):
+        """Traces of one size, so that what a budget lets through is a number whatever the order. A composite's budget is that of a second,
+        and the decisions at the stop may fall into two."""
+        rate = {"type": "rate_limiting", "rate_limiting": {"spans_per_second": 0, "burst_capacity": 500}}
+        size = {"type": "bytes_limiting", "bytes_limiting": {"bytes_per_second": 0, "burst_capacity": 30000}}
+        error = POLICIES["error"][0]
+        policies = {
+            "rate": [rate], "bytes": [size],
+            "rate_spends_for_all": [error, rate],  # also for what another policy keeps
+            "rate_in_and": [{"type": "and", "and": {"and_sub_policy": [{"name": "a", **error}, {"name": "b", **rate}]}}],
+            "rate_before_others": [{"type": "and", "and": {"and_sub_policy": [{"name": "a", **rate}, {"name": "b", **error}]}}],
+            "rate_turned": [{"type": "not", "not": {"not_sub_policy": {"name": "a", **rate}}}],
+            "rate_in_drop": [{"type": "always_sample"}, {"type": "drop", "drop": {"drop_sub_policy": [{"name": "a", **rate}]}}],
+            "two": [rate, dict(rate, rate_limiting={"spans_per_second": 0, "burst_capacity": 700})],
+        }
+        pipelines = {name: {"decision_wait": "10m", "policies": named(p)} for name, p in policies.items()}
+        pipelines["first_match"] = dict(pipelines["rate_spends_for_all"], sample_on_first_match=True)
+        shares = {"a": 20, "b": 33}
+        pipelines["composite"] = dict(pipelines["rate"], policies=named([{"type": "composite", "composite": {
+            "max_total_spans_per_second": 1000, "composite_sub_policy": [{"name": "a", **error}, {"name": "b", "type": "always_sample"}],
+            "rate_allocation": [{"policy": k, "percent": v} for k, v in shares.items()]}}]))
+        self.start(pipelines, ["--feature-gates=+processor.tailsamplingprocessor.usetracestate"])
+        r = self.traffic.random
+        traces = [(f"{r.getrandbits(128) | 1:032x}", r.random() < 0.4) for _ in range(1200)]
+        for at in range(0, len(traces), 100):
+            self.post_all(self.same_size(traces[at:at + 100]))
+        self.stop()
+        errors = {trace for trace, error in traces if error}
+        for name in pipelines:
+            found = [collections.Counter(trace in errors for trace, _ in kept(self.folder.name, program, name)) for program in (*OURS, "otelcol")]
+            print(f"{name}: {found}")
+            if name == "composite":
+                for error, share in ((True, 20), (False, 33)):
+                    most = share * 1000 // 100 // 3 * 3
+                    self.assertLessEqual({c[error] for c in found}, {most, 2 * most}, name)
+            elif name in ("rate", "bytes", "rate_in_and", "rate_turned", "rate_in_drop", "two"):  # how many
+                self.assertEqual(len({sum(c.values()) for c in found}), 1, name)
+                self.assertGreater(sum(found[0].values()), 100, name)
+            else:  # all errors, or as many of them as came in time
+                bound = 498 if name == "rate_before_others" else 3 * len(errors)
+                for c in found:
+                    self.assertLessEqual(c[True], bound, name)
+                    self.assertLessEqual(c[False], 0 if name == "rate_before_others" else 498, name)
+        found = [kept(self.folder.name, program, "first_match") for program in (*OURS, "otelcol")]
+        self.assertEqual({sum(trace not in errors for trace, _ in f) for f in found}, {498})
+
+    def same_size(self, traces):
+        """Three spans each; some have an error."""
+        spans = []
+        for trace, error in traces:
+            for i in range(3):
+                self.traffic.n_spans += 1
+                spans.append({"traceId": trace, "spanId": f"{self.traffic.n_spans:016x}", "name": "n", "startTimeUnixNano": "1700000000000000000",
+                              "endTimeUnixNano": "1700000000300000000", "status": {"code": 2 if error and i == 1 else 1}})
+        return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
+
+    def test_rate_over_time(self):
+        """A bucket that fills while traces are decided: what it lets through in six seconds is the same but for a second or two."""
+        rate, burst = 150, 60
+        policies = named([{"type": "rate_limiting", "rate_limiting": {"spans_per_second": rate, "burst_capacity": burst}}])
+        self.start({"rate": {"decision_wait": "1s", "policies": policies}})
+        r = self.traffic.random
+        for _ in range(24):
+            self.post_all(self.same_size([(f"{r.getrandbits(128) | 1:032x}", False) for _ in range(100)]))
+            time.sleep(0.25)
+        self.stop()
+        found = [sum(kept(self.folder.name, program, "rate").values()) for program in (*OURS, "otelcol")]
+        print(f"over time: {found}")
+        for n in found:
+            self.assertGreaterEqual(n, burst * 3)
+            self.assertLess(abs(n - found[-1]), burst * 3)
 
     def late(self, settings, between_s):
         """Traces whole in one request; what comes later follows what was decided."""
