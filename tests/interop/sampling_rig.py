@@ -129,6 +129,9 @@ def config(pipelines, folder, program, http, page=None):
              "processors": {}, "exporters": {}, "service": {"pipelines": {}, "telemetry": {"metrics": {"level": "none"}}}}
     if page:
         whole["service"]["telemetry"]["metrics"] = {"level": "detailed", "readers": [{"pull": {"exporter": {"prometheus": page}}}]}
+    if any("storage" in settings for settings in pipelines.values()):
+        whole["extensions"] = {"file_storage": {"directory": os.path.join(folder, program + "-storage"), "create_directory": True}}
+        whole["service"]["extensions"] = ["file_storage"]
     for name, settings in pipelines.items():
         whole["processors"][f"tail_sampling/{name}"] = dict({"num_traces": 1000000}, **settings)
         whole["exporters"][f"file/{name}"] = {"path": out_path(folder, program, name)}
@@ -219,7 +222,7 @@ class Rig:
         d = self.folder.name
         *ours, theirs = free_ports(len(OURS) + 1)
         pages = [dict(metrics[1], host="127.0.0.1", port=port) for port in metrics[0]] if metrics else [None] * (len(OURS) + 1)
-        self.tailraces = [start_tailrace(d, config(pipelines, d, name, port, page), args=("--workers", name[-1], *args))[0]
+        self.tailraces = [start_tailrace(d, config(pipelines, d, name, port, page), name, ("--workers", name[-1], *args))[0]
                           for name, port, page in zip(OURS, ours, pages)]
         self.otelcol = start_otelcol(d, config(pipelines, d, "otelcol", theirs, pages[-1]), theirs, args=args)
         self.addresses = [f"127.0.0.1:{port}" for port in (*ours, theirs)]
