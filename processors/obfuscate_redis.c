@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands of Redis, Valkey and Memcached. See obfuscate.h. */
-#include <limits.h>
 #include <strings.h>
 
 #include "processors/obfuscate.h"
@@ -105,8 +104,8 @@ static bool hides(struct call *c, struct slice word)
     case RULE_EACH:
         return c->i >= c->first && (c->i - c->first) % c->command->step == 0;
     case RULE_BITFIELD:
-        if (c->first == 0 && is(word, "SET"))
-            c->first = c->i > 1 ? c->i + 3 : UINT_MAX; /* a key of that name: the Collector gives up */
+        if (is(word, "SET") && (c->first == 0 || c->i <= c->first)) /* behind the first value the Collector looks no further */
+            c->first = c->i > 1 ? c->i + 3 : 0;
         return c->i == c->first;
     case RULE_CONFIG:
         if (c->i == 1 && is(word, "SET"))

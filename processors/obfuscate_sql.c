@@ -12,7 +12,7 @@ struct sql {
 
 static bool is_space(uint8_t c)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 static bool is_digit(uint8_t c)
@@ -259,23 +259,52 @@ static void token(struct sql *q)
         copy_to(q, q->p + 1);
 }
 
+/* White space of Unicode that is_space() does not know: it separates no tokens. */
+static const char *const wide_spaces[] = {
+    "\v",           "\f",           "\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\x80",
+    "\xe2\x80\x81", "\xe2\x80\x82", "\xe2\x80\x83", "\xe2\x80\x84", "\xe2\x80\x85", "\xe2\x80\x86",
+    "\xe2\x80\x87", "\xe2\x80\x88", "\xe2\x80\x89", "\xe2\x80\x8a", "\xe2\x80\xa8", "\xe2\x80\xa9",
+    "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
+
+/* Bytes of white space at the text's begin, or at its end. */
+static size_t space_bytes(struct slice s, bool at_end)
+{
+    if (s.len == 0)
+        return 0;
+    if (is_space(s.p[at_end ? s.len - 1 : 0]))
+        return 1;
+    for (size_t i = 0; i < ARRAY_LEN(wide_spaces); i++) {
+        size_t n = strlen(wide_spaces[i]);
+
+        if (n <= s.len && memcmp(at_end ? s.p + s.len - n : s.p, wide_spaces[i], n) == 0)
+            return n;
+    }
+    return 0;
+}
+
 struct slice obfuscate_trimmed(struct slice s)
 {
-    while (s.len && is_space(s.p[0]))
-        s = slice_of(s.p + 1, s.len - 1);
-    while (s.len && is_space(s.p[s.len - 1]))
-        s.len--;
+    size_t n;
+
+    while ((n = space_bytes(s, false)))
+        s = slice_of(s.p + n, s.len - n);
+    while ((n = space_bytes(s, true)))
+        s.len -= n;
     return s;
 }
 
 int obfuscate_sql(struct slice s, bool mysql, struct buf *out)
 {
     struct slice text = obfuscate_trimmed(s);
+    size_t from = out->len, n;
 
     if (text.len == 0) /* it may be nowhere */
         return 0;
-    struct sql q = {.p = text.p, .end = text.p + text.len, .out = out, .mysql = mysql};
+    /* White space at the end may belong to the last token, and goes when that has been read. */
+    struct sql q = {.p = text.p, .end = s.p + s.len, .out = out, .mysql = mysql};
     while (q.p < q.end && !q.full)
         token(&q);
+    while (!q.full && (n = space_bytes(slice_of(out->p + from, out->len - from), true)))
+        out->len -= n;
     return q.full ? -1 : 0;
 }

@@ -278,29 +278,37 @@ static void name_from_attributes(struct span_processor *m, struct change *ch)
     set_name(ch, out);
 }
 
-/* The name with {group} for what each group took, the attributes put. */
-static void take_groups(struct span_processor *m, struct change *ch, const struct regex *r, const struct slice *groups)
+static const char *group_name(const struct regex *r, size_t i)
+{
+    const char *name = regex_group_name(r, i + 1);
+
+    return name ? name : "";
+}
+
+/* What each group took, as an attribute. */
+static void put_groups(struct attr_map *map, const struct regex *r, const struct slice *groups)
+{
+    for (size_t i = 0; i < regex_groups(r); i++)
+        attr_map_put(map, slice_str(group_name(r, i)), attr_map_str(map, groups[i]));
+}
+
+/* The name with {group} for what each group took. */
+static void name_groups(struct span_processor *m, struct change *ch, const struct regex *r, const struct slice *groups)
 {
     struct buf *out = next_name(m, ch);
-    struct attr_map *map = ch->s->map;
     const uint8_t *at = ch->name.p, *end = wire_end(ch->name);
 
     for (size_t i = 0; i < regex_groups(r); i++) {
-        const char *name = regex_group_name(r, i + 1);
-
-        name = name ? name : "";
-        attr_map_put(map, slice_str(name), attr_map_str(map, groups[i]));
         if (!groups[i].p || groups[i].p < at)
             continue;
         put_name(ch, out, at, (size_t)(groups[i].p - at));
         put_name(ch, out, "{", 1);
-        put_name(ch, out, name, strlen(name));
+        put_name(ch, out, group_name(r, i), strlen(group_name(r, i)));
         put_name(ch, out, "}", 1);
         at = groups[i].p + groups[i].len;
     }
     put_name(ch, out, at, (size_t)(end - at));
-    if (!m->rules->s->name.to_attributes.keep_original_name)
-        set_name(ch, out);
+    set_name(ch, out);
 }
 
 static bool load(struct change *ch)
@@ -320,8 +328,11 @@ static void name_to_attributes(struct span_processor *m, struct change *ch)
         if (!load(ch))
             return;
         groups = (struct slice *)(void *)attr_map_scratch(ch->s->map, (m->rules->most_groups + 1) * sizeof(*groups));
-        if (groups && regex_capture(r, ch->name, groups))
-            take_groups(m, ch, r, groups);
+        if (groups && regex_capture(r, ch->name, groups)) {
+            put_groups(ch->s->map, r, groups);
+            if (!m->rules->s->name.to_attributes.keep_original_name)
+                name_groups(m, ch, r, groups);
+        }
         ch->failed |= ch->s->map->out_of_memory;
         if (m->rules->s->name.to_attributes.break_after_match)
             return;

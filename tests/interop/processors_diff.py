@@ -6,7 +6,9 @@ configurations, outputs compared attribute by attribute, in their order.
 One pair of processes for each kind of processor: one receiver, a pipeline with its own file for every
 configuration. INTEROP_SPANS in the environment: how many spans at least (default 2000).
 
-usage: PEERS=DIR TAILRACE=build/tailrace processors_diff.py [seed] [spans] [only these]"""
+Then as many configurations by chance of each of five processors, from the seed (random_configs.py).
+
+usage: PEERS=DIR TAILRACE=build/tailrace processors_diff.py [seed] [spans] [only these] [by chance: 10]"""
 import json
 import os
 import random
@@ -16,6 +18,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(__file__))
 import peers  # noqa: E402
 from more_configs import MORE  # noqa: E402
+from random_configs import random_configs  # noqa: E402
 from transform_configs import TRANSFORM  # noqa: E402
 
 CARD = "4[0-9]{12}(?:[0-9]{3})?"
@@ -104,9 +107,6 @@ CONFIGS = [
 ]
 CONFIGS += TRANSFORM
 CONFIGS += MORE
-for i, (kind, both, _) in enumerate(CONFIGS):
-    if kind == "redaction":
-        CONFIGS[i] = (kind, both, (", " if both != "{}" else "") + "link_attributes: false")
 
 KEYS = ["a", "b", "n", "url", "token", "my.token", "x-key", "password", "Token", "z", "redaction.masked.keys", "redaction.masked.count", "service.name", "api_key", "http.method", "db.system"]
 BITS = ["4111111111111111", "411111111111", "078-05-1120", "Bearer abc9", "bearer", "ok", "fine", "plain text", " ", "\n", "a", "aa", "baaac", "", "v", "x",
@@ -140,7 +140,11 @@ def value(rng, depth=0):
 def attributes(rng, most):
     n = rng.randrange(most + 1)
     keys = rng.choices(KEYS, k=n) if rng.random() < 0.1 else rng.sample(KEYS, n) # now and then with duplicates
-    return [{"key": k, "value": value(rng)} for k in keys]
+    return [{"key": k, "value": system(rng) if k == "db.system" else value(rng)} for k in keys]
+
+
+def system(rng):
+    return {"stringValue": rng.choice(["redis", "Valkey", "memcached", "mongodb", "elasticsearch", "opensearch", "sqlite", "", "x"])}
 
 
 def trace_state(rng):
@@ -230,6 +234,8 @@ def post(port, body):
 
 
 def configuration(folder, who, port, configs):
+    """link_attributes is tailrace's own key, and on."""
+    configs = [(k, both, alone + (", " if both != "{}" else "") + "link_attributes: false" if k == "redaction" else alone) for k, both, alone in configs]
     text = f'receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}", include_metadata: true}}}}}}}}\nprocessors:\n'
     for i, (kind, both, alone) in enumerate(configs):
         text += f"  {kind}/{i}: {both[:-1] + alone + '}' if who == 'ours' else both}\n"
@@ -295,8 +301,9 @@ def main():
         n_spans += len(spans)
         bodies.append(json.dumps(doc).encode())
     wrong, counts = 0, {}
-    for kind in dict.fromkeys(c[0] for c in CONFIGS):
-        configs = [c for c in CONFIGS if c[0] == kind and only in c[0] + " " + c[1]]
+    everything = CONFIGS + random_configs(rng, int(sys.argv[4]) if len(sys.argv) > 4 else 10)
+    for kind in dict.fromkeys(c[0] for c in everything):
+        configs = [c for c in everything if c[0] == kind and only in c[0] + " " + c[1]]
         if configs:
             counts[kind] = len(configs)
             wrong += compare(kind, configs, bodies)

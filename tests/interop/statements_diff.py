@@ -56,6 +56,13 @@ def value(rng, depth):
 
 
 def statement(rng, kind):
+    """Now and then with white space around it."""
+    text = plain_statement(rng, kind)
+    spaces = [" ", "\n", "\t", "\v", "\f", "\u0085", "\u00a0", "\u1680", "\u2003", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"]
+    return text if rng.random() < 0.7 else rng.choice(spaces) + text + "".join(rng.choices(spaces, k=rng.randrange(3)))
+
+
+def plain_statement(rng, kind):
     n = rng.randrange(1, 14)
     if kind == "sql":
         text = " ".join(rng.choice(SQL) for _ in range(n))

@@ -43,6 +43,8 @@ static const struct {
     {"name: {to_attributes: {rules: ['(?P<out>users/(?P<in>[0-9]+))']}}", "GET /{out}/carts/7", ATTRS " out=s:users/42 in=s:42", "failed", 2},
     {"name: {to_attributes: {rules: ['users']}}", NAME, ATTRS, "failed", 2},
     {"name: {from_attributes: [s], to_attributes: {rules: ['(?P<first>.)(?P<at>)']}}", "{first}{at}bc", ATTRS " first=s:a at=s:", "failed", 2},
+    {"name: {from_attributes: [s], to_attributes: {rules: ['(?P<x>b)', '(?P<z>.)', '(?P<all>.*)'], keep_original_name: true}}", "abc",
+     ATTRS " x=s:b z=s:a all=s:abc", "failed", 2},
     /* statuses */
     {"status: {code: Ok}", NAME, ATTRS, "", 1},
     {"status: {code: Unset}", NAME, ATTRS, "", 0},
