@@ -23,49 +23,22 @@ static bool as_hex(struct ottl_eval *e, const uint8_t *digest, size_t len, struc
     return true;
 }
 
-FN(sha256_of)
-{
-    struct ottl_value v;
-    uint8_t digest[32];
+#define DIGEST(name, digest_of, bytes)                                                             \
+    FN(name)                                                                                       \
+    {                                                                                              \
+        struct ottl_value v;                                                                       \
+        uint8_t digest[bytes];                                                                     \
+                                                                                                   \
+        if (!arg(e, n, 0, &v))                                                                     \
+            return false;                                                                          \
+        digest_of(v.s.p, v.s.len, digest);                                                         \
+        return as_hex(e, digest, sizeof(digest), out);                                             \
+    }
 
-    if (!arg(e, n, 0, &v))
-        return false;
-    sha256(v.s.p, v.s.len, digest);
-    return as_hex(e, digest, sizeof(digest), out);
-}
-
-FN(sha512_of)
-{
-    struct ottl_value v;
-    uint8_t digest[64];
-
-    if (!arg(e, n, 0, &v))
-        return false;
-    sha512(v.s.p, v.s.len, digest);
-    return as_hex(e, digest, sizeof(digest), out);
-}
-
-FN(sha1_of)
-{
-    struct ottl_value v;
-    uint8_t digest[20];
-
-    if (!arg(e, n, 0, &v))
-        return false;
-    sha1(v.s.p, v.s.len, digest);
-    return as_hex(e, digest, sizeof(digest), out);
-}
-
-FN(md5_of)
-{
-    struct ottl_value v;
-    uint8_t digest[16];
-
-    if (!arg(e, n, 0, &v))
-        return false;
-    md5(v.s.p, v.s.len, digest);
-    return as_hex(e, digest, sizeof(digest), out);
-}
+DIGEST(sha256_of, sha256, 32)
+DIGEST(sha512_of, sha512, 64)
+DIGEST(sha1_of, sha1, 20)
+DIGEST(md5_of, md5, 16)
 
 FN(fnv_of)
 {

@@ -62,35 +62,18 @@ static bool as_int(struct ottl_eval *e, const struct node *n, int64_t unit_ns,
     return true;
 }
 
-FN(hours)
-{
-    return as_double(e, n, 3600000000000, out);
-}
+#define IN_UNITS(name, how, unit)                                                                  \
+    FN(name)                                                                                       \
+    {                                                                                              \
+        return how(e, n, unit, out);                                                               \
+    }
 
-FN(minutes)
-{
-    return as_double(e, n, 60000000000, out);
-}
-
-FN(seconds)
-{
-    return as_double(e, n, 1000000000, out);
-}
-
-FN(milliseconds)
-{
-    return as_int(e, n, 1000000, out);
-}
-
-FN(microseconds)
-{
-    return as_int(e, n, 1000, out);
-}
-
-FN(nanoseconds)
-{
-    return as_int(e, n, 1, out);
-}
+IN_UNITS(hours, as_double, 3600000000000)
+IN_UNITS(minutes, as_double, 60000000000)
+IN_UNITS(seconds, as_double, 1000000000)
+IN_UNITS(milliseconds, as_int, 1000000)
+IN_UNITS(microseconds, as_int, 1000)
+IN_UNITS(nanoseconds, as_int, 1)
 
 /* ---- instants ---- */
 
@@ -133,25 +116,10 @@ static bool since_epoch(struct ottl_eval *e, const struct node *n, int64_t per_s
     return true;
 }
 
-FN(unix_nano)
-{
-    return since_epoch(e, n, 1000000000, out);
-}
-
-FN(unix_micro)
-{
-    return since_epoch(e, n, 1000000, out);
-}
-
-FN(unix_milli)
-{
-    return since_epoch(e, n, 1000, out);
-}
-
-FN(unix_seconds)
-{
-    return since_epoch(e, n, 1, out);
-}
+IN_UNITS(unix_nano, since_epoch, 1000000000)
+IN_UNITS(unix_micro, since_epoch, 1000000)
+IN_UNITS(unix_milli, since_epoch, 1000)
+IN_UNITS(unix_seconds, since_epoch, 1)
 
 FN(truncate_time)
 {

@@ -304,7 +304,7 @@ class Maker:
 def known(text, context):
     """What ends the real process, or prints what differs from run to run, or is a known difference (docs/migrating.md)."""
     text = re.sub(r"(?<![\w.])(attributes|cache)\b", context + r".\1", text)
-    return (re.search(r"\[(92233\d+|17000\d+)\]|UUID|Now\(|%p", text) or  # writing to item 9223372036854775807
+    return (re.search(r"\[(92233\d+|17000\d+)\]|UUID|URL|Now\(|%p", text) or  # writing to item 9223372036854775807
             re.search(r'Format\("[^"]*%[^"]*", \[[^"]*(attributes|cache|events|links|status|[{]|Keys|Values)', text) or  # addresses
             re.match(r"\w+\(([\w.]*(?:attributes|cache))\b.*\1(?!\[)", text))  # a map into itself
 
