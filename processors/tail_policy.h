@@ -11,9 +11,10 @@
  *               (rate_limiting, bytes_limiting), or a bit of the facts
  *
  * Bits: bit i of trace->facts says that condition i has been met by some span so far; the order in
- * which spans came cannot change it, but for latency, whose facts follow the order of arrival as the
- * Collector's do (the reference, 4.2). Attribute conditions are answered by one walk over a span's
- * attributes for all of them, and once for each distinct resource.
+ * which spans came cannot change it, but for latency with an upper bound, and for ottl_condition under
+ * propagate, where the first span to hold or to fail decides: as in the Collector (the reference, 4.2, 4.13).
+ * Attribute conditions are answered by one walk over a span's attributes for all of them, and once for
+ * each distinct resource.
  *
  * Immutable after tail_policies_new(): one set serves all workers. What limits have left to spend is
  * kept apart (tail_limits.h). Memory: bounded by configuration.
