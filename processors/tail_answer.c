@@ -54,8 +54,13 @@ static void put_held(struct tail_sampler *s, const struct trace *tr, struct buf 
 {
     struct explained e = {.n_services = 0};
 
-    buf_putf(out, "  decision      none yet: due in %d s at the latest\n  spans         %u\n",
-             (int)(tr->at_tick - s->wheel.now), (unsigned)tail_n_spans(s, tr));
+    int32_t left_s = (int32_t)(tr->at_tick - s->wheel.now);
+
+    if (left_s > 0)
+        buf_putf(out, "  decision      none yet: due in %d s at the latest\n", (int)left_s);
+    else
+        buf_puts(out, "  decision      none yet: due now\n");
+    buf_putf(out, "  spans         %u\n", (unsigned)tail_n_spans(s, tr));
     tail_explain_services(&e, tr, &s->log, &s->in);
     tail_explain_put_services(&e, out);
     tail_explain_put_restored(is_restored(tr), tr->flags & TRACE_CUT, out);

@@ -145,7 +145,9 @@ class SamplingTreesDiff(Rig, unittest.TestCase):
 
     def test_late_spans(self):
         """Traces come back twice after they were decided: each time with other spans. Waits are whole decisions apart
-        (decision_wait of 1 s and a tick), not synchronisation."""
+        (decision_wait of 1 s and a tick), not synchronisation. With the gates that count votes in spans and bytes."""
+        self.args = ["--feature-gates=+processor.tailsamplingprocessor.metricstatcountspanssampled,"
+                     "+processor.tailsamplingprocessor.metricstatcountbytessampled"]
         for seed in seeds():
             trees, traffic = Trees(random.Random(-seed)), Traffic(seed)
             pipelines = {f"t{i}": dict(trees.settings(), decision_wait="1s") for i in range(PIPELINES)}
@@ -153,7 +155,7 @@ class SamplingTreesDiff(Rig, unittest.TestCase):
                 settings.pop("maximum_trace_size_bytes", None)  # see compare_pages
             ids = [f"{traffic.random.getrandbits(128) | 1:032x}" for _ in range(TRACES // 2)]
             phases = []
-            for wait_s in (4, 4, 4):
+            for wait_s in (5, 5, 5):
                 requests = []
                 for at in range(0, len(ids), 20):
                     spans = [traffic.span(i, traffic.random.choice([0, 0.2, 0.8])) for i in ids[at:at + 20] for _ in range(traffic.random.choice([1, 1, 2, 4]))]

@@ -224,6 +224,7 @@ START_TEST(deadlines_stand)
     a.s.store->shelf->offset_ns += 9000000 * NS_PER_SEC; /* in the future */
     FILE_SPANS(&a, {.trace = 4, .id = 4, .status = 2});
     begin(&b, &a);
+    ck_says(&b, 3, "none yet: due now\n");
     ck_says(&b, 2, "restored      spans came back from the storage: the process before held them\n");
     ticks(&b, 1);
     ck_assert_uint_eq(th_out_spans(b.host), 1); /* 3 was due */
