@@ -392,24 +392,33 @@ static void file_spans(struct tail_sampler *s, const struct tail_run *run, uint6
     file_in_table(s, run, index);
 }
 
-/* An item ends with its resource. */
-static void file_items(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
+/* An item ends with its resource: the first of the run, which loses it. */
+static struct tail_run item_off(const struct tail_sampler *s, struct tail_run *run)
 {
     const struct payload *p = s->parts[run->part].payload;
+    const struct span *sp = &p->spans[run->first];
+    struct tail_run item = {run->part, run->first, 1};
 
-    for (uint32_t i = run->first, end = run->first + run->n, first; i < end;) {
-        uint32_t resource = p->scopes[p->spans[i].scope].resource;
+    while (item.n < run->n && p->scopes[sp[item.n].scope].resource == p->scopes[sp->scope].resource)
+        item.n++;
+    run->first += item.n;
+    run->n -= item.n;
+    return item;
+}
 
-        for (first = i++; i < end && p->scopes[p->spans[i].scope].resource == resource; i++)
-            ;
-        file_spans(s, &(struct tail_run){run->part, first, i - first}, hash);
+static void file_items(struct tail_sampler *s, struct tail_run run, uint64_t hash)
+{
+    while (run.n) {
+        struct tail_run item = item_off(s, &run);
+
+        file_spans(s, &item, hash);
     }
 }
 
 static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_t hash)
 {
     if (UNLIKELY(s->policies->ingest))
-        file_items(s, run, hash);
+        file_items(s, *run, hash);
     else
         file_spans(s, run, hash);
 }
@@ -505,8 +514,7 @@ void tail_file_kept(struct tail_sampler *s, const struct tail_run *run, uint32_t
     pass_on(s, run->part, s->parts[run->part].payload->spans + run->first, run->n, (struct tail_stamp){.policy = policy});
 }
 
-/* An old decision about the same id does not count for spans that came after it and were held. */
-void tail_file_restored(struct tail_sampler *s, const struct tail_run *run, bool known, bool cut)
+static void file_restored(struct tail_sampler *s, const struct tail_run *run, bool known, bool cut)
 {
     const struct span *sp = s->parts[run->part].payload->spans + run->first;
     uint64_t hash = hash_u128(sp->trace_id);
@@ -529,6 +537,22 @@ void tail_file_restored(struct tail_sampler *s, const struct tail_run *run, bool
         }
     }
     file_in_table(s, run, index);
+}
+
+/* An old decision about the same id does not count for spans that came after it and were held. */
+void tail_file_restored(struct tail_sampler *s, const struct tail_run *run, bool known, bool cut)
+{
+    struct tail_run rest = *run;
+
+    if (!s->policies->ingest) {
+        file_restored(s, run, known, cut);
+        return;
+    }
+    while (rest.n) {
+        struct tail_run item = item_off(s, &rest);
+
+        file_restored(s, &item, known, cut);
+    }
 }
 
 void tail_recall(struct tail_sampler *s, const uint8_t id[static 16], enum trace_state state, unsigned flags, uint32_t age_ticks)

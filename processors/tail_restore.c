@@ -28,6 +28,8 @@ static void recall(struct tail_sampler *s, const struct note *n, uint32_t age_ti
             tail_cache_set_note(cache, policy_named(s->policies, n->policy));
         return;
     }
+    if (n->code == NOTE_OVER)
+        return;
     tail_recall(s, n->id,
                 n->code == NOTE_SAMPLED   ? TRACE_SAMPLED
                 : n->code == NOTE_DROPPED ? TRACE_DROPPED
@@ -50,7 +52,7 @@ void tail_restore_decisions(struct tail_sampler *s)
     size_t n = 0;
 
     for (size_t i = 0; i < w->n_noted; i++)
-        if (w->noted[i].code != NOTE_CUT &&
+        if (w->noted[i].code != NOTE_CUT && tail_shelf_last(w, &w->noted[i]) &&
             tail_owner(w->noted[i].id, w->n_workers) == s->host->worker)
             own[n++] = &w->noted[i];
     qsort(own, n, sizeof(struct note *), by_time);
@@ -68,7 +70,7 @@ static void restore_run(struct tail_sampler *s, const struct tail_run *run, uint
 {
     const uint8_t *id = s->parts[run->part].payload->spans[run->first].trace_id;
     struct tail_shelf *w = s->store->shelf;
-    const struct note *n = tail_shelf_noted(w, id);
+    const struct note *n = tail_shelf_noted(w, id, request_ns);
     bool after = n && request_ns > n->time_ns; /* it came when that was decided already */
 
     if (n && n->code != NOTE_SAMPLED && !after)
@@ -103,15 +105,23 @@ static bool no_room(struct tail_sampler *s, uint64_t bytes)
     return false;
 }
 
-static struct payload *payload_of(struct tail_sampler *s, const uint8_t *p, size_t len)
+/* What would never find room comes alone, whatever the budget says. */
+static bool is_alone(const struct tail_sampler *s)
+{
+    return !s->held_spans && tail_none_under_way(s);
+}
+
+/* b NULL: not charged. */
+static struct payload *payload_of(struct budget *b, const uint8_t *p, size_t len)
 {
     uint8_t *bytes = mem_try(len + 1);
 
     if (!bytes)
         return NULL;
     memcpy(bytes, p, len);
-    budget_force(s->host->budget, MEM_BODY, len);
-    return payload_new(s->host->budget, &bytes, len, len);
+    if (b)
+        budget_force(b, MEM_BODY, len);
+    return payload_new(b, &bytes, len, b ? len : 0);
 }
 
 static void lost_record(struct tail_sampler *s, struct journal *j, const char *why)
@@ -135,7 +145,8 @@ static enum tail_work walk_request(struct tail_sampler *s, struct journal *j)
     struct err err = {""};
 
     memcpy(&h, st->read.p, sizeof(h));
-    struct payload *p = payload_of(s, st->read.p + sizeof(h), st->read.len - sizeof(h));
+    struct payload *p = payload_of(is_alone(s) ? NULL : s->host->budget, st->read.p + sizeof(h),
+                                   st->read.len - sizeof(h));
     enum walk_result w = p ? otlp_walk(p, &report, &err) : WALK_NO_MEMORY;
     if (w != WALK_OK || !p->n_spans) {
         if (p)
@@ -207,7 +218,7 @@ static bool restore_request(struct tail_sampler *s, struct tail_exchange *x)
     struct tail_store *st = s->store;
     struct part part = {.payload = st->request, .n = st->request->n_spans};
 
-    if (tail_sampler_prepare(s, &part, 1, st->request->len, st->request->n_spans, false) != 0)
+    if (tail_sampler_prepare(s, &part, 1, st->request->len, st->request->n_spans, is_alone(s)) != 0)
         return no_room(s, st->request->len);
     s->log.stored = st->request_stored;
     tail_exchange_request(x, st, st->request_stored, true, st->request_age_s);

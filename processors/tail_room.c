@@ -50,7 +50,7 @@ static bool below_ceiling(const struct tail_sampler *s, uint64_t more)
 }
 
 /* Spans of this pipeline on this worker that are not held here: sent and not finished. */
-static bool none_under_way(const struct tail_sampler *s)
+bool tail_none_under_way(const struct tail_sampler *s)
 {
     return s->host->ledger->held <= (int64_t)(s->held_spans + s->waiting_spans);
 }
@@ -60,7 +60,7 @@ bool tail_may_emit(const struct tail_sampler *s)
 {
     if (host_room(s->host, 0, 0) >= ROOM_NO) /* kept traces wait in the log */
         return false;
-    return below_ceiling(s, 2 * tail_emit_cost(&s->emit)) || none_under_way(s);
+    return below_ceiling(s, 2 * tail_emit_cost(&s->emit)) || tail_none_under_way(s);
 }
 
 /* ---- the log ---- */

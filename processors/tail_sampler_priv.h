@@ -85,6 +85,8 @@ void tail_recall(struct tail_sampler *s, const uint8_t id[static 16], enum trace
 
 /* tail_room.c */
 
+/* Is nothing that was sent unfinished? */
+bool tail_none_under_way(const struct tail_sampler *s);
 /* The size of batches to send. */
 uint64_t tail_emit_bytes(const struct budget *b, unsigned n_workers);
 /* Is there room for what the emitter has? */

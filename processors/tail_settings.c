@@ -375,8 +375,6 @@ void tail_settings_check(const void *settings, struct check *c)
         check_error(c, "num_shards", "num_shards (%llu) must not exceed 256",
                     (unsigned long long)s->num_shards);
     check_strategy(s->sampling_strategy, c);
-    if (s->storage && strcmp(s->sampling_strategy, "span-ingest") == 0)
-        check_error(c, "storage", "cannot be used with sampling_strategy \"span-ingest\"");
     if (s->storage && s->drop_pending_traces_on_shutdown)
         check_warn(c, "drop_pending_traces_on_shutdown", "with storage undecided traces stay on disk; only those that are not there are dropped");
     if (s->buffer_limit_mib > UINT64_MAX >> 20)

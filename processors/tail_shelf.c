@@ -193,7 +193,13 @@ static int by_request(const void *pa, const void *pb)
     return (a->key > b->key) - (a->key < b->key);
 }
 
-/* The last decision of each trace; that it was cut counts if it came after. */
+static bool same_trace(const struct note *a, const struct note *b)
+{
+    return memcmp(a->id, b->id, sizeof(a->id)) == 0;
+}
+
+/* All decisions of a trace, as one that was forgotten may have begun anew; that it was cut counts
+ * if it came after the last. */
 static void merge_notes(struct tail_shelf *w)
 {
     size_t n = 0;
@@ -202,15 +208,14 @@ static void merge_notes(struct tail_shelf *w)
         struct note *last = n ? &w->noted[n - 1] : NULL, *x = &w->noted[i];
         bool cut = x->code == NOTE_CUT;
 
-        if (last && memcmp(last->id, x->id, sizeof(x->id)) == 0) {
-            if (cut)
-                last->cut = 1;
-            else
-                *last = *x;
+        if (last && same_trace(last, x) && cut) {
+            last->cut = 1;
             continue;
         }
-        w->noted[n] = *x;
-        w->noted[n++].cut = cut;
+        if (!last || !same_trace(last, x) || last->code != NOTE_CUT)
+            n++;
+        w->noted[n - 1] = *x;
+        w->noted[n - 1].cut = cut;
     }
     w->n_noted = n;
 }
@@ -258,31 +263,43 @@ void tail_shelf_forget(struct tail_shelf *w)
     w->notes_bytes = 0;
 }
 
-static const struct note *noted(const struct tail_shelf *w, const uint8_t id[static 16])
+bool tail_shelf_last(const struct tail_shelf *w, const struct note *n)
 {
-    size_t lo = 0, hi = w->n_noted;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        int d = memcmp(id, w->noted[mid].id, 16);
-
-        if (d == 0)
-            return &w->noted[mid];
-        *(d < 0 ? &hi : &lo) = d < 0 ? mid : mid + 1;
-    }
-    return NULL;
+    return n + 1 == w->noted + w->n_noted || !same_trace(n, n + 1);
 }
 
-const struct note *tail_shelf_noted(const struct tail_shelf *w, const uint8_t id[static 16])
+/* The first of that trace from then on, else its last. */
+static const struct note *noted(const struct tail_shelf *w, const uint8_t id[static 16],
+                                uint64_t from_ns)
 {
-    const struct note *n = noted(w, id);
+    struct note want = {.time_ns = from_ns};
+    size_t lo = 0, hi = w->n_noted;
+
+    memcpy(want.id, id, sizeof(want.id));
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+
+        if (by_id(&w->noted[mid], &want) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo < w->n_noted && same_trace(&w->noted[lo], &want))
+        return &w->noted[lo];
+    return lo > 0 && same_trace(&w->noted[lo - 1], &want) ? &w->noted[lo - 1] : NULL;
+}
+
+const struct note *tail_shelf_noted(const struct tail_shelf *w, const uint8_t id[static 16],
+                                    uint64_t request_ns)
+{
+    const struct note *n = noted(w, id, request_ns);
 
     return n && n->code != NOTE_CUT ? n : NULL;
 }
 
 bool tail_shelf_was_cut(const struct tail_shelf *w, const uint8_t id[static 16])
 {
-    const struct note *n = noted(w, id);
+    const struct note *n = noted(w, id, UINT64_MAX);
 
     return n && n->cut;
 }

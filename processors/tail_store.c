@@ -83,6 +83,11 @@ static void give_back(struct tail_store *origin, uint32_t number)
         ;
 }
 
+static bool in_use(const struct stored *x)
+{
+    return x->journal || x->origin;
+}
+
 static void item_gone(struct tail_store *s, uint32_t number)
 {
     struct stored *x = &s->items[number];
@@ -237,7 +242,7 @@ static void landed(struct tail_store *s, const struct flight *f)
     for (uint32_t i = 0; i < f->n; i++) {
         const struct stored *x = &s->items[f->runs[i].stored];
 
-        if (!x->refs && !x->left && x->time_ns)
+        if (!x->refs && !x->left && in_use(x))
             item_gone(s, f->runs[i].stored);
     }
 }
@@ -265,8 +270,10 @@ void tail_store_fly(struct tail_store *s, struct batch *b)
         return;
     f = mem_alloc(flight_bytes(s->n_runs));
     budget_force(s->host->budget, MEM_TAIL, flight_bytes(s->n_runs));
-    *f = (struct flight){
-        .books = {.emptied = flight_over, .until_safe = true}, .store = s, .next = s->flights, .n = s->n_runs};
+    *f = (struct flight){.books = {.emptied = flight_over, .until_safe = true},
+                         .store = s,
+                         .next = s->flights,
+                         .n = s->n_runs};
     memcpy(f->runs, s->runs, s->n_runs * sizeof(*s->runs));
     if (s->flights)
         s->flights->prev = f;
@@ -304,6 +311,8 @@ void tail_store_decided(struct tail_store *s, const uint8_t id[static 16], enum 
 {
     if (!s->decided.len) /* one look at the clock for what is decided together */
         s->decided_ns = tail_shelf_now(s->shelf);
+    if (s->decided_ns <= s->last_ns) /* times of requests are rounded */
+        s->decided_ns = s->last_ns + 1;
     struct note n = {.time_ns = s->decided_ns, .code = (uint8_t)code, .policy = policy};
 
     memcpy(n.id, id, sizeof(n.id));
@@ -390,7 +399,7 @@ static uint64_t oldest_own_ns(const struct tail_store *s)
     uint64_t oldest = UINT64_MAX;
 
     for (uint32_t i = 1; i <= s->n_items; i++)
-        if (s->items[i].time_ns && s->items[i].journal && s->items[i].time_ns < oldest)
+        if (s->items[i].journal && s->items[i].time_ns < oldest)
             oldest = s->items[i].time_ns;
     return oldest;
 }

@@ -38,7 +38,8 @@ enum note_code {
     NOTE_SAMPLED,
     NOTE_DROPPED,
     NOTE_TOO_LARGE,
-    NOTE_CUT /* partly on disk */
+    NOTE_CUT, /* partly on disk */
+    NOTE_OVER /* not sampled, and forgotten at once: span-ingest */
 };
 
 struct note {
@@ -68,10 +69,10 @@ struct tail_store;
 
 /* A request with spans here. */
 struct stored {
-    struct journal *journal; /* NULL: foreign, origin and ref's low half say whose */
+    struct journal *journal; /* NULL: foreign, origin and ref's low half say whose; both NULL: free */
     struct tail_store *origin;
     journal_ref ref;
-    uint64_t time_ns; /* 0: free */
+    uint64_t time_ns;
     uint32_t refs;
     uint32_t next_free;
     bool left; /* spans of it are for the next process */
@@ -126,7 +127,7 @@ struct tail_shelf {
     size_t n_journals;
     _Atomic uint32_t restoring; /* workers and messages that still bring back what was held */
     struct budget *budget;
-    struct note *noted; /* from before, by id; both until everything has come back */
+    struct note *noted; /* from before, by id and time; both until everything has come back */
     size_t n_noted;
     struct ended *ended; /* by request and key */
     size_t n_ended;
@@ -185,7 +186,11 @@ void tail_store_free(struct tail_store **s);
 void tail_store_change(struct tail_store *s, const char *storage_id, struct tail_shelf **shelves);
 
 /* From before; NULL, 0: nothing. Own traces only. */
-const struct note *tail_shelf_noted(const struct tail_shelf *w, const uint8_t id[static 16]);
+/* The decision about spans of that request: the first one after it, else the last (they came late). */
+const struct note *tail_shelf_noted(const struct tail_shelf *w, const uint8_t id[static 16],
+                                    uint64_t request_ns);
+/* Is it the last decision about its trace? */
+bool tail_shelf_last(const struct tail_shelf *w, const struct note *n);
 bool tail_shelf_was_cut(const struct tail_shelf *w, const uint8_t id[static 16]);
 /* Of these n spans of a request, is it known that they were delivered? Asked once for each run. */
 bool tail_shelf_ended(struct tail_shelf *w, uint64_t request_ns, const uint8_t id[static 16],

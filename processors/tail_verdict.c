@@ -251,6 +251,15 @@ void tail_queue_add(struct tail_sampler *s, uint32_t index)
     trace_ring_add(&s->table, &s->sending, index);
 }
 
+static enum note_code note_code(const struct tail_sampler *s, enum vote v)
+{
+    if (v == VOTE_SAMPLED)
+        return NOTE_SAMPLED;
+    if (v == VOTE_DROPPED)
+        return NOTE_DROPPED;
+    return s->policies->ingest ? NOTE_OVER : NOTE_NOT_SAMPLED;
+}
+
 /* For the next process. */
 static void note_decision(struct tail_sampler *s, const struct trace *tr, enum note_code code)
 {
@@ -290,7 +299,7 @@ static void decide_as(struct tail_sampler *s, uint32_t index, enum vote v, uint3
     series_add(s->metrics.decisions[v], 1);
     uint64_t n_spans = settled_as(s, index, v == VOTE_SAMPLED ? TRACE_SAMPLED : v == VOTE_DROPPED ? TRACE_DROPPED : TRACE_NOT_SAMPLED);
     tr->policy = s->stamp.policy <= UINT16_MAX ? (uint16_t)s->stamp.policy : 0;
-    note_decision(s, tr, v == VOTE_SAMPLED ? NOTE_SAMPLED : v == VOTE_DROPPED ? NOTE_DROPPED : NOTE_NOT_SAMPLED);
+    note_decision(s, tr, note_code(s, v));
     remember(s, v == VOTE_SAMPLED ? &s->sampled : &s->non_sampled, tr);
     if (v == VOTE_SAMPLED) {
         if (UNLIKELY(s->emit.wants_policies))

@@ -415,6 +415,106 @@ START_TEST(changed_policies_judge_what_comes_back)
 }
 END_TEST
 
+/* ---- odd records ---- */
+
+/* A number that no request of ours has, in a file that is whole. */
+START_TEST(a_request_of_no_time_ends_as_others_do)
+{
+    struct life a, b;
+
+    begin(&a, NULL);
+    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2});
+    struct payload *p = th_payload(a.host, TH_SPANS({.trace = 2, .id = 2, .status = 2}));
+    struct request_head h = {0};
+    journal_ref ref;
+    ck_assert_int_eq(
+        journal_append(a.s.store->spans, STORE_REQUEST,
+                       (struct iovec[]){{&h, sizeof(h)}, {(void *)(uintptr_t)p->bytes, p->len}}, 2,
+                       &ref),
+        0);
+    payload_unref(&p);
+    begin(&b, &a);
+    ticks(&b, 2);
+    ck_assert_uint_eq(th_out_spans(b.host), 2);
+    th_out_end(b.host);
+    ck_assert_uint_eq(live_requests(&b), 0);
+    end(&b);
+    end(&a);
+}
+END_TEST
+
+/* ---- span-ingest ---- */
+
+/* What no policy took yet comes back, may still be taken whole, and is over at its slot. */
+START_TEST(items_come_back)
+{
+    struct life a, b, c;
+
+    settings.sampling_strategy = "span-ingest";
+    settings.decision_wait_ns = TB_S(30);
+    begin(&a, NULL);
+    FILE_SPANS(&a, {.trace = 1, .id = 1}, {.trace = 2, .id = 2},
+               {.trace = 3, .id = 3, .status = 2});
+    ck_assert_uint_eq(th_out_spans(a.host), 1);
+    FILE_SPANS(&a, {.trace = 1, .id = 4});
+    begin(&b, &a); /* trace 3 is on its way, 1 and 2 wait */
+    ck_assert_uint_eq(th_out_spans(b.host), 1);
+    ck_assert_uint_eq(b.s.held_spans, 3);
+    th_out_end(b.host);
+    FILE_SPANS(&b, {.trace = 1, .id = 5, .status = 2}, {.trace = 3, .id = 6});
+    ck_assert_uint_eq(th_out_spans(b.host), 4); /* late spans of 3 follow */
+    begin(&c, &b);
+    ck_assert_uint_eq(th_out_spans(c.host), 4);
+    ck_assert(decisions(&c) == 0);
+    ticks(&c, 32);
+    ck_assert_uint_eq(c.host->ledger.fate[FATE_SAMPLED_OUT], 1); /* trace 2 */
+    th_out_end(c.host);
+    ck_assert_uint_eq(live_requests(&c), 0);
+    end(&c);
+    th_out_end(b.host);
+    end(&b);
+    th_out_end(a.host);
+    end(&a);
+}
+END_TEST
+
+/* A slot that is over is forgotten: the same id begins anew, here and in the next process, and what
+ * the first slot had stays out when the second is kept. Another trace of the same request keeps
+ * that on disk. */
+START_TEST(slots_that_are_over_stay_over)
+{
+    struct life a, b, c;
+
+    settings.sampling_strategy = "span-ingest";
+    settings.decision_wait_after_root_received_ns = 1;
+    settings.decision_wait_ns = TB_S(60);
+    begin(&a, NULL);
+    FILE_SPANS(&a, {.trace = 1, .id = 1}, {.trace = 2, .id = 2, .parent = 9});
+    ticks(&a, 2);
+    ck_assert_uint_eq(a.host->ledger.fate[FATE_SAMPLED_OUT], 1);
+    begin(&b, &a);
+    ck_assert_uint_eq(b.s.held_spans, 1);
+    FILE_SPANS(&b, {.trace = 1, .id = 3});
+    ck_assert_uint_eq(b.s.held_spans, 2); /* not late: it waits */
+    FILE_SPANS(&b, {.trace = 1, .id = 4, .status = 2});
+    ck_assert_uint_eq(th_out_spans(b.host), 2);
+    begin(&c, &b);
+    ck_assert_uint_eq(th_out_spans(c.host), 2);
+    ck_assert_uint_eq(c.s.held_spans, 1);
+    ck_assert_uint_eq(c.host->ledger.accepted, 3);
+    th_out_end(c.host);
+    FILE_SPANS(&c, {.trace = 1, .id = 5});
+    ck_assert_uint_eq(th_out_spans(c.host), 1); /* late now */
+    th_out_end(c.host);
+    ticks(&c, 62);
+    ck_assert_uint_eq(live_requests(&c), 0);
+    end(&c);
+    th_out_end(b.host);
+    end(&b);
+    end(&a);
+}
+END_TEST
+
 /* ---- disks ---- */
 
 /* When the bound of the disk is reached spans are held in memory, and what is partly on disk is
@@ -516,6 +616,38 @@ START_TEST(less_memory_than_before)
     ck_assert_uint_eq(live_requests(&b), 0);
     end(&b);
     end(&a);
+}
+END_TEST
+
+/* One request is more than there may be now. */
+START_TEST(a_request_larger_than_the_memory)
+{
+    enum { LEN = 600000, N = 5 };
+    char *text = mem_alloc(LEN + 1);
+    struct life a, b;
+
+    memset(text, 'x', LEN);
+    begin(&a, NULL);
+    FILE_SPANS(&a, {.trace = 1, .id = 1, .status = 2}, {.trace = 2, .id = 2});
+    FILE_SPANS(&a, {.trace = 3, .id = 3, .name = text, .status = 2},
+               {.trace = 4, .id = 4, .name = text}, {.trace = 5, .id = 5, .name = text},
+               {.trace = 6, .id = 6, .name = text}, {.trace = 7, .id = 7, .name = text});
+    FILE_SPANS(&a, {.trace = 3, .id = 8});
+    limit_bytes = 4 << 20;
+    begin(&b, &a);
+    limit_bytes = 0;
+    ck_assert_uint_eq(b.host->ledger.accepted, 2 + N + 1);
+    while (b.s.held_spans) {
+        ticks(&b, 1);
+        th_out_end(b.host);
+    }
+    th_out_end(b.host);
+    ck_assert_uint_eq(b.host->ledger.fate[FATE_EXPORTED], 3);
+    ck_assert_uint_eq(b.host->ledger.fate[FATE_SAMPLED_OUT], N);
+    ck_assert_uint_eq(live_requests(&b), 0);
+    end(&b);
+    end(&a);
+    free(text);
 }
 END_TEST
 
@@ -677,10 +809,14 @@ int main(void)
     tcase_add_test(c, what_another_has_on_disk_is_not_kept_twice);
     tcase_add_test(c, what_a_stop_delivers_is_not_sent_again);
     tcase_add_test(c, changed_policies_judge_what_comes_back);
+    tcase_add_test(c, a_request_of_no_time_ends_as_others_do);
+    tcase_add_test(c, items_come_back);
+    tcase_add_test(c, slots_that_are_over_stay_over);
     tcase_add_test(c, a_full_disk_costs_only_safety);
     tcase_add_test(c, no_disk_at_all);
     tcase_add_test(c, no_place);
     tcase_add_test(c, less_memory_than_before);
+    tcase_add_test(c, a_request_larger_than_the_memory);
     tcase_add_test(c, a_torn_file_is_cut_and_counted);
     tcase_add_test(c, each_trace_is_decided_once);
     suite_add_tcase(s, c);
