@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client credentials grant (RFC 6749, 4.4) as text, and the rules of its settings. Pure, but for
- * the files that ids and secrets may stand in. */
+/* The request for a token (RFC 6749, 4.4; RFC 7523 with a key) as text, what its answer means, and the rules of the
+ * settings. Pure, but for the files that ids and secrets may stand in. */
 #include <ctype.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -32,6 +32,28 @@ static bool params_ok(const struct value *v)
     return v->type == VALUE_MAP;
 }
 
+bool oauth2_is_jwt(const struct oauth2_settings *s)
+{
+    return is_set(s->grant_type) && strcmp(s->grant_type, OAUTH2_JWT_BEARER) == 0;
+}
+
+static void check_grant(const struct oauth2_settings *s, struct check *c)
+{
+    if (oauth2_is_jwt(s)) {
+        if (!is_set(s->client_certificate_key) && !is_set(s->client_certificate_key_file))
+            check_error(c, "client_certificate_key", "no ClientCertificateKey provided in the OAuth2 exporter configuration");
+        if (!oauth2_signature_bits(s->signature_algorithm))
+            check_error(c, "signature_algorithm", "invalid signature algorithm");
+        if (s->claims.type != VALUE_NONE && s->claims.type != VALUE_NULL && s->claims.type != VALUE_MAP)
+            check_error(c, "claims", "expected a map");
+        return;
+    }
+    if (!is_set(s->client_secret) && !is_set(s->client_secret_file))
+        check_error(c, "client_secret", "no ClientSecret provided in OAuth Client Credentials configuration");
+    if (is_set(s->grant_type) && strcmp(s->grant_type, "client_credentials") != 0)
+        check_error(c, "grant_type", "only client_credentials and " OAUTH2_JWT_BEARER " are supported");
+}
+
 void oauth2_check(const void *settings, struct check *c)
 {
     const struct oauth2_settings *s = settings;
@@ -40,14 +62,11 @@ void oauth2_check(const void *settings, struct check *c)
 
     if (!is_set(s->client_id) && !is_set(s->client_id_file))
         check_error(c, "client_id", "no ClientID provided in the OAuth2 exporter configuration");
-    if (!is_set(s->client_secret) && !is_set(s->client_secret_file))
-        check_error(c, "client_secret", "no ClientSecret provided in OAuth Client Credentials configuration");
+    check_grant(s, c);
     if (!is_set(s->token_url))
         check_error(c, "token_url", "no TokenURL provided in OAuth Client Credentials configuration");
     else if (endpoint_parse_url(s->token_url, &e, &err) != 0)
         check_error(c, "token_url", "%s", err.text);
-    if (is_set(s->grant_type) && strcmp(s->grant_type, "client_credentials") != 0)
-        check_error(c, "grant_type", "only client_credentials is supported");
     if (!params_ok(&s->endpoint_params))
         check_error(c, "endpoint_params", "expected a map of strings, or of lists of strings");
     tls_client_check(&s->tls, "tls", c);
@@ -116,8 +135,7 @@ static void put_basic(struct buf *head, const char *id, const char *secret)
     buf_free(&both);
 }
 
-static void put_request(const struct oauth2_settings *s, const struct endpoint *e, const struct proxy *proxy,
-                        enum oauth2_style style, const char *id, const char *secret, struct buf *head, struct buf *body)
+static void put_head(const struct endpoint *e, const struct proxy *proxy, struct buf *head)
 {
     bool whole = proxy->used && e->scheme != ENDPOINT_HTTPS;
 
@@ -130,9 +148,10 @@ static void put_request(const struct oauth2_settings *s, const struct endpoint *
     buf_putf(head, "Host: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n"
                    "Accept: application/json\r\nUser-Agent: tailrace/" TAILRACE_VERSION "\r\n",
              e->authority);
-    put_param(body, "grant_type", "client_credentials");
-    put_scopes(body, &s->scopes);
-    put_params(body, &s->endpoint_params);
+}
+
+static void put_credentials(enum oauth2_style style, const char *id, const char *secret, struct buf *head, struct buf *body)
+{
     if (style == OAUTH2_HEADER) {
         put_basic(head, id, secret);
     } else {
@@ -141,18 +160,43 @@ static void put_request(const struct oauth2_settings *s, const struct endpoint *
     }
 }
 
+static int put_assertion(const struct oauth2_settings *s, const char *id, const char *key, struct buf *body, struct err *err)
+{
+    struct buf jwt = {0};
+    int rc = oauth2_assertion(s, id, slice_str(key), &jwt, err);
+
+    buf_putc(&jwt, '\0');
+    if (rc == 0)
+        put_param(body, "assertion", (const char *)jwt.p);
+    explicit_bzero(jwt.p, jwt.cap);
+    buf_free(&jwt);
+    return rc;
+}
+
+static char *file_or_text(const char *file, const char *text, struct err *err)
+{
+    return is_set(file) ? secret_read(file, err) : mem_dup(text);
+}
+
 int oauth2_request(const struct oauth2_settings *s, const struct endpoint *e, const struct proxy *proxy,
                    enum oauth2_style style, struct buf *head, struct buf *body, struct err *err)
 {
-    char *id = is_set(s->client_id_file) ? secret_read(s->client_id_file, err) : mem_dup(s->client_id);
-    char *secret = !id                           ? NULL
-                   : is_set(s->client_secret_file) ? secret_read(s->client_secret_file, err)
-                                                   : mem_dup(s->client_secret);
-
-    if (secret)
-        put_request(s, e, proxy, style, id, secret, head, body);
-    free(id);
+    bool jwt = oauth2_is_jwt(s);
+    char *id = file_or_text(s->client_id_file, s->client_id, err);
+    char *secret = !id   ? NULL
+                   : jwt ? file_or_text(s->client_certificate_key_file, s->client_certificate_key, err)
+                         : file_or_text(s->client_secret_file, s->client_secret, err);
     int rc = secret ? 0 : -1;
+
+    put_head(e, proxy, head);
+    put_param(body, "grant_type", jwt ? OAUTH2_JWT_BEARER : "client_credentials");
+    put_scopes(body, &s->scopes);
+    put_params(body, &s->endpoint_params);
+    if (secret && jwt)
+        rc = put_assertion(s, id, secret, body, err);
+    else if (secret)
+        put_credentials(style, id, secret, head, body);
+    free(id);
     secret_free(&secret);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * oauth2client: an access token for exporters' requests, by the client credentials grant.
+ * oauth2client: an access token for exporters' requests, by the client credentials grant or, with a private key, the
+ * jwt-bearer grant.
  *
  *   sign: is there a token? -> yes: set the header
  *                           -> no: wait, ask main -> one fetch for all -> box -> sign again
@@ -35,16 +36,21 @@ static const struct key oauth2_keys[] = {
     KEY_STR(struct oauth2_settings, client_secret_file, "",
             "File with the secret, read for each fetch; wins over client_secret."),
     KEY_STR(struct oauth2_settings, token_url, "", "Where tokens are to be had: an http:// or https:// URL."),
-    KEY_STR(struct oauth2_settings, grant_type, "", "client_credentials, which is also the default."),
+    KEY_STR(struct oauth2_settings, grant_type, "", "client_credentials, which is also the default, or " OAUTH2_JWT_BEARER "."),
+    KEY_SECRET(struct oauth2_settings, client_certificate_key, "", "jwt-bearer: the RSA key that signs, as PEM."),
+    KEY_STR(struct oauth2_settings, client_certificate_key_file, "",
+            "jwt-bearer: file with the key, read for each fetch; wins over client_certificate_key."),
+    KEY_STR(struct oauth2_settings, client_certificate_key_id, "", "jwt-bearer: the key's id (kid)."),
+    KEY_STR(struct oauth2_settings, signature_algorithm, "RS256", "jwt-bearer: RS256, RS384 or RS512."),
+    KEY_STR(struct oauth2_settings, iss, "", "jwt-bearer: the issuer; by default the client's id."),
+    KEY_STR(struct oauth2_settings, audience, "", "jwt-bearer: for whom the statement is; by default token_url."),
+    KEY_VALUE(struct oauth2_settings, claims, "jwt-bearer: further claims, a map; they win over the usual ones."),
     KEY_VALUE(struct oauth2_settings, endpoint_params, "Further parameters of the request: a map of strings or of lists of strings."),
     KEY_STRS(struct oauth2_settings, scopes, NULL, "What the token shall be good for."),
     KEY_DURATION(struct oauth2_settings, timeout, "0s", 0, 3600, "A fetch may take this long; 0: 30s."),
     KEY_DURATION(struct oauth2_settings, expiry_buffer, "5m", 0, 86400,
                  "How long before its end a token is replaced; at the latest after half its life."),
     KEY_SECTION(struct oauth2_settings, tls, tls_client_keys, "TLS, for an https:// token_url."),
-    KEY_NOT_YET("client_certificate_key", "The jwt-bearer grant."),
-    KEY_NOT_YET("client_certificate_key_file", "The jwt-bearer grant."),
-    KEY_NOT_YET("client_certificate_key_id", "The jwt-bearer grant."),
     KEY_END,
 };
 
@@ -222,7 +228,7 @@ static void start_fetch(struct oauth2 *o);
 /* Servers that do not take the header often say so with 400 or 401: then the body is tried. */
 static bool try_other_style(struct oauth2 *o, const struct http1_response *resp)
 {
-    if (o->style_known || o->style == OAUTH2_BODY || resp->end != HTTP1_END_RESPONSE || resp->status / 100 != 4)
+    if (o->style_known || oauth2_is_jwt(o->set) || o->style == OAUTH2_BODY || resp->end != HTTP1_END_RESPONSE || resp->status / 100 != 4)
         return false;
     o->style = OAUTH2_BODY;
     return true;
@@ -476,7 +482,7 @@ const struct component_type oauth2client_extension_type = {
     .kind = EXTENSION,
     .name = "oauth2client",
     .stability = "beta",
-    .summary = "Access tokens for exporters' requests, by the client credentials grant of OAuth 2.0.",
+    .summary = "Access tokens for exporters' requests, by the client credentials or jwt-bearer grant of OAuth 2.0.",
     .keys = oauth2_keys,
     .settings_size = sizeof(struct oauth2_settings),
     .check = oauth2_check,

@@ -11,11 +11,22 @@
 struct oauth2_settings {
     const char *client_id, *client_id_file, *client_secret, *client_secret_file;
     const char *token_url, *grant_type;
+    /* the jwt-bearer grant */
+    const char *client_certificate_key, *client_certificate_key_file, *client_certificate_key_id;
+    const char *signature_algorithm, *iss, *audience;
+    struct value claims;
     struct value endpoint_params;
     struct str_list scopes;
     int64_t timeout_ns, expiry_buffer_ns;
     struct tls_settings tls;
 };
+
+#define OAUTH2_JWT_BEARER "urn:ietf:params:oauth:grant-type:jwt-bearer"
+bool oauth2_is_jwt(const struct oauth2_settings *s);
+/* 256, 384, 512; 0: no such algorithm. NULL and "": the default. */
+unsigned oauth2_signature_bits(const char *algorithm);
+/* Appends the signed statement. id: the client's; key: PEM. -1 with err. */
+int oauth2_assertion(const struct oauth2_settings *s, const char *id, struct slice key, struct buf *out, struct err *err) MUST_USE;
 
 /* How a client says who it is: servers differ, so the first one that works is kept. */
 enum oauth2_style { OAUTH2_HEADER, OAUTH2_BODY };

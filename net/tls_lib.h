@@ -36,7 +36,9 @@
     X(BIO_clear_flags) X(PEM_read_bio_X509) X(PEM_read_bio_PrivateKey) X(X509_free) X(X509_up_ref) X(EVP_PKEY_free) \
     X(X509_STORE_add_cert) X(X509_verify_cert_error_string) X(X509_VERIFY_PARAM_set_flags) \
     X(X509_VERIFY_PARAM_set1_ip_asc) X(X509_VERIFY_PARAM_set1_host) X(X509_VERIFY_PARAM_set_hostflags) \
-    X(ERR_clear_error) X(ERR_peek_error) X(ERR_peek_last_error) X(ERR_reason_error_string)
+    X(ERR_clear_error) X(ERR_peek_error) X(ERR_peek_last_error) X(ERR_reason_error_string) \
+    X(EVP_PKEY_get_base_id) X(EVP_MD_CTX_new) X(EVP_MD_CTX_free) X(EVP_DigestSignInit) X(EVP_DigestSign) \
+    X(EVP_sha256) X(EVP_sha384) X(EVP_sha512)
 
 struct tls_lib {
 #define TLS_LIB_FIELD(name) __typeof__(&name) name;

@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import signal
+import subprocess
 import tempfile
 import threading
 import unittest
@@ -496,6 +497,55 @@ class OAuth2(unittest.TestCase):
             for secret in ("s3cr", "abc"):
                 self.assertNotIn(secret, d.log())
             self.assertEqual(d.stop(), 0)
+
+    def test_jwt_bearer(self):
+        """A statement signed with a key that is rotated; a refusal is not asked again in another way."""
+        with tempfile.TemporaryDirectory() as folder:
+            key = os.path.join(folder, "key.pem")
+
+            def make_key():
+                subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-out", key + ".new"], check=True, stderr=subprocess.DEVNULL)
+                os.rename(key + ".new", key)
+                return subprocess.run(["openssl", "pkey", "-in", key, "-pubout"], check=True, capture_output=True).stdout
+            public = [make_key()]
+
+            def good(assertion):
+                with open(os.path.join(folder, "pub.pem"), "wb") as f:
+                    f.write(public[0])
+                signed, signature = assertion.rsplit(".", 1)
+                with open(os.path.join(folder, "sig"), "wb") as f:
+                    f.write(base64.urlsafe_b64decode(signature + "=="))
+                return subprocess.run(["openssl", "dgst", "-sha256", "-verify", "pub.pem", "-signature", "sig"], input=signed.encode(),
+                                      cwd=folder, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+            def answer(form, headers):
+                if not good(form["assertion"]):
+                    return 400, {"error": "invalid_grant"}
+                return 200, {"access_token": "t", "expires_in": 2}
+            settings = (", grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key_file: '%s', scopes: [a, b]"
+                        ", client_certificate_key_id: k" % key)
+            with TokenServer(answer) as tokens, Backend() as backend, self.daemon(backend, tokens, settings) as d:
+                d.wait_ready()
+                self.assertEqual(self.deliver(d, backend), "Bearer t")
+                self.assertEqual(tokens.count(), 1)
+                form, headers = tokens.requests[0]
+                self.assertEqual((form["grant_type"], form["scope"]), ("urn:ietf:params:oauth:grant-type:jwt-bearer", "a b"))
+                self.assertNotIn("client_secret", form)
+                self.assertNotIn("Authorization", headers)
+                header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in form["assertion"].split(".")[:2])
+                self.assertEqual(header, {"alg": "RS256", "typ": "JWT", "kid": "k"})
+                self.assertEqual((claims["iss"], claims["sub"], claims["aud"]), ("the id", "the id", tokens.url))
+                public[0] = make_key()  # the mounted secret is swapped: the next fetch signs with the new one
+                wait_for(lambda: self.deliver(d, backend) and tokens.count() >= 3, "the next tokens")
+                self.assertEqual(d.ledger()["dropped"], {})
+                self.assertNotIn("PRIVATE", d.log())
+                self.assertEqual(d.stop(), 0)
+            with TokenServer(lambda form, headers: (400, {"error": "invalid_grant"})) as tokens, Backend() as backend:
+                with self.daemon(backend, tokens, settings) as d:
+                    d.wait_ready()
+                    self.assertEqual(send(d.port("Starting HTTP server"), 1, 1), 200)
+                    d.wait_log("No token could be fetched", error="oauth2: cannot fetch token: HTTP status 400: invalid_grant")
+                    self.assertEqual(tokens.count(), 1)
 
     def test_credentials_in_the_body(self):
         def answer(form, headers):
