@@ -145,6 +145,7 @@ def processor_rows():
 
     return [
         row("redaction, 2 + 2 patterns, and attributes", redaction(PATTERNS[:2]) + ATTRIBUTES, ["redaction", "attributes"]),
+        row("transform (3 statements), redaction, attributes", redaction(PATTERNS[:2]) + TRANSFORM + ATTRIBUTES, ["transform", "redaction", "attributes"]),
         row("redaction, 2 value patterns", redaction(PATTERNS[:2]), ["redaction"]),
         row("redaction, 20 value patterns", redaction(PATTERNS), ["redaction"]),
         row("attributes", ATTRIBUTES, ["attributes"]),

@@ -114,9 +114,27 @@ static bool add_rest_around(struct attr_map *m, struct slice message, const uint
     return add_rest(m, behind, end);
 }
 
+/* The attribute at p, if it is one; *next: where the next field begins. */
+static inline bool read_attr(const uint8_t *p, const uint8_t *end, uint32_t field, struct attr_entry *e, struct wire_field *f, const uint8_t **next)
+{
+    struct attr a;
+
+    if (LIKELY(attr_usual(p, (size_t)(end - p), field, &a))) {
+        *e = (struct attr_entry){.key = a.key, .value = a.value, .rec = a.rec};
+        *next = p + a.rec.len;
+        return true;
+    }
+    *next = wire_next(p, end, f);
+    if (f->number != field || f->wire != 2)
+        return false;
+    e->rec = f->rec;
+    wire_attr(f, &e->key, &e->value);
+    return true;
+}
+
 bool attr_map_load(struct attr_map *m, struct slice message, uint32_t field)
 {
-    const uint8_t *p = message.p, *end = wire_end(message), *run = p, *behind = NULL;
+    const uint8_t *p = message.p, *end = wire_end(message), *run = p, *behind = NULL, *next;
 
     if (UNLIKELY(m->charged))
         shrink(m);
@@ -125,23 +143,20 @@ bool attr_map_load(struct attr_map *m, struct slice message, uint32_t field)
     m->rest_before = SIZE_MAX;
     m->field = field;
     m->changed = m->out_of_memory = false;
-    while (p < end) {
+    for (; p < end; p = next) {
         struct attr_entry e;
         struct wire_field f;
 
-        p = wire_next(p, end, &f);
-        if (f.number != field || f.wire != 2) {
+        if (!read_attr(p, end, field, &e, &f, &next)) {
             if (!behind && f.number > field)
-                behind = f.rec.p;
+                behind = p;
             continue;
         }
-        if (!add_rest(m, run, f.rec.p))
+        if (!add_rest(m, run, p))
             return false;
         if (m->rest_before == SIZE_MAX)
             m->rest_before = m->n_rest;
-        run = p;
-        e.rec = f.rec;
-        wire_attr(&f, &e.key, &e.value);
+        run = next;
         if (!add_entry(m, &e))
             return false;
     }

@@ -117,6 +117,36 @@ class Changes(unittest.TestCase):
                 self.assertEqual(d.ledger()["held"], 0)
                 self.assertEqual(d.stop(), 0, d.log())
 
+    def test_a_chain_that_works_as_one_changes_in_its_middle(self):
+        """Neighbours take spans together; each keeps its place, its effect and its counters."""
+        def processors(middle):
+            return "attributes/first: {actions: [{key: mark, value: card-4111, action: upsert}]}, %s, attributes/last: {actions: [" \
+                   "{key: copy, from_attribute: mark, action: insert}]}" % middle
+
+        masks = "redaction: {allow_all_keys: true, blocked_values: ['4[0-9]+']}"
+        names = ("transform: {error_mode: ignore, trace_statements: ['set(span.attributes[\"mark\"], \"%s\")"
+                 " where span.attributes[\"mark\"] == \"card-4111\"']}")
+        with Backend() as backend:
+            with Reloading(plan(backend, processors(masks), ["attributes/first", "redaction", "attributes/last"]), ["--workers", "2"]) as d:
+                d.wait_ready()
+                client = connect(self, d)
+                for i, (middle, name, expect) in enumerate(((masks, "redaction", b"card-****"), (names % "two", "transform", b"two"),
+                                                            (names % "three", "transform", b"three"), (masks, None, b"card-4111"))):
+                    chain = ["attributes/first", name, "attributes/last"] if name else ["attributes/first", "attributes/last"]
+                    if i:
+                        d.reload(plan(backend, processors(middle), chain))
+                    self.assertEqual(client.send(1 + 10 * i, 4), 200)
+                    wait_for(lambda: backend.count() == 4 * i + 4, "spans of round %d" % i)
+                    self.assertEqual(backend.bodies[-1].count(expect), 8)  # mark and copy of four spans
+                d.wait_metric('tailrace_pipeline_exported_spans{pipeline="traces"}', 16)
+                page = d.metrics()
+                for processor, spans in (("attributes/first", 16), ("attributes/last", 16), ("transform", 8), ("redaction", 4)):
+                    for way in ("incoming", "outgoing"):
+                        series = 'otelcol_processor_%s_items{otel_signal="traces",processor="%s"}' % (way, processor)
+                        self.assertEqual(page.get(series), spans, series)
+                self.assertEqual(d.ledger()["dropped"], {})
+                self.assertEqual(d.stop(), 0, d.log())
+
     def test_what_a_processor_holds_goes_on_through_the_new_chain(self):
         """A batch that would wait for an hour leaves with the reload, through what follows now."""
         with Backend() as backend:

@@ -6,7 +6,8 @@ configurations, outputs compared attribute by attribute, in their order.
 One pair of processes for each kind of processor: one receiver, a pipeline with its own file for every
 configuration. INTEROP_SPANS in the environment: how many spans at least (default 2000).
 
-Then as many configurations by chance of each of five processors, from the seed (random_configs.py).
+Then as many configurations by chance of each of five processors, from the seed (random_configs.py). Last come chains:
+2 to 5 of all these, at random, one behind the other in a pipeline.
 
 usage: PEERS=DIR TAILRACE=build/tailrace processors_diff.py [seed] [spans] [only these] [by chance: 10]"""
 import json
@@ -107,6 +108,30 @@ CONFIGS = [
 ]
 CONFIGS += TRANSFORM
 CONFIGS += MORE
+
+# In chains only; filter_diff.py has filter by itself.
+FILTERS = [("filter", json.dumps({"error_mode": "ignore", "traces": traces}), "") for traces in (
+    {"span": ['attributes["a"] == "ok"', 'name == "op "']}, {"span": ['IsMatch(name, "users")', 'attributes["new"] != nil']},
+    {"span": ['status.code == 2 and kind == 3']}, {"spanevent": ['attributes["a"] != nil']}, {"span": ['resource.attributes["b"] == "x"']})]
+CHAINS = 48
+
+
+def chains(rng, configs, n):
+    """Random ones; nothing that refuses a request, as all pipelines would see it again."""
+    pool = [c for c in configs if "propagate" not in c[1]]
+    by_kind = {kind: [c for c in pool if c[0] == kind] for kind in dict.fromkeys(c[0] for c in pool)} | {"filter": FILTERS}
+    picked = []
+    while len(picked) < n:
+        stages = [rng.choice(by_kind[rng.choice(list(by_kind))]) for _ in range(rng.choice([2, 2, 3, 3, 4, 5]))]
+        # A mask, or a hash, for every empty match: several of them one after the other make megabytes.
+        if sum(c[0] == "redaction" for c in stages) <= 2 and sum("hash_function" in c[1] for c in stages) <= 1:
+            picked.append(("chain", " -> ".join(f"{c[0]} {c[1]}" for c in stages), stages))
+    return picked
+
+
+def stages_of(config):
+    return config[2] if config[0] == "chain" else [config]
+
 
 KEYS = ["a", "b", "n", "url", "token", "my.token", "x-key", "password", "Token", "z", "redaction.masked.keys", "redaction.masked.count", "service.name", "api_key", "http.method", "db.system"]
 BITS = ["4111111111111111", "411111111111", "078-05-1120", "Bearer abc9", "bearer", "ok", "fine", "plain text", " ", "\n", "a", "aa", "baaac", "", "v", "x",
@@ -229,20 +254,27 @@ def seen(path):
 
 def post(port, body):
     r = urllib.request.Request(f"http://127.0.0.1:{port}/v1/traces", body, {"Content-Type": "application/json", "X-Tenant": "t1"})
-    with urllib.request.urlopen(r, timeout=20) as answer:
+    with urllib.request.urlopen(r, timeout=60) as answer:
         answer.read()
 
 
+def settings(stage, who):
+    kind, both, alone = stage
+    if kind == "redaction":  # tailrace's own key, which is on
+        alone += (", " if both != "{}" else "") + "link_attributes: false"
+    return both[:-1] + alone + "}" if who == "ours" else both
+
+
 def configuration(folder, who, port, configs):
-    """link_attributes is tailrace's own key, and on."""
-    configs = [(k, both, alone + (", " if both != "{}" else "") + "link_attributes: false" if k == "redaction" else alone) for k, both, alone in configs]
     text = f'receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}", include_metadata: true}}}}}}}}\nprocessors:\n'
-    for i, (kind, both, alone) in enumerate(configs):
-        text += f"  {kind}/{i}: {both[:-1] + alone + '}' if who == 'ours' else both}\n"
+    for i, config in enumerate(configs):
+        for j, stage in enumerate(stages_of(config)):
+            text += f"  {stage[0]}/{i}_{j}: {settings(stage, who)}\n"
     text += "exporters:\n" + "".join(f'  file/{i}: {{path: "{folder}/{who}{i}.json"}}\n' for i in range(len(configs)))
     text += "service:\n  telemetry: {metrics: {level: none}, logs: {level: info}}\n  pipelines:\n"
-    for i, (kind, _, _) in enumerate(configs):
-        text += f"    traces/{i}: {{receivers: [otlp], processors: [{kind}/{i}], exporters: [file/{i}]}}\n"
+    for i, config in enumerate(configs):
+        names = ", ".join(f"{stage[0]}/{i}_{j}" for j, stage in enumerate(stages_of(config)))
+        text += f"    traces/{i}: {{receivers: [otlp], processors: [{names}], exporters: [file/{i}]}}\n"
     return text
 
 
@@ -302,6 +334,7 @@ def main():
         bodies.append(json.dumps(doc).encode())
     wrong, counts = 0, {}
     everything = CONFIGS + random_configs(rng, int(sys.argv[4]) if len(sys.argv) > 4 else 10)
+    everything += chains(rng, everything, CHAINS)
     for kind in dict.fromkeys(c[0] for c in everything):
         configs = [c for c in everything if c[0] == kind and only in c[0] + " " + c[1]]
         if configs:

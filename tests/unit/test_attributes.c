@@ -192,6 +192,8 @@ static const struct {
     {"include: {match_type: strict, attributes: [{key: none}]}", false},
     {"include: {match_type: strict, attributes: [{key: a, value: abc}, {key: i, value: 7}, {key: b, value: true}, {key: d, value: 1.5}]}", true},
     {"include: {match_type: strict, attributes: [{key: a, value: abc}, {key: i, value: 8}]}", false},
+    {"include: {match_type: strict, attributes: [{key: l, value: [x]}, {key: m, value: {k: v}}]}", true},
+    {"include: {match_type: strict, attributes: [{key: l, value: [x, y]}]}", false},
     {"include: {match_type: strict, attributes: [{key: i, value: '7'}]}", false},
     {"include: {match_type: strict, attributes: [{key: i, value: 7.0}]}", false},
     {"include: {match_type: regexp, attributes: [{key: i, value: '^7$'}, {key: d, value: '1[.]5'}, {key: b, value: tr}]}", true},
@@ -223,6 +225,9 @@ START_TEST(selected_spans)
 
     ck_assert_str_eq(ts_problems(&s), "");
     one.kind = 2;
+    /* each with a field that the protocol does not know */
+    one.attrs[6] = (struct test_attr)TH_RAW("l", ANY_ARRAY, slice_of("\x92\x3f\x02\xff\xff\x0a\x03\x0a\x01x", 10));
+    one.attrs[7] = (struct test_attr)TH_RAW("m", ANY_MAP, slice_of("\x92\x3f\x02\xff\xff\x0a\x08\x0a\x01k\x12\x03\x0a\x01v", 15));
     c = th_component(t, &attributes_type, s.settings);
     th_push(c, th_batch(t, th_payload_groups(t, g, 2)));
     ck_assert_int_eq(th_span_attr(th_span(t->out[0], 0), "hit") != NULL, selections[_i].reached);

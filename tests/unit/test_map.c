@@ -304,6 +304,71 @@ START_TEST(joined_as_apart)
 }
 END_TEST
 
+static const struct config named_by_attribute = {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.name, span.attributes[\"s\"])']}"},
+                           upsert = {&attributes_type, "{actions: [{key: s, action: upsert, value: secret}]}"},
+                           masked = {&redaction_type, "{allow_all_keys: true, blocked_values: [secret]}"},
+                           errors_dropped = {&filter_type, "{error_mode: ignore, traces: {span: ['attributes[\"s\"] == \"****\"']}}"};
+
+/* What one leaves pending the next one sees. */
+START_TEST(pending_is_seen)
+{
+    const struct config *of[] = {&upsert, &named_by_attribute, &masked, &errors_dropped};
+    struct chain ch = chain_new(of, 3, true);
+
+    th_push(ch.c[0], th_batch(ch.t[0], th_payload_n(ch.t[0], 1, 4)));
+    ck_assert_uint_eq(ch.t[0]->n_out + ch.t[1]->n_out, 0);
+    ck_assert_uint_eq(ch.t[2]->n_out, 1);
+    ck_assert_str_eq(th_span_attr(th_span(ch.t[2]->out[0], 3), "s"), "****");
+    ck_assert_str_eq(th_span_name(th_span(ch.t[2]->out[0], 3)), "secret");
+    th_out_end(ch.t[2]);
+    chain_free(&ch);
+    ch = chain_new(of, 4, true);
+    th_push(ch.c[0], th_batch(ch.t[0], th_payload_n(ch.t[0], 1, 4)));
+    ck_assert_uint_eq(ch.t[0]->n_out + ch.t[1]->n_out + ch.t[2]->n_out + ch.t[3]->n_out, 0);
+    ck_assert_uint_eq(ch.t[0]->ledger.fate[FATE_FILTERED], 4);
+    chain_free(&ch);
+}
+END_TEST
+
+START_TEST(one_that_is_drained_gets_its_own_batch)
+{
+    const struct config *of[] = {&upsert, &masked, &upsert};
+    struct chain ch = chain_new(of, 3, true);
+
+    ch.c[1]->type->drain(ch.c[1]);
+    th_push(ch.c[0], th_batch(ch.t[0], th_payload_n(ch.t[0], 1, 4)));
+    ck_assert_uint_eq(ch.t[0]->n_out, 1); /* and the graph would hand it on, to be refused there */
+    th_out_end(ch.t[0]);
+    chain_free(&ch);
+}
+END_TEST
+
+/* However little memory there is: all of it goes on, or nothing. */
+START_TEST(refused_memory_refuses_the_batch)
+{
+    const struct config *of[] = {&upsert, &named_by_attribute, &masked, &upsert};
+    unsigned refused = 0, passed = 0;
+
+    for (uint64_t more_bytes = 0; more_bytes < 64 * 1024; more_bytes += 2048) {
+        struct chain ch = chain_new(of, 4, true);
+        struct test_host *t = ch.t[0], *end = ch.t[3];
+        struct batch *b = request(t, th_payload_n(t, 1, 100));
+
+        budget_set_limits(t->host.budget, budget_used(t->host.budget) + more_bytes, budget_used(t->host.budget) + more_bytes);
+        th_push(ch.c[0], b);
+        ck_assert_uint_eq(th_out_spans(end) + t->ledger.dropped[DROP_RETURNED], 100);
+        refused += t->ledger.dropped[DROP_RETURNED] > 0;
+        passed += end->n_out;
+        if (end->n_out)
+            ck_assert_str_eq(th_span_name(th_span(end->out[0], 99)), "secret");
+        th_out_end(end);
+        chain_free(&ch);
+    }
+    ck_assert_uint_gt(refused, 0);
+    ck_assert_uint_gt(passed, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("map");
@@ -313,6 +378,9 @@ int main(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, joined_as_apart, 0, 4);
+    tcase_add_test(tc, pending_is_seen);
+    tcase_add_test(tc, one_that_is_drained_gets_its_own_batch);
+    tcase_add_test(tc, refused_memory_refuses_the_batch);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
