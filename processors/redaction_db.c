@@ -28,6 +28,8 @@ const struct key db_keys[] = {
     KEY_END,
 };
 
+const char *const db_system_keys[2] = {"db.system.name", "db.system"};
+
 enum kind { KIND_SQL, KIND_REDIS, KIND_VALKEY, KIND_MEMCACHED, KIND_MONGO, KIND_OPENSEARCH, KIND_ES, KINDS };
 
 struct db_rules {

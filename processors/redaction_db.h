@@ -38,4 +38,7 @@ bool db_span_name(const struct db_rules *r, enum db_system system, uint8_t kind)
 /* The statement without values, in out. -1: no memory. */
 int db_obfuscate(enum db_system system, struct slice text, struct buf *out) MUST_USE;
 
+/* Attributes that name the system, the first that has a text counts. */
+extern const char *const db_system_keys[2];
+
 #endif
