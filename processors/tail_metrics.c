@@ -32,6 +32,7 @@ enum {
     ROW_TOO_LARGE,
     ROW_UNPARSEABLE,
     ROW_EARLY,
+    ROW_EARLY_AGE,
     ROW_LATE_SPANS,
     ROW_HELD_BYTES,
     ROW_HELD_SPANS,
@@ -88,6 +89,8 @@ const struct metric_row tail_metric_rows[] = {
                          .help = "Kept spans whose tracestate cannot be read; with the feature gate usetracestate."},
     [ROW_EARLY] = {.name = TAILRACE("early_decisions"), .type = METRIC_COUNTER, .unit = "{traces}",
                    .from_start = true, .help = "Traces decided before their time, by the bound that was reached."},
+    [ROW_EARLY_AGE] = {.name = TAILRACE("early_decision_age"), .type = METRIC_HISTOGRAM, .unit = "s", BOUNDS(age_bounds),
+                       .help = "How long after its first span a trace was decided before its time, in whole seconds."},
     [ROW_LATE_SPANS] = {.name = TAILRACE("late_spans"), .type = METRIC_COUNTER, .unit = "{spans}", .from_start = true,
                         .help = "Spans that came when their trace was decided and followed it; also those that a decision cache answered."},
     [ROW_HELD_BYTES] = {.name = TAILRACE("held_bytes"), .type = METRIC_GAUGE, .unit = "By", .from_start = true,
@@ -189,6 +192,7 @@ void tail_metrics_init(struct tail_metrics *m, struct metric_set *set, const cha
         m->unparseable = plain(set, ROW_UNPARSEABLE);
     m->timer_latency = plain(set, ROW_TIMER_LATENCY);
     m->late_age = plain(set, ROW_LATE_AGE);
+    m->early_age = plain(set, ROW_EARLY_AGE);
     m->removal_age = plain(set, ROW_REMOVAL_AGE);
     m->on_memory = plain(set, ROW_ON_MEMORY);
     m->held_bytes = plain(set, ROW_HELD_BYTES);

@@ -21,7 +21,7 @@ struct tail_metrics {
     struct series *decisions[3]; /* by enum vote */
     struct series *cache_releases[2], *late_spans[2]; /* not sampled, sampled */
     struct series *new_traces, *decided_early, *evaluation_errors, *too_large, *unparseable;
-    struct series *timer_latency, *late_age, *removal_age, *on_memory;
+    struct series *timer_latency, *late_age, *early_age, *removal_age, *on_memory;
     struct series *early[EARLY_REASONS];
     struct series *held_bytes, *held_spans, *segments;
     struct series *storage_working, *storage_bytes, *storage_faults, *storage_corrupt, *storage_torn;

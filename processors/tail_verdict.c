@@ -407,6 +407,7 @@ void tail_decide_early(struct tail_sampler *s, uint32_t index, enum early_reason
 {
     series_add(s->metrics.early[why], 1);
     series_add(s->metrics.decided_early, 1);
+    series_observe(s->metrics.early_age, s->wheel.now - tail_at(s, index)->born_tick);
     s->why = why == EARLY_NUM_TRACES ? WHY_NUM_TRACES : WHY_BUFFER;
     tail_decide(s, index);
     s->why = s->ended ? WHY_SHUTDOWN : WHY_TIME;

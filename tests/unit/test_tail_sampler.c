@@ -206,6 +206,7 @@ START_TEST(num_traces_decides_the_oldest_early)
     FILE_SPANS({.trace = 5, .id = 5}, {.trace = 6, .id = 6}, {.trace = 5, .id = 7}); /* decided ones go first */
     ck_assert(th_metric(host, "tailrace_tail_sampling_early_decisions{reason=\"num_traces\"}") == 2);
     ck_assert(th_metric(host, OTEL("sampling_trace_removal_age_count")) == 4);
+    ck_assert(th_metric(host, "tailrace_tail_sampling_early_decision_age_count") == 2);
 }
 END_TEST
 
