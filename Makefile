@@ -14,7 +14,8 @@
 #   make interop     real SDKs and backends; PEERS=DIR holds otelcol, jaeger, tempo, telemetrygen
 #   make interop-processors   processors beside the Collector's, over INTEROP_SPANS random spans (default 2000)
 #   make interop-sampling  of that, tail_sampling beside the Collector: every policy, random traces, random settings (SEEDS=1-50)
-#   make soak        crashes at length: SOAK_ROUNDS (default 50) kills of a window on disk, KILL_ROUNDS (200) of a queue
+#   make soak        at length: SOAK_ROUNDS (default 50) kills of a window on disk, KILL_ROUNDS (200) of a queue,
+#                    RELOAD_ROUNDS (1000) reloads under load
 #   make install     to $(DESTDIR)$(PREFIX)
 #   make dist        build/tailrace-VERSION.tar.gz of the committed tree
 #   make clean       removes build/
@@ -37,6 +38,7 @@ T        ?=
 FUZZ_SECONDS ?= 20
 SOAK_ROUNDS ?= 50
 KILL_ROUNDS ?= 200
+RELOAD_ROUNDS ?= 1000
 export VERSION PREFIX BUILD
 
 DEB_BUILD := gcc g++ make pkg-config git libuv1-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler \
@@ -150,6 +152,7 @@ bench: all
 soak: all
 	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_WINDOW_ROUNDS=$(SOAK_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_window.py -v
 	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_KILL_ROUNDS=$(KILL_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_storage.py -v
+	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_RELOADS=$(RELOAD_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_reload.py -v UnderLoad
 
 interop: all
 	$(Q)tests/interop/run.sh $(BUILD) $(T)
