@@ -24,7 +24,7 @@
     KEY_STRS(struct tls_settings, curve_preferences, NULL, \
              "Key exchange groups: X25519MLKEM768, X25519, P256, P384, P521; what the system's OpenSSL lacks is left out."), \
     KEY_DURATION(struct tls_settings, reload_interval, "0s", 0, 1e9, \
-                 "How old certificate and key may grow before they are read again at a handshake; 0: never again. Unusable files keep the old ones."), \
+                 "How old certificate and key (of clients: ca_file, too) may grow before they are read again at a handshake; 0: never again. Unusable files keep the old ones."), \
     KEY_NOT_YET("tpm", "Keys kept in a TPM.")
 
 const struct key tls_server_keys[] = {

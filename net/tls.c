@@ -372,9 +372,12 @@ static void reload_if_due(struct tls_context *c, uint64_t now)
 {
     bool own_files = part_file(&c->cfg, PART_CERT) || part_file(&c->cfg, PART_KEY);
 
-    if (c->cfg.reload_interval_ns && own_files && now >= c->next_cert_ns) {
+    if (c->cfg.reload_interval_ns && now >= c->next_cert_ns) {
         c->next_cert_ns = now + c->cfg.reload_interval_ns;
-        reload(c, 1u << PART_CERT | 1u << PART_KEY);
+        if (own_files)
+            reload(c, 1u << PART_CERT | 1u << PART_KEY);
+        if (!c->cfg.server && part_file(&c->cfg, PART_CA)) /* whom we trust may be rotated at another time */
+            reload(c, 1u << PART_CA);
     }
     if (c->cfg.client_ca_file_reload && part_file(&c->cfg, PART_CLIENT_CA) && now >= c->next_ca_ns) {
         c->next_ca_ns = now + CA_RELOAD_NS;

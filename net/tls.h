@@ -35,7 +35,7 @@ struct tls_config {
     int min_version, max_version; /* 0x0301 to 0x0304; 0: 1.2, newest */
     const char *ciphers;          /* OpenSSL's list for TLS 1.2 and before; NULL: the usual ones */
     const char *groups;           /* "X25519:P-256"; NULL: the usual ones */
-    uint64_t reload_interval_ns;  /* 0: never */
+    uint64_t reload_interval_ns;  /* certificate and key, a client's ca_file; 0: never */
     bool skip_verify;             /* client */
     const char *server_name;      /* client: instead of the host's name */
     enum tls_alpn alpn;

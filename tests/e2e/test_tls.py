@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS and mTLS: receivers against Python's ssl, exporters against TLS backends, rotation of certificates."""
+import contextlib
 import http.server
 import os
 import select
@@ -451,6 +452,38 @@ class Exporters(unittest.TestCase):
         both = "ca_file: {0}/ca.pem, cert_file: {0}/client.pem, key_file: {0}/client.key".format(DIR.name)
         self.delivers(self.http(port, both))
         self.fails(self.http(port, "ca_file: %s/ca.pem" % DIR.name), "Exporting failed")
+
+    def test_rotated_files(self):
+        """The exporter's own certificate and the authority it trusts are swapped under it, as a mounted secret is: what waited
+        is delivered, nothing is restarted; a half-written file changes nothing."""
+        def put(name, source):
+            shutil.copy(PKI.path(source), PKI.path("own" + name + ".new"))
+            os.rename(PKI.path("own" + name + ".new"), PKI.path("own" + name))
+
+        def put_all(leaf, ca):
+            put(".pem", leaf + ".pem")
+            put(".key", leaf + ".key")
+            put("-ca.pem", ca + ".pem")
+        files = "ca_file: {0}/own-ca.pem, cert_file: {0}/own.pem, key_file: {0}/own.key, reload_interval: 10ms".format(DIR.name)
+        retry = "initial_interval: 10ms, max_interval: 50ms"
+        for exporter in (self.http(self.serve("server", ca="other"), files).replace("initial_interval: 10ms", retry),
+                         "otlp_grpc"):
+            put_all("client", "other")  # wrong both: who the backend is, and who we are to be
+            with contextlib.ExitStack() as stack:
+                if exporter == "otlp_grpc":
+                    backend = stack.enter_context(Daemon(SERVER % {"dir": DIR.name, "extra": ", client_ca_file: %s/other.pem" % DIR.name}))
+                    exporter = self.grpc(backend.wait_ready().port("Starting GRPC server"), files).replace("initial_interval: 10ms", retry)
+                with self.subTest(exporter), self.send(exporter) as d:
+                    wait_for(lambda: "certificate signed by unknown authority" in d.log(), d.log)
+                    put_all("client", "ca")
+                    wait_for(lambda: d.log().count("Exporting failed") > 3, d.log)
+                    with open(PKI.path("own.pem"), "w", encoding="ascii") as f:
+                        f.write("-----BEGIN CERTIFICATE-----\nhalf")
+                    wait_for(lambda: "Failed to reload TLS files" in d.log(), d.log)
+                    self.assertEqual(d.metrics().get(EXPORTED, 0), 0)
+                    put_all("stranger", "ca")
+                    d.wait_metric(EXPORTED, 3)
+                    self.assertEqual(d.stop(), 0)
 
     def test_grpc_server_without_http2(self):
         port = self.serve("server")
