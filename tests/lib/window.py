@@ -14,16 +14,17 @@ POLICIES = [{"name": "whole", "type": "and", "and": {"and_sub_policy": [
     {"name": "four", "type": "span_count", "span_count": {"min_spans": SPANS}}]}}]
 
 
-def config(directory, url, wait="3s", storage=True, queue=""):
+def config(directory, url, wait="3s", storage=True, queue="", more=""):
+    """more: of file_storage."""
     tail = {"decision_wait": wait, "num_traces": 200000, "policies": POLICIES}
     if storage:
         tail["storage"] = "file_storage"
-    return ("extensions: {file_storage: {directory: '%s', create_directory: true}}\n"
+    return ("extensions: {file_storage: {directory: '%s', create_directory: true%s}}\n"
             "receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}\n"
             "processors: {tail_sampling: %s, batch: {timeout: 50ms}}\n"
             "exporters: {otlp_http: {endpoint: '%s', compression: none%s}}\n"
             "service: {extensions: [file_storage], pipelines: {traces: {receivers: [otlp], processors: [tail_sampling, batch],"
-            " exporters: [otlp_http]}}}\n" % (directory, json.dumps(tail), url, ", sending_queue: " + queue if queue else ""))
+            " exporters: [otlp_http]}}}\n" % (directory, more, json.dumps(tail), url, ", sending_queue: " + queue if queue else ""))
 
 
 def ids(trace):
