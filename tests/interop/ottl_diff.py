@@ -3,7 +3,7 @@
 """Random statements and conditions of OTTL beside the real Collector's. A seeded generator over the grammar makes cases: an
 expression that is set as an attribute, a condition (and its negation, so that false and failed differ), an editor, each in one of the
 contexts. Every case has spans of its own, found by an attribute of their resource; what both make of them is compared whole. What one
-refuses at start and the other does not is a difference, too.
+refuses at start and the other does not is a difference, too; for that as many statements more have a slip in them.
 
 usage: PEERS=DIR TAILRACE=build/tailrace ottl_diff.py [seed] [cases]   (ONLY=regexp of statements)"""
 import json
@@ -304,7 +304,7 @@ class Maker:
 def known(text, context):
     """What ends the real process, or prints what differs from run to run, or is a known difference (docs/migrating.md)."""
     text = re.sub(r"(?<![\w.])(attributes|cache)\b", context + r".\1", text)
-    return (re.search(r"\[(92233\d+|17000\d+)\]|UUID|URL|Now\(|%p", text) or  # writing to item 9223372036854775807
+    return (re.search(r"\[(92233\d+|17000\d+)\]|UUID|(Keys|Values)\([A-Z]|Now\(|%p", text) or  # writing to item 9223372036854775807
             re.search(r'Format\("[^"]*%[^"]*", \[[^"]*(attributes|cache|events|links|status|[{]|Keys|Values)', text) or  # addresses
             re.match(r"\w+\(([\w.]*(?:attributes|cache))\b.*\1(?!\[)", text))  # a map into itself
 
@@ -349,19 +349,64 @@ service:
 """
 
 
-def accepted(program, folder, cases):
-    """Those it starts with."""
-    path = peers.write(folder, "check.yaml", configuration(folder, "check", 4318, cases))
-    if not cases or subprocess.run([program, "validate", "--config", path], capture_output=True).returncode == 0:
-        return cases
-    half = len(cases) // 2
-    return accepted(program, folder, cases[:half]) + accepted(program, folder, cases[half:]) if half else []
-
-
-def why(program, folder, one):
-    path = peers.write(folder, "check.yaml", configuration(folder, "check", 4318, [one]))
+def refused(program, folder, cases):
+    """{number: why}: a processor for each, which both look at before they say no; tailrace tells of 200 errors."""
+    if len(cases) > 100:
+        return {k: v for at in range(0, len(cases), 100) for k, v in refused(program, folder, cases[at:at + 100]).items()}
+    text = "receivers: {otlp: {protocols: {http: }}}\nprocessors:\n" + "".join(
+        f"  transform/{i}: {{trace_statements: [{{context: {context}, statements: [{', '.join(yaml_of(t) for t in texts)}]}}]}}\n" for i, (context, texts) in cases)
+    text += f"exporters: {{file: {{path: {folder}/check.json}}}}\nservice: {{pipelines: {{traces: {{receivers: [otlp], processors: [{', '.join(f'transform/{i}' for i, _ in cases)}], exporters: [file]}}}}}}\n"
+    path = peers.write(folder, "check.yaml", text)
     done = subprocess.run([program, "validate", "--config", path], capture_output=True, text=True)
-    return re.sub(r"\S*check.yaml:\S+ ", "", (done.stdout + done.stderr).strip())[:500]
+    said = (done.stdout + done.stderr).replace(path, "")
+    return {int(m.group(1)): m.group(2)[:600] for m in re.finditer(r"processors(?:::|\.)transform/(\d+)[.:](.*)", said)}
+
+
+# ---- slips ----
+
+TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|0x[0-9a-fA-F]*|\d+\.\d*|\w+|==|!=|<=|>=|\S')
+STRAY = ["(", ")", "[", "]", "{", "}", ",", ".", "==", "=", "<", "+", "-", "*", "/", "not", "and", "or", "where", "nil", "true", '"x"', "1", "1.5", "0x01", ":", "name", "SPAN_KIND_SERVER",
+         "IsRootSpan()", "Len", "span", "attributes", "99999999999999999999", "0x1", "1e5", ".5", "5.", '"\\d"', '"', "'x'", "  ", "\n", "a_b", "Ab_c"]
+
+
+def slip(rng, text):
+    """The text with some token of it lost, doubled, exchanged or new."""
+    tokens = TOKEN.findall(text)
+    for _ in range(rng.choice([1, 1, 1, 2])):
+        at = rng.randrange(len(tokens))
+        kind = rng.randrange(5)
+        if kind == 0:
+            del tokens[at]
+        elif kind == 1:
+            tokens.insert(at, tokens[at])
+        elif kind == 2:
+            tokens.insert(at, rng.choice(STRAY))
+        elif kind == 3:
+            tokens[at] = rng.choice(STRAY)
+        else:
+            other = rng.randrange(len(tokens))
+            tokens[at], tokens[other] = tokens[other], tokens[at]
+        tokens = tokens or ["x"]
+    joined = tokens[0]
+    for a, b in zip(tokens, tokens[1:]):
+        joined += (" " if re.match(r"\w", b) and re.search(r"\w$", a) else rng.choice(["", " "])) + b
+    return joined
+
+
+def compare_slips(rng, folder, programs, n):
+    cases = []
+    while len(cases) < n:
+        context, texts = case(rng, len(cases))
+        text = rng.choice(texts)
+        short = text.split(" where ")[0] if rng.random() < 0.5 else text
+        if len(short) < 400:
+            cases.append((len(cases), (context, [slip(rng, short)])))
+    theirs, ours = (refused(p, folder, cases) for p in programs)
+    wrong = [one for one in cases if (one[0] in theirs) != (one[0] in ours)]
+    for i, (context, texts) in wrong:
+        print(f"{context}: {texts[0]}\n  refused by {'otelcol' if i in theirs else 'tailrace'}: {theirs.get(i, ours.get(i))}")
+    print(f"{n} slips, {len(theirs)} refused: {len(wrong)} differences")
+    return len(wrong)
 
 
 def resource(rng, number, variant):
@@ -420,14 +465,14 @@ def main():
     only = os.environ.get("ONLY", "")
     cases = [(i, c) for i, c in ((i, case(rng, i)) for i in range(n)) if any(re.search(only, t) for t in c[1])]
     tailrace, otelcol = os.path.abspath(peers.TAILRACE), peers.peer("otelcol")
-    wrong = 0
     with peers.temp_folder() as folder:
-        theirs, ours = (dict(accepted(p, folder, cases)) for p in (otelcol, tailrace))
-        for one in cases:
-            if (one[0] in theirs) != (one[0] in ours):
+        wrong = compare_slips(random.Random(seed), folder, (otelcol, tailrace), n)
+        theirs, ours = (refused(p, folder, cases) for p in (otelcol, tailrace))
+        for i, (context, texts) in cases:
+            if (i in theirs) != (i in ours):
                 wrong += 1
-                print(f"{one[1]}\n  refused by {'otelcol' if one[0] in ours else 'tailrace'}: {why(otelcol if one[0] in ours else tailrace, folder, one)}")
-        both = [one for one in cases if one[0] in theirs and one[0] in ours]
+                print(f"{context}: {texts}\n  refused by {'otelcol' if i in theirs else 'tailrace'}: {theirs.get(i, ours.get(i))}")
+        both = [one for one in cases if one[0] not in theirs and one[0] not in ours]
         sent = [resource(rng, i, v) for i, _ in both for v in range(VARIANTS)]
         documents = [json.dumps({"resourceSpans": sent[k:k + 50]}).encode() for k in range(0, len(sent), 50)]
         a = results(lambda d, text, port: peers.start_otelcol(d, text, port), folder, "real", both, documents)
