@@ -291,6 +291,52 @@ static struct cond *with_kids(struct compiler *k, const struct ast *a, enum cond
     return decided || c->n_kids == 0 ? cond_const(k, decided ? decisive : !decisive) : c;
 }
 
+static bool is_number_type(enum ottl_type t)
+{
+    return t == OTTL_INT || t == OTTL_DOUBLE;
+}
+
+/* OTTL_ABSENT: only known when it is evaluated. */
+static enum ottl_type static_type(const struct node *n)
+{
+    enum ottl_type a, b;
+
+    if (n->eval == eval_constant)
+        return n->value.type;
+    if (n->eval != eval_math)
+        return path_type(n);
+    a = static_type(n->args[0]);
+    b = static_type(n->args[1]);
+    if (a == OTTL_TIME && b == OTTL_TIME)
+        return OTTL_DURATION;
+    return is_number_type(a) && is_number_type(b) ? OTTL_DOUBLE : OTTL_ABSENT;
+}
+
+static const char *advice(enum ottl_type a, enum ottl_type b)
+{
+    if ((a == OTTL_TRACE_ID || a == OTTL_SPAN_ID) && b == OTTL_STR)
+        return ": its .string is text";
+    if (a == OTTL_DURATION && is_number_type(b))
+        return ": write Duration(\"1s\")";
+    return "";
+}
+
+/* A comparison that cannot be meant: values of types that are never equal. The Collector takes it.
+ */
+static void note_types(struct compiler *k, const struct ast *at, const struct cond *c)
+{
+    struct ottl_value a = {.type = static_type(c->left)}, b = {.type = static_type(c->right)};
+    struct err note;
+
+    if (a.type == OTTL_ABSENT || b.type == OTTL_ABSENT || a.type == b.type ||
+        (is_number_type(a.type) && is_number_type(b.type)))
+        return;
+    err_at(&note, k->text, at->at, "this %s: %s is compared with %s%s",
+           c->op == OP_NE ? "always holds" : "never holds", ottl_type_name(&a), ottl_type_name(&b),
+           advice(a.type, b.type));
+    k->program->note = arena_dup_n(k->program->arena, note.text, strlen(note.text));
+}
+
 static struct cond *comparison(struct compiler *k, const struct ast *a)
 {
     struct cond *c = cond_new(k, COND_COMPARE);
@@ -300,6 +346,8 @@ static struct cond *comparison(struct compiler *k, const struct ast *a)
     c->right = c->left ? compile_value(k, a->kids->next) : NULL;
     if (c->right && c->left->literal && c->right->literal)
         return cond_const(k, cond_of_literals(k->program, c));
+    if (c->right)
+        note_types(k, a->kids, c);
     return c->right ? c : NULL;
 }
 
@@ -438,9 +486,11 @@ int ottl_program_add(struct ottl_program *p, const char *text, enum ottl_context
     char *copy = arena_dup_n(p->arena, text, strlen(text));
     struct compiler k = {p, slice_str(copy), context, every_prefix, err, 0, 0};
     const struct ast *a = parse_condition(p->arena, k.text, err);
-    const struct cond *root = a ? compile_condition(&k, a) : NULL;
+    const struct cond *root;
 
     CHECK(!p->keys[OTTL_SPAN]); /* not sealed */
+    p->note = NULL;
+    root = a ? compile_condition(&k, a) : NULL;
     if (!root)
         return -1;
     if (p->n == p->cap) {
@@ -451,13 +501,19 @@ int ottl_program_add(struct ottl_program *p, const char *text, enum ottl_context
     return (int)p->n++;
 }
 
+const char *ottl_program_note(const struct ottl_program *p)
+{
+    return p->note;
+}
+
 void ottl_program_seal(struct ottl_program *p)
 {
     for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
         p->keys[c] = keyset_new(p->key_lists[c].v, p->key_lists[c].n);
 }
 
-bool ottl_condition_reads(const struct ottl_program *p, unsigned condition, enum ottl_context context)
+bool ottl_condition_reads(const struct ottl_program *p, unsigned condition,
+                          enum ottl_context context)
 {
     CHECK(condition < p->n);
     return p->conditions[condition].reads >> context & 1;

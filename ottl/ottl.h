@@ -49,6 +49,8 @@ void ottl_program_free(struct ottl_program **p); /* fine on NULL */
  * paths without a prefix belong to. every_prefix: there are none, as the context was inferred. */
 int ottl_program_add(struct ottl_program *p, const char *text, enum ottl_context context,
                      bool every_prefix, struct err *err) MUST_USE;
+/* What is strange about the text that was added last, and where; NULL: nothing. Until the next. */
+const char *ottl_program_note(const struct ottl_program *p);
 void ottl_program_seal(struct ottl_program *p);
 unsigned ottl_program_conditions(const struct ottl_program *p);
 const char *ottl_condition_text(const struct ottl_program *p, unsigned condition);

@@ -70,6 +70,48 @@ static const struct path_row {
     {OTTL_SPANEVENT, "cache", NULL, get_cache, set_attributes, 0, ANY_KEYS},
 };
 
+/* ---- types ---- */
+
+static const struct {
+    node_fn *get;
+    enum ottl_type type;
+} types[] = {
+    {get_string, OTTL_STR},
+    {get_name, OTTL_STR},
+    {get_schema_url, OTTL_STR},
+    {get_kind_string, OTTL_STR},
+    {get_kind_deprecated, OTTL_STR},
+    {get_trace_id_string, OTTL_STR},
+    {get_span_id_string, OTTL_STR},
+    {get_parent_string, OTTL_STR},
+    {get_status_message, OTTL_STR},
+    {get_trace_state, OTTL_STR},
+    {get_uint32, OTTL_INT},
+    {get_kind, OTTL_INT},
+    {get_status_code, OTTL_INT},
+    {get_flags, OTTL_INT},
+    {get_start_ns, OTTL_INT},
+    {get_end_ns, OTTL_INT},
+    {get_event_ns, OTTL_INT},
+    {get_start, OTTL_TIME},
+    {get_end, OTTL_TIME},
+    {get_event_time, OTTL_TIME},
+    {get_trace_id, OTTL_TRACE_ID},
+    {get_span_id, OTTL_SPAN_ID},
+    {get_parent, OTTL_SPAN_ID},
+    {get_status, OTTL_STATUS},
+    {get_events, OTTL_EVENTS},
+    {get_links, OTTL_LINKS},
+};
+
+enum ottl_type path_type(const struct node *n)
+{
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (types[i].get == n->eval)
+            return types[i].type;
+    return OTTL_ABSENT;
+}
+
 /* ---- prefixes ---- */
 
 static const struct {

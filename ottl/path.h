@@ -10,6 +10,8 @@
 const char *context_name(enum ottl_context c);
 /* Is it one word that is no path, as of who forgot the quotes? */
 bool path_is_word(const struct compiler *k, const struct ast *a);
+/* What reading it always gives; OTTL_ABSENT: that depends. */
+enum ottl_type path_type(const struct node *n);
 /* path_otelcol.c: otelcol.something */
 bool path_is_otelcol(const struct ast *path);
 struct node *compile_otelcol(struct compiler *k, const struct ast *a) MUST_USE;

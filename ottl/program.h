@@ -74,6 +74,7 @@ struct ottl_program {
     unsigned n, cap;
     struct ottl_statement *statements;
     unsigned n_statements, cap_statements;
+    const char *note; /* of the text that was added last */
     struct key_list key_lists[OTTL_CONTEXTS];
     struct keyset *keys[OTTL_CONTEXTS]; /* NULL until sealed */
     struct regex **regexes;
@@ -84,8 +85,8 @@ struct ottl_program {
 struct view {
     struct slice message;
     bool scanned;
-    struct slice *found; /* by number of the key: AnyValue body; p NULL: absent */
-    struct draft *draft; /* what statements have written; NULL: nothing */
+    struct slice *found;  /* by number of the key: AnyValue body; p NULL: absent */
+    struct draft *draft;  /* what statements have written; NULL: nothing */
     struct attr_map *map; /* where its attributes are read to; NULL: nobody has said */
     bool loaded;          /* they are there, as they are now */
 };

@@ -20,6 +20,7 @@ int ottl_program_add_statement(struct ottl_program *p, const char *text, enum ot
     struct ottl_statement s = {.text = copy, .context = context};
 
     CHECK(!p->keys[OTTL_SPAN]); /* not sealed */
+    p->note = NULL;
     s.editor = a ? compile_editor(&k, a) : NULL;
     if (!s.editor)
         return -1;
@@ -48,7 +49,8 @@ bool ottl_statement_writes(const struct ottl_program *p, unsigned statement,
     return p->statements[statement].writes >> context & 1;
 }
 
-bool ottl_statement_reads(const struct ottl_program *p, unsigned statement, enum ottl_context context)
+bool ottl_statement_reads(const struct ottl_program *p, unsigned statement,
+                          enum ottl_context context)
 {
     CHECK(statement < p->n_statements);
     return p->statements[statement].reads >> context & 1;

@@ -87,7 +87,7 @@ static void add_stage(struct builder *b, enum ottl_context context, enum ottl_er
 static void list(struct builder *b, const struct str_list *l, const char *key,
                  enum ottl_context context, enum ottl_error_mode mode)
 {
-    struct ottl_texts texts = {arena_alloc(b->r.arena, (l->n + 1) * sizeof(*texts.v)), l->n};
+    struct ottl_texts texts = {arena_alloc(b->r.arena, (l->n + 1) * sizeof(*texts.v)), l->n, NULL};
     char path[64];
 
     if (l->n == 0)
@@ -102,25 +102,30 @@ static void list(struct builder *b, const struct str_list *l, const char *key,
 static void strings(void *owner, const struct ottl_texts *all, enum ottl_error_mode mode)
 {
     struct builder *b = owner;
-    struct ottl_texts of[OTTL_CONTEXTS] = {{0}};
-    struct err why;
+    enum ottl_context *of = arena_alloc(b->r.arena, all->n * sizeof(*of));
     char path[64];
 
     for (size_t i = 0; i < all->n; i++) {
-        enum ottl_context c = OTTL_RESOURCE;
+        struct err why;
 
-        snprintf(path, sizeof(path), "trace_conditions[%zu]", i);
-        if (ottl_infer(&all->v[i], 1, &c, &why) || ottl_check(all->v[i], c, true, &why)) {
-            ottl_reader_error(&b->r, path, why.text);
+        if (ottl_infer(&all->v[i], 1, &of[i], &why) == 0)
             continue;
-        }
-        if (!of[c].v)
-            of[c].v = arena_alloc(b->r.arena, all->n * sizeof(*of[c].v));
-        of[c].v[of[c].n++] = all->v[i];
+        of[i] = OTTL_CONTEXTS; /* of none */
+        snprintf(path, sizeof(path), "trace_conditions[%zu]", i);
+        ottl_reader_error(&b->r, path, why.text);
     }
-    for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++)
-        if (of[c].n)
-            add_stage(b, c, mode, "trace_conditions", &of[c], true);
+    for (enum ottl_context c = OTTL_RESOURCE; c < OTTL_CONTEXTS; c++) {
+        size_t *at = arena_alloc(b->r.arena, all->n * sizeof(*at));
+        struct ottl_texts some = {arena_alloc(b->r.arena, all->n * sizeof(*some.v)), 0, at};
+
+        for (size_t i = 0; i < all->n; i++)
+            if (of[i] == c) {
+                at[some.n] = i;
+                some.v[some.n++] = all->v[i];
+            }
+        if (some.n)
+            add_stage(b, c, mode, "trace_conditions", &some, true);
+    }
 }
 
 static void group(void *owner, const struct ottl_group *g, const char *path,

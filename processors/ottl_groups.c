@@ -129,7 +129,7 @@ static bool is_uniform(struct ottl_reader *r, const struct value *v)
 
 static struct ottl_texts strings_of(struct ottl_reader *r, const struct value *v)
 {
-    struct ottl_texts all = {arena_alloc(r->arena, (v->n + 1) * sizeof(*all.v)), v->n};
+    struct ottl_texts all = {arena_alloc(r->arena, (v->n + 1) * sizeof(*all.v)), v->n, NULL};
 
     for (size_t i = 0; i < v->n; i++)
         all.v[i] = v->items[i].s;
@@ -178,11 +178,13 @@ const unsigned *ottl_compile(struct ottl_reader *r, struct ottl_program *p, cons
     for (size_t i = 0; i < texts->n; i++) {
         int number = add(p, texts->v[i], context, every_prefix, &why);
 
-        snprintf(item, sizeof(item), "%s[%zu]", path, i);
+        snprintf(item, sizeof(item), "%s[%zu]", path, texts->at ? texts->at[i] : i);
         if (number < 0)
             ottl_reader_error(r, item, why.text);
         else
             numbers[i] = (unsigned)number;
+        if (number >= 0 && r->check && ottl_program_note(p))
+            check_warn(r->check, item, "%s", ottl_program_note(p));
     }
     return numbers;
 }

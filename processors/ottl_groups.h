@@ -13,6 +13,7 @@
 struct ottl_texts {
     const char **v;
     size_t n;
+    const size_t *at; /* their places as written; NULL: one after the other */
 };
 
 /* A group as it is written; a list of strings is one without context. */

@@ -265,7 +265,7 @@ static const struct {
     {"trace_conditions: ['name == 1']", "trace_conditions[0]: unable to infer context"},
     {"trace_conditions: ['instrumentation_scope.name == 1']",
      "trace_conditions[0]: the context \"instrumentation_scope\""},
-    {"trace_conditions: ['span.name == 1', 'spanevent.name == 1 and IsRootSpan()']",
+    {"trace_conditions: ['span.kind == 1', 'spanevent.name == 1 and IsRootSpan()']",
      "trace_conditions[1]: 1:25: undefined function"},
     {"trace_conditions: [{context: foo, conditions: ['true']}]",
      "trace_conditions[0].context: unknown context"},

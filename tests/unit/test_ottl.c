@@ -394,6 +394,45 @@ START_TEST(inference)
 }
 END_TEST
 
+static const struct {
+    const char *text, *note; /* NULL: there is none */
+} noted[] = {
+    {"kind == \"SPAN_KIND_SERVER\"", "1:1: this never holds: int64 is compared with string"},
+    {"true and status.code != \"ERROR\"", "1:10: this always holds: int64 is compared with string"},
+    {"trace_id == \"abc\"",
+     "1:1: this never holds: pcommon.TraceID is compared with string: its .string is text"},
+    {"end_time - start_time > 5",
+     "1:10: this never holds: time.Duration is compared with int64: write Duration(\"1s\")"},
+    {"name == nil", "1:1: this never holds: string is compared with nil"},
+    {"start_time == end_time_unix_nano", "1:1: this never holds: time.Time is compared with int64"},
+    {"kind == 2.0 and kind == SPAN_KIND_SERVER", NULL},
+    {"end_time_unix_nano - start_time_unix_nano > 1.5", NULL},
+    {"attributes[\"a\"] == 1 and name == attributes[\"b\"]", NULL},
+    {"trace_state[\"a\"] == nil", NULL},
+    {"parent_span_id == SpanID(\"0000000000000000\")", NULL},
+    {"end_time - start_time > Duration(\"1s\")", NULL},
+};
+
+/* Fine for the Collector, and surely not meant. */
+START_TEST(notes)
+{
+    struct ottl_program *p = ottl_program_new();
+    struct err err;
+
+    for (size_t i = 0; i < ARRAY_LEN(noted); i++) {
+        ck_assert(ottl_program_add(p, noted[i].text, OTTL_SPAN, false, &err) >= 0);
+        if (noted[i].note)
+            ck_assert_str_eq(ottl_program_note(p), noted[i].note);
+        else
+            ck_assert_msg(!ottl_program_note(p), "%s: %s", noted[i].text, ottl_program_note(p));
+    }
+    ck_assert(ottl_program_add_statement(p, "set(name, \"x\") where kind == \"x\"", OTTL_SPAN,
+                                         false, &err) >= 0);
+    ck_assert_str_eq(ottl_program_note(p), "1:22: this never holds: int64 is compared with string");
+    ottl_program_free(&p);
+}
+END_TEST
+
 START_TEST(every_prefix)
 {
     struct err err;
@@ -632,6 +671,7 @@ int main(void)
     tcase_add_loop_test(c, refusal, 0, (int)ARRAY_LEN(refusals));
     tcase_add_loop_test(c, inference, 0, (int)ARRAY_LEN(inferred));
     tcase_add_test(c, every_prefix);
+    tcase_add_test(c, notes);
     tcase_add_loop_test(c, requests, 0, (int)ARRAY_LEN(of_requests));
     tcase_add_test(c, bounds);
     tcase_add_test(c, growth);
