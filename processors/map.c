@@ -8,6 +8,7 @@ struct group {
     size_t n;     /* still at work: those before one that refused */
     size_t n_all; /* gathered */
     uint64_t dropped[MAP_MOST];
+    uint32_t quiet; /* bit k: nothing of the batch's resources and scopes is for number k */
     bool edited, no_room;
 };
 
@@ -36,25 +37,41 @@ void map_drain(struct component *c)
 
 /* ---- gathering ---- */
 
-static bool may_join(unsigned before, const struct map_processor *m)
+static bool is_quiet(struct map_processor *m, struct batch *b)
 {
-    if (m->drained || m->traits & MAP_FIRST)
-        return false;
-    if (m->traits & MAP_DROPS && before & MAP_REFUSES)
-        return false;
-    return !(m->traits & MAP_ENVELOPE) || !(before & (MAP_LOOKS | MAP_DROPS));
+    for (uint32_t i = 0; i < b->n_parts; i++) {
+        struct editor ed = editor_of(b, i);
+
+        if (!m->c.type->map->quiet(m, &ed))
+            return false;
+    }
+    return true;
 }
 
-static void gather(struct group *g, struct map_processor *m)
+/* before: traits of those it would follow. *quiet: it may, as on this batch it is not MAP_ENVELOPE. */
+static bool may_join(unsigned before, struct map_processor *m, struct batch *b, bool *quiet)
+{
+    *quiet = false;
+    if (m->drained || m->traits & MAP_FIRST || (m->traits & MAP_DROPS && before & MAP_REFUSES))
+        return false;
+    if (!(m->traits & MAP_ENVELOPE) || !(before & (MAP_LOOKS | MAP_DROPS)))
+        return true;
+    *quiet = !(before & MAP_ENVELOPE) && m->c.type->map->quiet && is_quiet(m, b);
+    return *quiet;
+}
+
+static void gather(struct group *g, struct map_processor *m, struct batch *b)
 {
     struct component *c;
     unsigned traits = 0;
+    bool quiet = false;
 
     for (g->n = 0; g->n < MAP_MOST; m = map_of(c)) {
-        if (g->n && !may_join(traits, m))
+        if (g->n && !may_join(traits, m, b, &quiet))
             break;
+        g->quiet |= (uint32_t)quiet << g->n;
         g->v[g->n++] = m;
-        traits |= m->traits;
+        traits |= quiet ? m->traits & ~(unsigned)MAP_ENVELOPE : m->traits;
         c = m->c.host->successor;
         if (!c || !c->type->map)
             break;
@@ -84,8 +101,10 @@ static void enter_part(struct group *g, struct editor *ed)
 {
     for (size_t k = 0; k < g->n; k++) {
         struct map_processor *m = g->v[k];
-        enum map_fate fate = m->c.type->map->part ? m->c.type->map->part(m, ed) : MAP_KEPT;
+        enum map_fate fate = MAP_KEPT;
 
+        if (m->c.type->map->part && !(g->quiet >> k & 1))
+            fate = m->c.type->map->part(m, ed);
         if (UNLIKELY(fate != MAP_KEPT))
             stops(g, k, fate);
     }
@@ -201,7 +220,7 @@ void map_push(struct component *c, struct batch **take)
         processor_closed(take);
         return;
     }
-    gather(&g, first);
+    gather(&g, first, *take);
     begin(&g, *take);
     for (uint32_t i = 0; g.n && !g.no_room && i < (*take)->n_parts; i++)
         pass_part(&g, *take, i);

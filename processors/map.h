@@ -10,7 +10,7 @@
  * group the batch is settled once and emitted by it.
  *
  * It is as if each had worked on the whole batch before the next: spans do not know of each other,
- * and who may not be joined is told by traits. Books and counters stay each processor's own. When
+ * and who may not be joined is told by traits, and for one batch by quiet(). Books and counters stay each processor's own. When
  * one refuses the batch, those before it finish what they would have done, as they might refuse too,
  * and the first of the pipeline that does has the word. Where memory is refused all ends at once.
  * What differs then is what those behind have logged, or counted as errors, by that time.
@@ -45,6 +45,8 @@ struct map_ops {
     /* A part of it, before its spans. Also where what is remembered of the last part is forgotten. May
      * be NULL: MAP_KEPT. */
     enum map_fate (*part)(struct map_processor *m, struct editor *ed);
+    /* With MAP_ENVELOPE: part() would do nothing here, so it need not be called. May be NULL: who knows. */
+    bool (*quiet)(struct map_processor *m, const struct editor *ed);
     /* With MAP_SPANS. */
     enum map_fate (*span)(struct map_processor *m, struct open_span *s);
     /* The batch has gone through it, and n spans of it were dropped: time to book. May be NULL. */

@@ -124,6 +124,11 @@ static enum map_fate redaction_part(struct map_processor *m, struct editor *ed)
     return redact_envelope(&r->redactor, ed, &r->counts) ? MAP_KEPT : MAP_NO_ROOM;
 }
 
+static bool redaction_quiet(struct map_processor *m, const struct editor *ed)
+{
+    return redact_leaves_envelope(&redaction_of(m)->redactor, ed);
+}
+
 static enum map_fate redaction_span(struct map_processor *m, struct open_span *s)
 {
     struct redaction *r = redaction_of(m);
@@ -147,6 +152,7 @@ static void redaction_done(struct map_processor *m, uint64_t n_dropped)
 static const struct map_ops redaction_map = {
     .begin = redaction_begin,
     .part = redaction_part,
+    .quiet = redaction_quiet,
     .span = redaction_span,
     .done = redaction_done,
 };

@@ -474,13 +474,19 @@ bool redact_span(struct redactor *rd, struct open_span *s, struct redaction_coun
 
 /* ---- resources and scopes ---- */
 
+static bool envelope_touched(struct redactor *rd, struct slice body, uint32_t field)
+{
+    enum look look = rules_look(rd->rules, body);
+
+    return look != LOOK_SKIP && message_touched(rd, look, body, field, NO_FIELD);
+}
+
 static bool redact_resources(struct redactor *rd, struct editor *ed)
 {
     for (uint32_t r = editor_first_resource(ed); r < editor_end_resource(ed); r++) {
         struct slice body = editor_resource(ed, r);
-        enum look look = rules_look(rd->rules, body);
 
-        if (look == LOOK_SKIP || !message_touched(rd, look, body, RESOURCE_ATTRIBUTES, NO_FIELD))
+        if (!envelope_touched(rd, body, RESOURCE_ATTRIBUTES))
             continue;
         if (!attr_map_load(&rd->map, body, RESOURCE_ATTRIBUTES) || !redact_map(rd, &rd->map, LEVEL_RESOURCE))
             return false;
@@ -494,9 +500,8 @@ static bool redact_scopes(struct redactor *rd, struct editor *ed)
 {
     for (uint32_t s = editor_first_scope(ed); s < editor_end_scope(ed); s++) {
         struct slice body = editor_scope(ed, s);
-        enum look look = rules_look(rd->rules, body);
 
-        if (look == LOOK_SKIP || !message_touched(rd, look, body, SCOPE_ATTRIBUTES, NO_FIELD))
+        if (!envelope_touched(rd, body, SCOPE_ATTRIBUTES))
             continue;
         if (!attr_map_load(&rd->map, body, SCOPE_ATTRIBUTES) || !redact_map(rd, &rd->map, LEVEL_SCOPE))
             return false;
@@ -510,4 +515,15 @@ bool redact_envelope(struct redactor *rd, struct editor *ed, struct redaction_co
 {
     rd->counts = counts;
     return redact_resources(rd, ed) && redact_scopes(rd, ed);
+}
+
+bool redact_leaves_envelope(struct redactor *rd, const struct editor *ed)
+{
+    for (uint32_t r = editor_first_resource(ed); r < editor_end_resource(ed); r++)
+        if (envelope_touched(rd, editor_resource(ed, r), RESOURCE_ATTRIBUTES))
+            return false;
+    for (uint32_t s = editor_first_scope(ed); s < editor_end_scope(ed); s++)
+        if (envelope_touched(rd, editor_scope(ed, s), SCOPE_ATTRIBUTES))
+            return false;
+    return true;
 }

@@ -43,6 +43,8 @@ void redactor_free(struct redactor *rd);
 /* Redacts the part's resources and scopes; a span with its events and links. False when the budget
  * refused room; the part must not go on then. */
 bool redact_envelope(struct redactor *rd, struct editor *ed, struct redaction_counts *counts) MUST_USE;
+/* Would redact_envelope() do nothing? */
+bool redact_leaves_envelope(struct redactor *rd, const struct editor *ed);
 bool redact_span(struct redactor *rd, struct open_span *s, struct redaction_counts *counts) MUST_USE;
 
 #endif
