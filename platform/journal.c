@@ -398,7 +398,6 @@ static int rotate(struct journal *j, uint64_t need)
     j->head = slot + 1;
     if (old == 0)
         return 0;
-    j->segs[old - 1].left_ns = clock_mono_ns();
     j->segs[old - 1].fresh = false;
     if (j->segs[old - 1].live == 0 && !j->segs[old - 1].unread)
         journal_recycle(j, old - 1);

@@ -63,7 +63,6 @@ struct segment {
     uint8_t *head;     /* ident, progress, marks: mapped as long as the file exists */
     uint8_t *data;     /* NULL: not mapped */
     uint64_t ready;    /* offset up to which the pages of data are there for writing */
-    uint64_t left_ns;  /* when it was full */
 };
 
 struct journal {

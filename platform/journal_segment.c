@@ -16,16 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "platform/clock.h"
 #include "platform/hash.h"
 #include "platform/journal_priv.h"
 #include "platform/mem.h"
 
-#define STEP_BYTES (256u << 10)       /* pages prepared together */
-#define COOL_NS    (10u * NS_PER_SEC) /* a file at rest so long: its pages are prepared anew */
+#define STEP_BYTES (256u << 10) /* pages prepared together */
 
 static const char magic[8] = "TRJRNL\r\n";
 
@@ -215,8 +214,7 @@ int segment_use(struct journal *j, struct segment *s, int *sys_errno)
 {
     if (segment_map_data(j, s, sys_errno) == NULL)
         return -1;
-    if (s->left_ns + COOL_NS < clock_mono_ns())
-        s->ready = s->data_at;
+    s->ready = s->data_at;
     segment_restart(j, s);
     return 0;
 }
@@ -261,21 +259,36 @@ static void fill_fresh(struct journal *j, const struct segment *s, uint64_t from
     close(fd);
 }
 
+/* Does a store to the first of these pages go without a fault? One that the kernel wrote out since
+ * takes one, and so does one that was never mapped. */
+static bool takes_stores(uint8_t *p)
+{
+    struct rusage before = {.ru_minflt = 0}, after = {.ru_minflt = 0};
+    volatile uint8_t *first = p;
+
+    (void)getrusage(RUSAGE_THREAD, &before);
+    *first = *first;
+    (void)getrusage(RUSAGE_THREAD, &after);
+    return before.ru_minflt == after.ru_minflt && before.ru_majflt == after.ru_majflt;
+}
+
 /* Pages that the kernel wrote out are to be made writable again, each for itself when stores do it.
- * To unmap them before halves the costs. */
+ * To unmap them before halves the costs. What was left a few seconds ago is ready as it is. */
 static void prepare_step(struct journal *j, struct segment *s)
 {
     uint64_t end = s->ready + STEP_BYTES < s->size ? s->ready + STEP_BYTES : s->size;
     uint8_t *p = s->data + (s->ready - s->data_at);
 
-    if (s->fresh)
-        fill_fresh(j, s, s->ready, end);
-    else
-        (void)madvise(p, end - s->ready, MADV_DONTNEED);
+    if (s->fresh || !takes_stores(p)) {
+        if (s->fresh)
+            fill_fresh(j, s, s->ready, end);
+        else
+            (void)madvise(p, end - s->ready, MADV_DONTNEED);
 #ifdef MADV_POPULATE_WRITE
-    (void)madvise(p, end - s->ready,
-                  MADV_POPULATE_WRITE); /* not before Linux 5.14: then one by one */
+        (void)madvise(p, end - s->ready,
+                      MADV_POPULATE_WRITE); /* not before Linux 5.14: then one by one */
 #endif
+    }
     s->ready = end;
 }
 
