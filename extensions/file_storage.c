@@ -34,6 +34,7 @@
 #include "component/storage.h"
 #include "extensions/extensions.h"
 #include "platform/clock.h"
+#include "platform/dirs.h"
 
 struct compaction_settings {
     int64_t max_transaction_size;
@@ -176,27 +177,6 @@ static mode_t dir_mode(const struct file_storage *f)
                                                                                         : 0750;
 }
 
-static int make_dirs(const char *path, mode_t mode)
-{
-    char *copy = mem_dup(path);
-    int rc = 0;
-
-    for (char *p = copy + 1; rc == 0; p++) {
-        char at = *p;
-
-        if (at != '/' && at != '\0')
-            continue;
-        *p = '\0';
-        if (mkdir(copy, mode) != 0 && errno != EEXIST)
-            rc = -1;
-        *p = at;
-        if (at == '\0')
-            break;
-    }
-    free(copy);
-    return rc;
-}
-
 /* Letters, digits, dots and dashes stay; the rest becomes ~XXXX, so that two owners never share a
  * name. */
 static void put_safe(struct buf *out, const char *s)
@@ -283,7 +263,7 @@ static struct place *find_place(const struct file_storage *f, const char *dir)
 /* Some owners open before the extension starts: with create_directory the folders above are made here as well. */
 static int make_place(const struct file_storage *f, const char *dir)
 {
-    return f->set->create_directory ? make_dirs(dir, dir_mode(f)) : mkdir(dir, dir_mode(f));
+    return dir_make(dir, dir_mode(f), f->set->create_directory);
 }
 
 static int take_place(struct file_storage *f, const char *dir, struct err *err)
@@ -319,7 +299,7 @@ static int check_directory(const struct file_storage *f, struct err *err)
     const char *dir = f->set->directory;
     struct stat st;
 
-    if (f->set->create_directory && make_dirs(dir, dir_mode(f)) != 0 && !may_pass(errno))
+    if (f->set->create_directory && dir_make(dir, dir_mode(f), true) != 0 && !may_pass(errno))
         return err_set(err, "%s: %s", dir, strerror(errno));
     if (stat(dir, &st) != 0 && !may_pass(errno))
         return err_set(

@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "platform/clock.h"
+#include "platform/dirs.h"
 #include "platform/hash.h"
 #include "platform/journal_priv.h"
 #include "platform/mem.h"
@@ -53,32 +54,13 @@ void journal_warn(struct journal *j, const char *fmt, ...)
 
 /* ---- directory and lock ---- */
 
-static int make_dir(const char *path, mode_t mode, bool parents)
-{
-    char *copy = mem_dup(path);
-    int rc = 0;
-
-    for (char *p = copy + 1; parents && *p != '\0' && rc == 0; p++) {
-        if (*p != '/')
-            continue;
-        *p = '\0';
-        if (mkdir(copy, mode) != 0 && errno != EEXIST)
-            rc = -1;
-        *p = '/';
-    }
-    if (rc == 0 && mkdir(copy, mode) != 0 && errno != EEXIST)
-        rc = -1;
-    free(copy);
-    return rc;
-}
-
 /* 1: locked; 0: its last holder has removed it meanwhile; -1: errno, EWOULDBLOCK when somebody has
  * it. */
 static int lock_once(struct journal *j)
 {
     struct stat st;
 
-    if (make_dir(j->dir, j->o.dir_mode ? j->o.dir_mode : 0750, j->o.make_parents) != 0)
+    if (dir_make(j->dir, j->o.dir_mode ? j->o.dir_mode : 0750, j->o.make_parents) != 0)
         return -1;
     j->dir_fd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (j->dir_fd >= 0)

@@ -66,11 +66,16 @@ class Sender(threading.Thread):
 
     def __init__(self, port):
         super().__init__(daemon=True)
-        self.port, self.acknowledged = port, []
+        self.port, self.acknowledged, self.sock = port, [], None
+
+    def stop(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.join(DEADLINE_S)
 
     def run(self):
         try:
             with GrpcClient(self.port) as c:
+                self.sock = c.sock
                 while True:
                     spans = [(os.urandom(16), os.urandom(8)) for _ in range(random.randint(1, 60))]
                     if c.export(request([span(t, s) for t, s in spans], size=random.choice((0, 2000)))).code == 0:
@@ -230,6 +235,28 @@ class Storage(unittest.TestCase):
         with quiet_backend() as backend, Limited(self.config(backend), small) as d:
             self.fallback(d, backend, lambda: resource.prlimit(
                 d.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)))
+
+    def test_full_tmpfs(self):
+        """A file system that is really full, beside a backend that is away; then the backend comes back."""
+        mount = "mount -t tmpfs -o size=9m tmpfs " + self.dir
+        if subprocess.run(["unshare", "-m", "sh", "-c", mount], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self.skipTest("needs root and a mount namespace of its own")
+        up = [False]
+        with quiet_backend(lambda _: 200 if up[0] else 503) as backend, \
+                Daemon(self.config(backend, queue=", queue_size: 1000000"), ["--workers", "1"],
+                       prefix=["unshare", "-m", "sh", "-c", mount + ' && exec "$@"', "sh"]) as d:
+            d.wait_ready()
+            sender = Sender(d.port("Starting GRPC server"))
+            sender.start()
+            wait_for(lambda: d.metrics().get(ERRORS, 0) > 0, lambda: "the disk to be full: " + d.log()[-2000:])
+            self.assertGreater(len(sender.acknowledged), 1000) # what fitted
+            before = len(sender.acknowledged)
+            up[0] = True
+            wait_for(lambda: len(sender.acknowledged) > before + 500, "requests to be taken again")
+            sender.stop()
+            wait_for(lambda: set(sender.acknowledged) <= backend.distinct(), lambda: "all of it: " + d.log()[-2000:])
+            self.wait_empty(d)
+            self.assertEqual(d.stop(), 0)
 
     def test_max_size_is_heard_at_the_door(self):
         up = [False]
