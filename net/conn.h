@@ -76,6 +76,7 @@ struct listener *listener_new(struct loop *l, const char *endpoint, bool is_unix
 struct listen_owner {
     const void *instance; /* one for all workers */
     const char *name;     /* "otlp/eu grpc"; NULL: has no predecessor */
+    int family;           /* AF_INET or AF_INET6: addresses of that kind only; 0: either */
 };
 struct listener *listener_new_for(const struct listen_owner *owner, struct loop *l, const char *endpoint, bool is_unix,
                                   bool reuse_port, char bound[static 64], void (*on_accept)(void *ctx, struct conn *c),

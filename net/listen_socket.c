@@ -78,10 +78,10 @@ static int split_endpoint(const char *endpoint, char host[static 256], char port
 }
 
 /* The first address of the host, IPv4 before IPv6, as Go picks it. */
-static int resolve_tcp(const char *host, const char *port, struct sockaddr_storage *out,
+static int resolve_tcp(const char *host, const char *port, int family, struct sockaddr_storage *out,
                        socklen_t *len, struct err *err)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found = NULL;
+    struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found = NULL;
     struct addrinfo *pick = NULL;
     int rc = getaddrinfo(host, port, &hints, &found);
 
@@ -101,25 +101,25 @@ static int resolve_tcp(const char *host, const char *port, struct sockaddr_stora
 }
 
 /* ":4317" means every address, IPv6 and IPv4 on one socket where the system has IPv6. */
-static int any_address(const char *port, struct sockaddr_storage *out, socklen_t *len,
+static int any_address(const char *port, int family, struct sockaddr_storage *out, socklen_t *len,
                        struct err *err)
 {
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = family == AF_INET ? -1 : socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
-        return resolve_tcp("0.0.0.0", port, out, len, err);
+        return resolve_tcp("0.0.0.0", port, family, out, len, err);
     close(fd);
-    return resolve_tcp("::", port, out, len, err);
+    return resolve_tcp("::", port, family, out, len, err);
 }
 
-static int parse_tcp(const char *endpoint, struct sockaddr_storage *out, socklen_t *len,
+static int parse_tcp(const char *endpoint, int family, struct sockaddr_storage *out, socklen_t *len,
                      struct err *err)
 {
     char host[256] = "", port[16] = "";
 
     if (split_endpoint(endpoint, host, port, err) != 0)
         return -1;
-    return host[0] ? resolve_tcp(host, port, out, len, err) : any_address(port, out, len, err);
+    return host[0] ? resolve_tcp(host, port, family, out, len, err) : any_address(port, family, out, len, err);
 }
 
 static int parse_unix(const char *path, struct sockaddr_storage *out, socklen_t *len,
@@ -153,11 +153,11 @@ static void remove_stale_socket(const struct sockaddr_storage *addr, socklen_t l
 
 /* ---- the socket ---- */
 
-static int open_socket(const struct sockaddr_storage *addr, socklen_t len, bool reuse_port,
+static int open_socket(const struct sockaddr_storage *addr, socklen_t len, bool reuse_port, int family,
                        struct err *err)
 {
     char text[96];
-    int one = 1, zero = 0;
+    int one = 1, v6_only = family == AF_INET6;
     int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0)
@@ -168,7 +168,7 @@ static int open_socket(const struct sockaddr_storage *addr, socklen_t len, bool 
             setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     }
     if (addr->ss_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
     if (bind(fd, (const struct sockaddr *)addr, len) != 0) {
         err_set(err, "bind: %s", conn_errno_text(errno, text));
         close(fd);
@@ -293,9 +293,9 @@ static int take_over(const struct sockaddr_storage *addr, const struct listen_ow
 
 /* ---- opening ---- */
 
-static int parse(const char *endpoint, bool is_unix, struct sockaddr_storage *addr, socklen_t *len, struct err *err)
+static int parse(const char *endpoint, bool is_unix, int family, struct sockaddr_storage *addr, socklen_t *len, struct err *err)
 {
-    return is_unix ? parse_unix(endpoint, addr, len, err) : parse_tcp(endpoint, addr, len, err);
+    return is_unix ? parse_unix(endpoint, addr, len, err) : parse_tcp(endpoint, family, addr, len, err);
 }
 
 /* "listen tcp 127.0.0.1:4317: bind: address already in use" */
@@ -322,7 +322,7 @@ static int open_locked(const struct sockaddr_storage *addr, socklen_t len, bool 
         return fd;
     if (addr->ss_family == AF_UNIX)
         remove_stale_socket(addr, len);
-    fd = open_socket(addr, len, reuse_port, err);
+    fd = open_socket(addr, len, reuse_port, owner->family, err);
     if (fd >= 0)
         add_entry(fd, owner, false);
     return fd;
@@ -335,7 +335,7 @@ int listen_socket_open(const char *endpoint, bool is_unix, bool reuse_port,
     socklen_t len = 0;
 
     CHECK(owner && owner->instance);
-    if (parse(endpoint, is_unix, &addr, &len, err) != 0) {
+    if (parse(endpoint, is_unix, owner->family, &addr, &len, err) != 0) {
         name_endpoint(err, endpoint, is_unix, NULL);
         return -1;
     }
@@ -365,13 +365,13 @@ int listener_probe(const char *endpoint, const struct listen_owner *owner, struc
     struct sockaddr_storage addr = {0};
     socklen_t len = 0;
 
-    if (parse(endpoint, false, &addr, &len, err) != 0) {
+    if (parse(endpoint, false, owner ? owner->family : 0, &addr, &len, err) != 0) {
         name_endpoint(err, endpoint, false, NULL);
         return -1;
     }
     if (will_be_ours(&addr, owner))
         return 0;
-    int fd = open_socket(&addr, len, false, err);
+    int fd = open_socket(&addr, len, false, owner ? owner->family : 0, err);
     if (fd < 0) {
         name_endpoint(err, endpoint, false, &addr);
         return -1;

@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "component/auth.h"
 #include "net/tls.h"
@@ -160,6 +161,11 @@ static bool is_unix(const char *transport)
     return strcmp(transport, "unix") == 0;
 }
 
+static bool listens_everywhere(const char *endpoint)
+{
+    return endpoint[0] == ':' || strncmp(endpoint, "0.0.0.0:", 8) == 0 || strncmp(endpoint, "[::]:", 5) == 0;
+}
+
 static void check_address(struct check *c, const char *at, const char *endpoint, const char *transport, bool tls,
                           bool auth)
 {
@@ -177,7 +183,7 @@ static void check_address(struct check *c, const char *at, const char *endpoint,
         check_error(c, path, "must not be empty");
     else if (!is_unix(transport) && !strrchr(endpoint, ':'))
         check_error(c, path, "address %s: missing port in address", endpoint);
-    else if (!tls && !is_unix(transport) && (strncmp(endpoint, "0.0.0.0:", 8) == 0 || endpoint[0] == ':'))
+    else if (!tls && !is_unix(transport) && listens_everywhere(endpoint))
         check_warn(c, path, auth ? "%s listens on every network interface, without TLS: credentials can be read on the way"
                                  : "%s listens on every network interface, without TLS or auth", endpoint);
 }
@@ -256,7 +262,7 @@ static void otlp_check(const void *settings, struct check *c)
     if (p->http_enabled)
         check_http(c, &p->http);
     if (p->grpc_enabled && p->http_enabled && strcmp(p->grpc.endpoint, p->http.endpoint) == 0 &&
-        !(strlen(p->grpc.endpoint) > 2 &&
+        !(strlen(p->grpc.endpoint) >= 2 &&
           strcmp(p->grpc.endpoint + strlen(p->grpc.endpoint) - 2, ":0") == 0))
         check_error(c, "protocols.http.endpoint", "%s is also the gRPC endpoint", p->http.endpoint);
 }
@@ -388,6 +394,11 @@ static int load_tls(struct otlp_shared *sh, struct shared_port *sp, const struct
     return sp->tls ? 0 : -1;
 }
 
+static int family_of(const char *transport)
+{
+    return strcmp(transport, "tcp4") == 0 ? AF_INET : strcmp(transport, "tcp6") == 0 ? AF_INET6 : 0;
+}
+
 /* Listens; the first worker probes, names the address and logs. Under the lock. */
 static int listen_on(struct otlp_server *s, const char *endpoint, const char *transport, struct shared_port *sp,
                      struct err *err)
@@ -397,7 +408,7 @@ static int listen_on(struct otlp_server *s, const char *endpoint, const char *tr
     char own[64], name[160];
 
     snprintf(name, sizeof name, "%s %s", s->port->transport, h->id);
-    const struct listen_owner owner = {.instance = sp, .name = name};
+    const struct listen_owner owner = {.instance = sp, .name = name, .family = family_of(transport)};
     if (!first && uds)
         return 0;
     if (first && !uds && listener_probe(endpoint, &owner, err) != 0)

@@ -103,8 +103,8 @@ def frame(message, flag=0):
     return struct.pack(">BI", flag, len(message)) + message
 
 
-def connect(port, source=None, tls=None, name="localhost"):
-    sock = socket.create_connection(("127.0.0.1", port), DEADLINE_S, source)
+def connect(port, source=None, tls=None, name="localhost", host="127.0.0.1"):
+    sock = socket.create_connection((host, port), DEADLINE_S, source)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return tls.wrap_socket(sock, server_hostname=name) if tls else sock
 
@@ -150,9 +150,9 @@ class PatientConnection(h2.connection.H2Connection):
 
 
 class GrpcClient:
-    def __init__(self, port, source=None, tls=None, name="localhost"):
+    def __init__(self, port, source=None, tls=None, name="localhost", host="127.0.0.1"):
         """tls: an ssl.SSLContext; name: whom to expect behind it."""
-        self.sock = connect(port, source, tls, name)
+        self.sock = connect(port, source, tls, name, host)
         self.h2 = PatientConnection(config=h2.config.H2Configuration(
             client_side=True, header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False))
         self.h2.initiate_connection()
@@ -277,8 +277,8 @@ class HttpReply:
 class HttpClient:
     """A socket with a parser of answers."""
 
-    def __init__(self, port, tls=None, name="localhost"):
-        self.sock = connect(port, None, tls, name)
+    def __init__(self, port, tls=None, name="localhost", host="127.0.0.1"):
+        self.sock = connect(port, None, tls, name, host)
         self.buffer = b""
 
     def send(self, data):

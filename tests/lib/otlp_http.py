@@ -6,6 +6,7 @@ import collections
 import gzip
 import http.client
 import http.server
+import socket
 import json
 import threading
 import time
@@ -123,7 +124,7 @@ def span_ids(request):
 class Backend:
     """Collects the span ids of what it answered with 200."""
 
-    def __init__(self, answer=lambda request_number: 200):
+    def __init__(self, answer=lambda request_number: 200, host="127.0.0.1"):
         self.ids, self.requests = [], 0
         self.bodies = collections.deque(maxlen=1000)  # the last ones
         self.headers = collections.deque(maxlen=1000)  # of all requests, names in lower case
@@ -158,9 +159,12 @@ class Backend:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        self.server = Server((host, 0), Handler)
         self.server.daemon_threads = True
-        self.url = "http://127.0.0.1:%d" % self.server.server_port
+        self.url = "http://%s:%d" % ("[%s]" % host if ":" in host else host, self.server.server_port)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
