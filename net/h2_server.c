@@ -40,6 +40,7 @@ struct h2_server {
     const struct h2_server_ops *ops;
     void *ctx;
     struct h2_server_settings set;
+    bool broken; /* the session failed: close */
     bool dead; /* GOAWAY with an error is on its way: what still comes in is ignored */
     unsigned n_streams;
     struct list all, lingering;
@@ -412,6 +413,7 @@ void h2_server_pull(struct h2_server *h, struct buf *out, size_t max)
     while (out->len < max) {
         const uint8_t *p;
         ssize_t n = nghttp2_session_mem_send(h->session, &p);
+        h->broken |= n < 0; /* no memory: what it owes will never come */
         if (n <= 0)
             return;
         buf_put(out, p, (size_t)n);
@@ -425,7 +427,7 @@ bool h2_server_wants_write(const struct h2_server *h)
 
 bool h2_server_wants_close(const struct h2_server *h)
 {
-    return !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session);
+    return h->broken || (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session));
 }
 
 void h2_server_goaway(struct h2_server *h, bool final, uint32_t error_code, const char *debug)

@@ -2,18 +2,19 @@
 """Fair to every sender: a client that floods does not push out those who send little.
 
 The same flood with and without `fair_share`: what is compared is how many requests of the good clients are
-taken in each. The backend takes far less than what is offered, so that somebody has to be refused.
+taken in each. The backend takes far less than what is offered, so that somebody has to be refused. Time is what the
+backend has taken: the good clients offer half of that together, however slow the machine.
 """
 import threading
-import time
 import unittest
 
 from otlp_client import GrpcClient, HttpClient, request
 from otlp_http import Backend
 from tailrace import Daemon, wait_for
 
-SECONDS = 4
 GOOD = 4
+EACH = 2 * GOOD  # requests that the backend takes for one of a good client
+TAKEN = 100      # how long it is measured, in requests that the backend takes
 PLAN = """
 receivers: {otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}, fair_share: {enabled: %s}}}
 processors: {batch: {timeout: 0s}}
@@ -34,31 +35,34 @@ class Fairness(unittest.TestCase):
             except (OSError, AttributeError):
                 pass  # the daemon goes
 
-    def good(self, port, begin, stopping, answers):
+    def good(self, port, begin, stopping, answers, backend):
         with GrpcClient(port) as c:
             begin.wait(60)
             while not stopping.is_set():
                 answers.append(c.export(request(20, 200)).code)
-                stopping.wait(0.4)
+                due = backend.requests + EACH
+                while backend.requests < due and not stopping.is_set():
+                    stopping.wait(0.01)
 
     def share_of_good(self, enabled, processors):
         """Part of the good clients' requests that was taken under the flood."""
         ending = threading.Event()
 
         def slow(_):
-            ending.wait(0.05)
+            ending.wait(0.03)
             return 200
         with Backend(slow) as backend, Daemon(PLAN % (enabled, backend.url, processors), ["--workers", "2"]) as d:
             d.wait_ready()
             stopping, begin, refused, answers = threading.Event(), threading.Event(), [], []
             threads = [threading.Thread(target=self.flood, args=(d.port("Starting HTTP server"), stopping, refused), daemon=True)]
-            threads += [threading.Thread(target=self.good, args=(d.port("Starting GRPC server"), begin, stopping, answers), daemon=True)
+            threads += [threading.Thread(target=self.good, args=(d.port("Starting GRPC server"), begin, stopping, answers, backend), daemon=True)
                         for _ in range(GOOD)]
             for t in threads:
                 t.start()
             wait_for(lambda: len(refused) > 50, "the flood to be refused")
             begin.set()
-            time.sleep(SECONDS)  # how long it is measured; nothing is waited for
+            due = backend.requests + TAKEN
+            wait_for(lambda: backend.requests >= due, "the backend to take its time", 240)
             stopping.set()
             ending.set()
             for t in threads:

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "exporters/send_queue.h"
+#include "exporters/send_queue_priv.h"
 #include "model/otlp_encode.h"
 #include "tests/lib/test_host.h"
 
@@ -935,6 +936,46 @@ START_TEST(test_partitions)
 }
 END_TEST
 
+#define MANY 200
+
+/* Batches that failed together do not come back together. The pauses are looked at, not waited for. Of 200 evenly drawn
+ * ones 50 lie in each quarter; 10 are asked for, more than six deviations less. */
+START_TEST(test_retries_of_many_batches_spread)
+{
+    struct fake *f = fake_new();
+    unsigned quarter[4] = {0}, n = 0, alike = 0;
+    uint64_t before_ns = 0;
+
+    f->script = &later;
+    f->n_script = 1;
+    f->set.num_consumers = MANY;
+    f->retry = (struct retry_settings){10000 * MS, 0.5, 1.0, 10000 * MS, 0};
+    fake_start(f, true, true, 0);
+    uint64_t now = loop_now_ns(f->t->host.loop);
+    for (int i = 0; i < MANY; i++)
+        push_alone(f, 1);
+    for (int i = 0; i < 10 && f->attempts < MANY; i++)
+        th_turn(f->t);
+    for (struct list *l = f->q->pausing.next; l != &f->q->pausing; l = l->next, n++) {
+        uint64_t due_ns = CONTAINER_OF(l, struct send, node)->due_ns;
+        ck_assert_uint_ge(due_ns, now + 5000ull * MS);
+        alike += due_ns == before_ns;
+        before_ns = due_ns;
+    }
+    ck_assert_uint_eq(n, MANY);
+    ck_assert_uint_le(alike, 2);
+    uint64_t first = CONTAINER_OF(f->q->pausing.next, struct send, node)->due_ns;
+    for (struct list *l = f->q->pausing.next; l != &f->q->pausing; l = l->next) {
+        uint64_t at = (CONTAINER_OF(l, struct send, node)->due_ns - first) / (2500ull * MS);
+        quarter[at < 4 ? at : 3]++;
+    }
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_gt(quarter[i], MANY / 20);
+    f->t->deadline_passed = true;
+    fake_free(f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("send_queue");
@@ -943,6 +984,7 @@ int main(void)
     int failed;
 
     tcase_add_test(t, test_answered_when_queued);
+    tcase_add_test(t, test_retries_of_many_batches_spread);
     tcase_add_test(t, test_full_queue_refuses);
     tcase_add_test(t, test_block_on_overflow);
     tcase_add_test(t, test_drain_takes_blocked_ones);
