@@ -7,10 +7,10 @@
  * Whatever is wrong changes nothing, is logged once with all errors, and shows in the metrics. A
  * trigger that comes while the last change is still under way is remembered: one more reload follows.
  *
- * Watching is a stat of each file named by --config once a second (through symbolic links, so that a
- * Kubernetes ConfigMap's swap is seen). A change counts when the file has looked the same for one
+ * Watching is a stat of each file named by --config or ${file:...} once a second (through symbolic links, so that
+ * a swap of a Kubernetes ConfigMap or Secret is seen). A change counts when the file has looked the same for one
  * more second: whoever writes in place gets the time to finish.
- * Threads: main. Limits: files named by ${file:...} are read anew but not watched.
+ * Threads: main.
  */
 #include "cmd/reload.h"
 
@@ -20,7 +20,6 @@
 
 #include "cmd/settings_value.h"
 #include "config/load.h"
-#include "config/source.h"
 #include "config/telemetry.h"
 
 enum { WATCH_MS = 1000 };
@@ -43,7 +42,9 @@ struct reloader {
     char *instance_id; /* the process's own, for files that name none */
     struct exact running;
     struct timer *timer;           /* watching; NULL: not */
-    struct file_state *loaded, *seen; /* by --config argument */
+    char **files;                     /* that the configuration was read from */
+    size_t n_files;
+    struct file_state *loaded, *seen; /* by files */
     bool under_way, again, closed;
 };
 
@@ -122,26 +123,16 @@ static bool same_settings(const struct plan_component *a, const struct plan_comp
 
 /* ---- files ---- */
 
-static const char *file_of(const char *uri)
-{
-    if (strncmp(uri, "file:", 5) == 0)
-        return uri + 5;
-    return source_has_scheme(uri) ? NULL : uri;
-}
-
 /* False when one of them is not there. */
 static bool look(const struct reloader *r, struct file_state *states)
 {
     bool all = true;
 
-    for (size_t i = 0; i < r->o.args->n_uris; i++) {
-        const char *path = file_of(r->o.args->uris[i]);
+    for (size_t i = 0; i < r->n_files; i++) {
         struct stat st;
 
         states[i] = (struct file_state){0};
-        if (!path)
-            continue;
-        if (stat(path, &st) == 0)
+        if (stat(r->files[i], &st) == 0)
             states[i] = (struct file_state){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
         else
             all = false;
@@ -149,20 +140,58 @@ static bool look(const struct reloader *r, struct file_state *states)
     return all;
 }
 
+static bool same_state(const struct file_state *a, const struct file_state *b)
+{
+    return a->dev == b->dev && a->inode == b->inode && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
+           a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
 static bool alike(const struct reloader *r, const struct file_state *a, const struct file_state *b)
 {
-    for (size_t i = 0; i < r->o.args->n_uris; i++)
-        if (a[i].dev != b[i].dev || a[i].inode != b[i].inode || a[i].size != b[i].size ||
-            a[i].changed.tv_sec != b[i].changed.tv_sec || a[i].changed.tv_nsec != b[i].changed.tv_nsec)
+    for (size_t i = 0; i < r->n_files; i++)
+        if (!same_state(&a[i], &b[i]))
             return false;
     return true;
+}
+
+static bool same_files(const struct reloader *r, const struct plan *plan)
+{
+    bool same = r->n_files == plan->n_files;
+
+    for (size_t i = 0; same && i < r->n_files; i++)
+        same = strcmp(r->files[i], plan->files[i]) == 0;
+    return same;
+}
+
+static void forget_files(struct reloader *r)
+{
+    for (size_t i = 0; i < r->n_files; i++)
+        free(r->files[i]);
+    free(r->files);
+    free(r->loaded);
+    free(r->seen);
+}
+
+/* What a configuration without errors was read from is what is watched. */
+static void keep_files(struct reloader *r, const struct plan *plan)
+{
+    if (r->files && same_files(r, plan))
+        return;
+    forget_files(r);
+    r->n_files = plan->n_files;
+    r->files = mem_alloc_array(r->n_files + 1, sizeof(*r->files));
+    for (size_t i = 0; i < r->n_files; i++)
+        r->files[i] = mem_dup(plan->files[i]);
+    r->loaded = mem_alloc_array(r->n_files + 1, sizeof(*r->loaded));
+    r->seen = mem_alloc_array(r->n_files + 1, sizeof(*r->seen));
+    (void)look(r, r->loaded);
 }
 
 static void on_look(void *ctx)
 {
     struct reloader *r = ctx;
-    size_t bytes = r->o.args->n_uris * sizeof(struct file_state);
-    struct file_state *now = mem_alloc(bytes);
+    size_t bytes = r->n_files * sizeof(struct file_state);
+    struct file_state *now = mem_alloc(bytes + 1);
     bool settled = look(r, now) && alike(r, now, r->seen) && !alike(r, now, r->loaded);
 
     memcpy(r->seen, now, bytes);
@@ -345,8 +374,10 @@ int reloader_reload(struct reloader *r, const char *trigger, struct buf *text)
     (void)look(r, r->loaded);
     d = diags_new();
     plan = config_load(&o, d);
-    if (plan)
+    if (plan) {
         plan->gates = r->gates;
+        keep_files(r, plan);
+    }
     if (plan)
         status = compare_and_apply(r, &plan, trigger, text);
     else
@@ -366,9 +397,7 @@ struct reloader *reloader_new(const struct reloader_options *o)
     r->gates = o->plan->gates;
     r->instance_id = o->plan->instance_id ? mem_dup(o->plan->instance_id) : NULL;
     put_exact(&r->running, o->plan);
-    r->loaded = mem_alloc_array(o->args->n_uris + 1, sizeof(*r->loaded));
-    r->seen = mem_alloc_array(o->args->n_uris + 1, sizeof(*r->seen));
-    (void)look(r, r->loaded);
+    keep_files(r, o->plan);
     if (o->watch) {
         r->timer = timer_new(o->loop, __func__, on_look, r);
         timer_start(r->timer, WATCH_MS, WATCH_MS);
@@ -392,7 +421,6 @@ void reloader_free(struct reloader **rp)
     timer_free(&r->timer);
     exact_free(&r->running);
     free(r->instance_id);
-    free(r->loaded);
-    free(r->seen);
+    forget_files(r);
     free(r);
 }

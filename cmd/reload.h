@@ -11,7 +11,7 @@ struct reloader_options {
     struct graph *graph;
     const struct plan *plan; /* that runs now; looked at during the call only */
     const struct config_args *args; /* must outlive the reloader */
-    bool watch;             /* look after the files every second */
+    bool watch;             /* look after the files it was read from every second */
     uint64_t timeout_ms;    /* for what a change takes out */
     struct loop *loop;
     struct log log;

@@ -23,6 +23,7 @@ void diags_free(struct diags **d)
         return;
     arena_free(&(*d)->arena);
     free((*d)->v);
+    free((*d)->files);
     free(*d);
     *d = NULL;
 }
@@ -30,6 +31,15 @@ void diags_free(struct diags **d)
 static const char *keep(struct diags *d, const char *s)
 {
     return s ? arena_dup_n(d->arena, s, strlen(s)) : NULL;
+}
+
+void diags_note_file(struct diags *d, const char *file)
+{
+    for (size_t i = 0; i < d->n_files; i++)
+        if (strcmp(d->files[i], file) == 0)
+            return;
+    d->files = mem_grow(d->files, (d->n_files + 1) * sizeof(*d->files));
+    d->files[d->n_files++] = keep(d, file);
 }
 
 void diag_addv(struct diags *d, enum severity severity, struct pos at, const char *path,

@@ -28,6 +28,8 @@ struct diags {
     struct diag *v;
     size_t n, cap;
     size_t n_errors, n_warnings; /* past the cap they are counted and not kept */
+    const char **files;          /* whose text was asked for, each once */
+    size_t n_files;
 };
 
 struct diags *diags_new(void) MUST_USE;
@@ -40,6 +42,8 @@ void diag_addv(struct diags *d, enum severity severity, struct pos at, const cha
 #define diag_error(d, at, path, hint, ...) diag_add(d, DIAG_ERROR, at, path, hint, __VA_ARGS__)
 #define diag_warn(d, at, path, hint, ...)  diag_add(d, DIAG_WARNING, at, path, hint, __VA_ARGS__)
 
+/* The text of this file is part of the configuration. */
+void diags_note_file(struct diags *d, const char *file);
 /* Has something been said about this path? */
 bool diags_mention(const struct diags *d, const char *path);
 

@@ -85,6 +85,8 @@ static int retrieve(struct expander *x, const char *token, size_t len, struct po
         err_set(&err, "the uri \"%s\" contains unsupported characters ('$')", uri);
     else
         rc = source_read(uri, out, &err);
+    if (x->diags && strncmp(uri, "file:", 5) == 0)
+        diags_note_file(x->diags, uri + 5);
     if (x->diags && rc == SOURCE_FAILED)
         diag_error(x->diags, at, "", NULL, "${%s}: %s", inner, err.text);
     else if (x->diags && rc == SOURCE_UNSET)

@@ -141,6 +141,13 @@ static void load_all(struct loader *l, uint64_t total)
     set_memory_limits(l->plan, total);
 }
 
+static void keep_files(struct plan *plan, const struct diags *d)
+{
+    plan->files = arena_alloc(plan->arena, (d->n_files + 1) * sizeof(*plan->files));
+    for (; plan->n_files < d->n_files; plan->n_files++)
+        plan->files[plan->n_files] = arena_printf(plan->arena, "%s", d->files[plan->n_files]);
+}
+
 struct plan *config_load(const struct load_options *o, struct diags *d)
 {
     struct plan *plan = mem_alloc(sizeof(*plan));
@@ -155,6 +162,7 @@ struct plan *config_load(const struct load_options *o, struct diags *d)
     bool usable = l.root && l.root->type == NODE_MAP;
     if (usable)
         load_all(&l, o->total_bytes ? o->total_bytes : mem_total_bytes());
+    keep_files(plan, d);
     arena_free(&l.scratch);
     free(l.origins);
     if (!usable || (d->n_errors && !o->keep_faulty))

@@ -103,6 +103,8 @@ static const struct node *read_uri(struct arena *a, const char *uri, struct diag
     struct err err = {0};
     const struct node *n = NULL;
     enum source_result rc = source_read(whole, &text, &err);
+    if (file)
+        diags_note_file(d, rest);
     if (rc == SOURCE_FAILED) {
         diag_error(d, (struct pos){0}, "", NULL, "--config %s: %s", uri, err.text);
     } else {

@@ -56,6 +56,9 @@ struct plan {
 
     const char *instance_id; /* of the process; what `resource` says where the file names none */
 
+    const char **files; /* the configuration was read from */
+    size_t n_files;
+
     const void *telemetry; /* service.telemetry as decoded, for print-config */
 
     uint64_t memory_soft_bytes, memory_limit_bytes; /* from memory_limiter, or the default share */

@@ -705,6 +705,33 @@ class Triggers(unittest.TestCase):
             self.assertEqual(d.stop(), 0, d.log())
 
 
+    def test_watched_values(self):
+        """A mounted Secret that the configuration names by ${file:...}; one that is named later is watched from then on."""
+        with Backend() as backend, tempfile.TemporaryDirectory() as folder:
+            def put(name, text):
+                with open(os.path.join(folder, name + ".new"), "w", encoding="utf-8") as f:
+                    f.write(text)
+                os.rename(os.path.join(folder, name + ".new"), os.path.join(folder, name))
+
+            def mark(d):
+                before = backend.count()
+                self.assertEqual(send(d.http_port(), before + 1, 1), 200)
+                wait_for(lambda: backend.count() > before, "the span")
+                return backend.bodies[-1]
+            put("one", "first")
+            put("two", "second")
+            with Reloading(plan(backend, marked("${file:%s/one}" % folder), ["attributes"]), ["--watch"]) as d:
+                d.wait_ready()
+                self.assertIn(b"first", mark(d))
+                for name, text in (("one", "third"), ("two", "fourth")):
+                    before = d.count(DONE)
+                    put(name, text)
+                    wait_for(lambda: d.count(DONE) > before, d.log)
+                    self.assertIn(text.encode(), mark(d))
+                    d.reload(plan(backend, marked("${file:%s/two}" % folder), ["attributes"])) if name == "one" else None
+                self.assertEqual(d.stop(), 0, d.log())
+
+
 class UnderLoad(unittest.TestCase):
     def test_many_reloads(self):
         """Guarantees: no request fails, every acknowledged span arrives once, books balance at each look, and the number of
