@@ -546,7 +546,7 @@ const struct regex *arg_regex(struct ottl_eval *e, const struct node *n, unsigne
     if (v.s.len)
         memcpy(pattern, v.s.p, v.s.len);
     pattern[v.s.len] = 0;
-    *own = regex_new(pattern, &why);
+    *own = regex_new_of_data(pattern, &why);
     if (!*own)
         ottl_fail(e, "the regex pattern supplied to %s '%.80s' is not a valid pattern: %.100s",
                   n->func->name, pattern, why.text);

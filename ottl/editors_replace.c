@@ -271,7 +271,7 @@ static bool glob_now(struct job *j, unsigned pattern)
     if (!arg(j->e, j->n, pattern, &v))
         return false;
     if (glob_regex(v.s, &b, &why) == 0)
-        j->re = j->own = regex_new((char *)b.p, &why);
+        j->re = j->own = regex_new_of_data((char *)b.p, &why);
     buf_free(&b);
     return j->re || ottl_fail(j->e, "'%.*s' is not a valid pattern: %s",
                               (int)(v.s.len < 80 ? v.s.len : 80), v.s.p, why.text);

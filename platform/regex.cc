@@ -3,8 +3,8 @@
  * RE2 behind C. Latin-1 mode is not used: patterns and text are UTF-8, as in the Collector; bytes that
  * are not UTF-8 match no character but do not end a search.
  *
- * RE2 is built with exceptions off here, and allocates only while compiling and for the caches of its
- * automata, which max_mem bounds. When a cache is full RE2 falls back to slower, still linear ways.
+ * What Go reads differently is translated (regex_dialect.h). RE2 is built with exceptions off here, and allocates only
+ * while compiling and for the caches of its automata, which max_mem bounds. When a cache is full RE2 falls back to slower, still linear ways.
  *
  * A search first looks for text that every match must hold, where the expression shows one: what does
  * not match is the usual case, and an automaton costs ten times as much as a look for a word.
@@ -21,19 +21,20 @@
 extern "C" {
 #include "platform/regex.h"
 }
+#include "platform/regex_dialect.h"
 
 struct regex {
-    re2::RE2 re;
+    std::unique_ptr<re2::RE2> re;
+    struct regex_dialect dialect;
     std::string needed; /* text that stands in every match; "" when none is known */
-    bool plain;         /* the expression is that text and nothing else */
-    explicit regex(const char *pattern, const re2::RE2::Options &o) : re(pattern, o), plain(false) {}
+    bool plain = false; /* the expression is that text and nothing else */
 };
 
 struct regex_set {
     re2::RE2::Set set;
-    bool together; /* the set compiled; otherwise each expression is asked */
-    std::vector<std::unique_ptr<re2::RE2>> each;
-    explicit regex_set(const re2::RE2::Options &o) : set(o, re2::RE2::UNANCHORED), together(false) {}
+    bool together = true; /* the set compiled; otherwise each expression is asked */
+    std::vector<std::unique_ptr<regex>> each;
+    explicit regex_set(const re2::RE2::Options &o) : set(o, re2::RE2::UNANCHORED) {}
 };
 
 static re2::RE2::Options options(int64_t max_mem)
@@ -49,49 +50,21 @@ static re2::StringPiece piece(struct slice s)
     return re2::StringPiece(reinterpret_cast<const char *>(s.p), s.len);
 }
 
-/* Where the character class at p[at] == '[' ends: behind its ']'. */
-static size_t class_end(const std::string &p, size_t at)
-{
-    at += at + 1 < p.size() && p[at + 1] == '^' ? 2 : 1;
-    if (at < p.size() && p[at] == ']') /* first in a class it is itself */
-        at++;
-    while (at < p.size() && p[at] != ']')
-        at += p[at] == '\\' ? 2 : p.compare(at, 2, "[:") == 0 && p.find(":]", at) != p.npos ? p.find(":]", at) + 2 - at : 1;
-    return at + 1;
-}
-
-/* Into RE2's dialect. Go also writes named groups (?<n>...), which this RE2 may not know yet: (?P<n>...)
- * means the same. It does not know \C, any byte at all. */
-static bool translated(const char *pattern, std::string *out, struct err *err)
-{
-    std::string &p = *out;
-
-    p = pattern;
-    for (size_t at = 0; at < p.size(); at++) {
-        if (p.compare(at, 2, "\\Q") == 0) {
-            size_t end = p.find("\\E", at);
-
-            at = end == p.npos ? p.size() : end + 1;
-        } else if (p.compare(at, 2, "\\C") == 0) {
-            err_set(err, "error parsing regexp: invalid escape sequence: \\C");
-            return false;
-        } else if (p[at] == '\\') {
-            at++;
-        } else if (p[at] == '[') {
-            at = class_end(p, at) - 1;
-        } else if (p.compare(at, 3, "(?<") == 0 && at + 3 < p.size() && p[at + 3] != '=' && p[at + 3] != '!') {
-            p.insert(at + 2, "P");
-        }
-    }
-    return true;
-}
-
 /* Where the group at p[at] == '(' ends: behind its ')'. */
 static size_t group_end(const std::string &p, size_t at)
 {
-    for (at++; at < p.size() && p[at] != ')';)
-        at = p[at] == '(' ? group_end(p, at) : p[at] == '[' ? class_end(p, at) : at + (p[at] == '\\' ? 2 : 1);
-    return at + 1;
+    size_t depth = 0;
+
+    do {
+        if (p[at] == '[') {
+            at = regex_class_end(p, at);
+            continue;
+        }
+        depth += p[at] == '(';
+        depth -= p[at] == ')';
+        at += p[at] == '\\' ? 2 : 1;
+    } while (at < p.size() && depth > 0);
+    return at;
 }
 
 /*
@@ -184,7 +157,7 @@ private:
             }
             return other(group_end(p, at));
         case '[':
-            return other(class_end(p, at));
+            return other(regex_class_end(p, at));
         case '\\':
             return escape(at);
         case '*':
@@ -211,33 +184,54 @@ private:
     }
 };
 
-static void note_needed(struct regex *r, const std::string &pattern)
+static void note_needed(struct regex *r)
 {
-    needed_text n(pattern);
+    needed_text n(r->dialect.text);
 
     r->needed = n.best;
     r->plain = n.plain;
 }
 
-extern "C" struct regex *regex_new(const char *pattern, struct err *err)
+static bool compile(struct regex *r, int64_t max_mem, struct err *err)
 {
-    std::string text;
-    struct regex *r;
+    r->re.reset(new (std::nothrow) re2::RE2(r->dialect.text, options(max_mem)));
+    if (!r->re)
+        return err_set(err, "out of memory") == 0;
+    if (!r->re->ok())
+        err_set(err, "error parsing regexp: %s", r->re->error().c_str());
+    return r->re->ok();
+}
 
-    if (!translated(pattern, &text, err))
-        return nullptr;
-    r = new (std::nothrow) regex(text.c_str(), options(2 << 20));
+static struct regex *regex_of(const char *pattern, std::initializer_list<int64_t> limits, struct err *err)
+{
+    std::unique_ptr<regex> r(new (std::nothrow) regex());
+
     if (!r) {
         err_set(err, "out of memory");
         return nullptr;
     }
-    if (!r->re.ok()) {
-        err_set(err, "error parsing regexp: %s", r->re.error().c_str());
-        delete r;
+    if (!regex_translate(pattern, &r->dialect, err))
         return nullptr;
+    for (int64_t max_mem : limits) {
+        if (compile(r.get(), max_mem, err)) {
+            note_needed(r.get());
+            return r.release();
+        }
+        if (!r->re || r->re->error_code() != re2::RE2::ErrorPatternTooLarge)
+            break;
     }
-    note_needed(r, text);
-    return r;
+    return nullptr;
+}
+
+/* With little memory where that is enough, as it nearly always is. */
+extern "C" struct regex *regex_new(const char *pattern, struct err *err)
+{
+    return regex_of(pattern, {2 << 20, 8 << 20}, err);
+}
+
+extern "C" struct regex *regex_new_of_data(const char *pattern, struct err *err)
+{
+    return regex_of(pattern, {512 << 10}, err);
 }
 
 extern "C" void regex_free(struct regex **r)
@@ -246,9 +240,52 @@ extern "C" void regex_free(struct regex **r)
     *r = nullptr;
 }
 
+/* Bytes of the character at i, so that an empty match steps over whole characters. */
+static size_t step(struct slice s, size_t i)
+{
+    size_t n = 1;
+
+    if (s.p[i] >= 0xc2 && s.p[i] <= 0xf4)
+        while (n < 4 && i + n < s.len && (s.p[i + n] & 0xc0) == 0x80)
+            n++;
+    return n;
+}
+
+/* Does a character begin before i and end behind it? */
+static bool is_inside_char(struct slice s, size_t i)
+{
+    if (i >= s.len || (s.p[i] & 0xc0) != 0x80)
+        return false;
+    for (size_t back = 1; back <= 3 && back <= i; back++)
+        if ((s.p[i - back] & 0xc0) != 0x80)
+            return step(s, i - back) > back;
+    return false;
+}
+
+/* The leftmost-first match from `from` on, and n - 1 of its groups. */
+static bool match(const struct regex *r, struct slice s, size_t from, re2::StringPiece *found, size_t n)
+{
+    re2::StringPiece one;
+
+    if (r->dialect.splits_chars && n == 0) {
+        found = &one;
+        n = 1;
+    }
+    while (r->re->Match(piece(s), from, s.len, re2::RE2::UNANCHORED, found, static_cast<int>(n))) {
+        if (!r->dialect.splits_chars || !found[0].empty() || s.len == 0)
+            return true;
+        from = static_cast<size_t>(found[0].data() - reinterpret_cast<const char *>(s.p));
+        if (!is_inside_char(s, from))
+            return true;
+        while (is_inside_char(s, from))
+            from++;
+    }
+    return false;
+}
+
 extern "C" bool regex_search(const struct regex *r, struct slice s, size_t from, size_t *start, size_t *end)
 {
-    re2::StringPiece match;
+    re2::StringPiece found;
     bool wanted = start || end;
 
     if (from > s.len)
@@ -268,25 +305,25 @@ extern "C" bool regex_search(const struct regex *r, struct slice s, size_t from,
             return true;
         }
     }
-    if (!r->re.Match(piece(s), from, s.len, re2::RE2::UNANCHORED, wanted ? &match : nullptr, wanted))
+    if (!match(r, s, from, wanted ? &found : nullptr, wanted))
         return false;
     if (start)
-        *start = s.len ? static_cast<size_t>(match.data() - reinterpret_cast<const char *>(s.p)) : 0;
+        *start = s.len ? static_cast<size_t>(found.data() - reinterpret_cast<const char *>(s.p)) : 0;
     if (end)
-        *end = s.len ? static_cast<size_t>(match.data() - reinterpret_cast<const char *>(s.p)) + match.size() : 0;
+        *end = s.len ? static_cast<size_t>(found.data() - reinterpret_cast<const char *>(s.p)) + found.size() : 0;
     return true;
 }
 
 extern "C" size_t regex_groups(const struct regex *r)
 {
-    return static_cast<size_t>(r->re.NumberOfCapturingGroups());
+    return static_cast<size_t>(r->re->NumberOfCapturingGroups());
 }
 
 extern "C" const char *regex_group_name(const struct regex *r, size_t group)
 {
-    auto at = r->re.CapturingGroupNames().find(static_cast<int>(group));
+    auto at = r->re->CapturingGroupNames().find(static_cast<int>(group));
 
-    return at == r->re.CapturingGroupNames().end() ? nullptr : at->second.c_str();
+    return at == r->re->CapturingGroupNames().end() ? nullptr : at->second.c_str();
 }
 
 extern "C" bool regex_capture(const struct regex *r, struct slice s, struct slice *groups)
@@ -294,22 +331,11 @@ extern "C" bool regex_capture(const struct regex *r, struct slice s, struct slic
     size_t n = regex_groups(r);
     std::vector<re2::StringPiece> found(n + 1);
 
-    if (!r->re.Match(piece(s), 0, s.len, re2::RE2::UNANCHORED, found.data(), static_cast<int>(n + 1)))
+    if (!match(r, s, 0, found.data(), n + 1))
         return false;
     for (size_t i = 0; i < n; i++)
         groups[i] = slice{reinterpret_cast<const uint8_t *>(found[i + 1].data()), found[i + 1].size()};
     return true;
-}
-
-/* Bytes of the character at i, so that an empty match steps over whole characters. */
-static size_t step(struct slice s, size_t i)
-{
-    size_t n = 1;
-
-    if (s.p[i] >= 0xc2 && s.p[i] <= 0xf4)
-        while (n < 4 && i + n < s.len && (s.p[i + n] & 0xc0) == 0x80)
-            n++;
-    return n;
 }
 
 /* Go's ReplaceAll: on_match(start, end) for every match that counts; it returns -1 to stop. */
@@ -359,7 +385,7 @@ extern "C" int regex_replace_groups(const struct regex *r, struct slice s, struc
     return replace_all(
         s, out,
         [&](size_t at, size_t *start, size_t *end) {
-            if (!r->re.Match(piece(s), at, s.len, re2::RE2::UNANCHORED, found.data(), static_cast<int>(n)))
+            if (!match(r, s, at, found.data(), n))
                 return false;
             *start = static_cast<size_t>(found[0].data() - reinterpret_cast<const char *>(s.p));
             *end = *start + found[0].size();
@@ -375,19 +401,13 @@ extern "C" int regex_replace_groups(const struct regex *r, struct slice s, struc
 /* Adds an expression to the set, and to those that are asked one by one. */
 static bool set_add(struct regex_set *r, const char *pattern, struct err *err)
 {
-    std::string why, text;
+    std::string why;
 
-    if (!translated(pattern, &text, err))
+    r->each.emplace_back(regex_new(pattern, err));
+    if (!r->each.back())
         return false;
-    if (r->set.Add(text, &why) < 0) {
-        err_set(err, "error parsing regexp: %s", why.c_str());
-        return false;
-    }
-    r->each.emplace_back(new (std::nothrow) re2::RE2(text, options(2 << 20)));
-    if (!r->each.back() || !r->each.back()->ok()) {
-        err_set(err, "error parsing regexp: %s", r->each.back() ? r->each.back()->error().c_str() : "out of memory");
-        return false;
-    }
+    if (r->each.back()->dialect.splits_chars || r->set.Add(r->each.back()->dialect.text, &why) < 0)
+        r->together = false;
     return true;
 }
 
@@ -404,7 +424,7 @@ extern "C" struct regex_set *regex_set_new(const char *const *patterns, size_t n
             delete r;
             return nullptr;
         }
-    r->together = r->set.Compile();
+    r->together = r->together && r->set.Compile();
     return r;
 }
 
@@ -420,7 +440,7 @@ static bool match_each(const struct regex_set *r, struct slice s, uint64_t *hits
     bool any = false;
 
     for (size_t i = 0; i < r->each.size() && (hits || !any); i++)
-        if (r->each[i]->Match(piece(s), 0, s.len, re2::RE2::UNANCHORED, nullptr, 0)) {
+        if (regex_search(r->each[i].get(), s, 0, nullptr, nullptr)) {
             any = true;
             if (hits)
                 hits[i / 64] |= uint64_t{1} << (i % 64);

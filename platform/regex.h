@@ -16,6 +16,8 @@ struct regex_set;
 
 /* NULL with err "error parsing regexp: ..." in RE2's words. */
 struct regex *regex_new(const char *pattern, struct err *err) MUST_USE;
+/* For patterns that come with spans and not from the configuration: what takes more than some milliseconds to compile is refused. */
+struct regex *regex_new_of_data(const char *pattern, struct err *err) MUST_USE;
 void regex_free(struct regex **r);
 
 /* Unanchored search. start/end (offsets of the leftmost-first match, from `from`) may be NULL. */

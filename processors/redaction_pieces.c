@@ -170,6 +170,7 @@ static struct seqs join(struct arena *arena, const struct seqs *a, const struct 
 #define ANCHOR_WORTH                                                                               \
     0.25 /* to find an anchor and go on costs this much of a text that has to be asked about */
 #define MANY_WINDOWS 8 /* in one need; more are joined where their anchors are the same */
+#define MOST_WINDOWS 2000 /* of a need: beyond, the pattern is asked about every text */
 
 static struct window window_of(const struct seq *s)
 {
@@ -308,7 +309,7 @@ static struct needs needs_either(struct arena *arena, const struct needs *a, con
     struct needs out = {0};
     struct need n = {0};
 
-    if (a->n == 0 || b->n == 0)
+    if (a->n == 0 || b->n == 0 || a->v[0].n + b->v[0].n > MOST_WINDOWS)
         return out;
     n.v = arena_alloc(arena, (a->v[0].n + b->v[0].n) * sizeof(struct window));
     for (size_t i = 0; i < a->v[0].n; i++)

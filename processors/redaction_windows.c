@@ -458,18 +458,36 @@ static struct piece read_sequence(struct reader *r)
     return out;
 }
 
+/* Branches that were put together, by how many they are: each level twice the one above it. */
+struct branches {
+    struct piece v[32];
+    size_t n[32], depth;
+};
+
+static void join_last(struct reader *r, struct branches *b)
+{
+    b->depth--;
+    b->v[b->depth - 1] = piece_either(r->arena, &b->v[b->depth - 1], &b->v[b->depth]);
+    b->n[b->depth - 1] += b->n[b->depth];
+}
+
+/* Two and two, so that a list of a thousand words is copied ten times and not a thousand. */
 static struct piece read_either(struct reader *r)
 {
-    struct piece out = read_sequence(r);
+    struct branches b;
+    bool more = true;
 
-    while (*r->p == '|' && !r->failed) {
-        struct piece next;
-
-        r->p++;
-        next = read_sequence(r);
-        out = piece_either(r->arena, &out, &next);
+    for (b.depth = 0; more && !r->failed;) {
+        b.v[b.depth] = read_sequence(r);
+        b.n[b.depth++] = 1;
+        while (b.depth > 1 && b.n[b.depth - 1] == b.n[b.depth - 2])
+            join_last(r, &b);
+        more = *r->p == '|';
+        r->p += more;
     }
-    return out;
+    while (b.depth > 1)
+        join_last(r, &b);
+    return b.depth ? b.v[0] : piece_empty(r->arena);
 }
 
 /* A second need costs anchors to look for: only when those are few. */

@@ -290,6 +290,29 @@ START_TEST(no_patterns_find_nothing)
 }
 END_TEST
 
+/* A list of many words: each is found, and reading the list takes no second. */
+START_TEST(long_lists)
+{
+    struct buf list = {0};
+    const char *pattern;
+    struct scanner *sc;
+
+    for (int i = 0; i < 1500; i++)
+        buf_putf(&list, "%sword%dx", i ? "|" : "", i);
+    buf_putc(&list, '\0');
+    pattern = (const char *)list.p;
+    sc = scanner_new(&pattern, 1);
+    for (int i = 0; i < 1500; i++) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "a long text with word%dx in it", i);
+        ck_assert_msg(scanner_hits(sc, slice_str(text)) == 1, "%s", text);
+    }
+    scanner_free(&sc);
+    buf_free(&list);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("redaction scan");
@@ -305,6 +328,7 @@ int main(void)
     tcase_add_loop_test(t, an_anchor_is_not_enough, 0, 5);
     tcase_add_test(t, many_patterns_share_buckets);
     tcase_add_test(t, no_patterns_find_nothing);
+    tcase_add_test(t, long_lists);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
