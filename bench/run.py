@@ -261,8 +261,9 @@ groups:
 
 
 # name, processors yaml, chain, compression, load arguments, programs, keeps everything
-# Program "storage" is tailrace with storage under tail_sampling. In such a row every program gets the load once
-# before it counts: files that are used again cost less than fresh ones, and a gateway has them after seconds.
+# Program "storage" is tailrace with storage under tail_sampling. In rows of tail sampling every program gets the load
+# once before it counts: memory and files that are used again cost less than fresh ones, and a gateway has them after
+# seconds. The row that ends in "cold" shows what the first burst costs.
 PERSISTENT = "persistent queue"
 ROWS = [
     ("pass-through", "", ["batch"], "none", ["--requests", "3000"], ["tailrace", "otelcol", "df_engine", "rotel"], True),
@@ -272,6 +273,8 @@ ROWS = [
     ("10-span requests", "", ["batch"], "none", ["--requests", "60000", "--spans", "10", "--trace-spans", "5", "--inflight", "32"],
      ["tailrace", "otelcol", "df_engine"], True),
     ("tail sampling", TAIL, ["tail_sampling", "batch"], "none",
+     ["--requests", "3000", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
+    ("tail sampling, cold", TAIL, ["tail_sampling", "batch"], "none",
      ["--requests", "3000", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "otelcol"], False),
     ("tail sampling, storage on", TAIL, ["tail_sampling", "batch"], "none",
      ["--requests", "1500", "--fresh-ids", "--idle-ms", "4000"], ["tailrace", "storage", "otelcol"], False),
@@ -343,6 +346,10 @@ def start(name, ports, row, folder):
                             stdout=log, stderr=log, cwd=folder)
 
 
+def warmed(row):
+    return "tail_sampling" in row[2] and not row[0].endswith("cold")
+
+
 def measure(name, row):
     ports = free_ports(4)
     kind = TRANSPORTS.get(row[0])
@@ -364,7 +371,7 @@ def measure(name, row):
             load.stdin.flush()
             out = load.stdout.readline()
             load.wait()
-            if "storage" in row[5]:
+            if warmed(row):
                 again = subprocess.run(command_line + ["--seed", "2"], input=f"{sut.pid}\n", stdout=subprocess.PIPE, text=True, check=True)
                 out = again.stdout.splitlines()[-1]
         finally:

@@ -287,7 +287,7 @@ static struct room_chunk *room_chunk_new(struct payload_priv *priv, size_t len)
         cap = len;
     if (!charge_index(priv, sizeof(*c) + cap))
         return NULL;
-    c = mem_try(sizeof(*c) + cap);
+    c = mem_try_whole(sizeof(*c) + cap);
     if (!c) {
         release_index(priv, sizeof(*c) + cap);
         return NULL;

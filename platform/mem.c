@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { MAPPED_FROM_BYTES = 1 << 20, KEPT_BYTES = 2 << 20 };
@@ -97,6 +98,18 @@ char *mem_printf(const char *fmt, ...)
 void *mem_try(size_t size)
 {
     return malloc(size ? size : 1);
+}
+
+void *mem_try_whole(size_t size)
+{
+    uint8_t *p = mem_try(size);
+#if defined(MADV_POPULATE_WRITE) && !defined(TAILRACE_SANITIZED)
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) & ~(page - 1);
+
+    if (p && size >= MAPPED_FROM_BYTES) /* not before Linux 5.14: then one by one */
+        (void)madvise((void *)from, ((uintptr_t)p + size - from) & ~(page - 1), MADV_POPULATE_WRITE);
+#endif
+    return p;
 }
 
 const char *mem_owner_name(enum mem_owner owner)

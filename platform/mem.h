@@ -29,6 +29,8 @@ char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2) MUST_USE;
 
 /* Not zeroed; NULL when there is none. For memory that was charged to a budget. */
 void *mem_try(size_t size) MUST_USE;
+/* The same for what is written whole at once: a large block gets its pages together, not one by one. */
+void *mem_try_whole(size_t size) MUST_USE;
 
 /* Who holds budgeted bytes; the names stand in metrics and on /debug pages. */
 enum mem_owner {

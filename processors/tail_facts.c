@@ -20,14 +20,17 @@ static bool has_bit(const uint64_t *facts, uint32_t bit)
 /* ---- latency ---- */
 
 /* min and max of the trace so far; 0 counts as unset, so a span without a start moves min up again
- * and the duration may shrink: each condition is tried after every span. */
+ * and the duration may shrink: each condition is tried after every span that moves one. */
 static void latency(const struct tail_policies *p, uint64_t *facts, const struct span *s)
 {
     uint64_t *min = &facts[p->n_words], *max = min + 1;
+    bool starts = *min == 0 || s->start_ns < *min, ends = *max == 0 || s->end_ns > *max;
 
-    if (*min == 0 || s->start_ns < *min)
+    if (LIKELY(!starts && !ends))
+        return;
+    if (starts)
         *min = s->start_ns;
-    if (*max == 0 || s->end_ns > *max)
+    if (ends)
         *max = s->end_ns;
     int64_t ms = (int64_t)(*max - *min) / 1000000;
     for (uint32_t i = 0; i < p->n_latency; i++) {

@@ -423,24 +423,20 @@ static void file_run(struct tail_sampler *s, const struct tail_run *run, uint64_
         file_spans(s, run, hash);
 }
 
-static void prefetch_rest(const struct tail_sampler *s, uint64_t hash)
+static void prefetch_rest(const struct tail_sampler *s, uint32_t index)
 {
-    uint32_t index = trace_table_peek(&s->table, hash);
-    const struct trace *tr = index ? tail_at(s, index) : NULL;
+    const struct trace *tr = tail_at(s, index);
 
-    if (!tr)
-        return;
     if (tr->flags & TRACE_MORE)
         __builtin_prefetch(trace_more(&s->table, tr), 1);
     else if (tr->first)
         __builtin_prefetch(seg_at(&s->log, tr->first), 1);
 }
 
-static void prefetch_last_record(const struct tail_sampler *s, uint64_t hash)
+static void prefetch_last_record(const struct tail_sampler *s, uint32_t index)
 {
-    uint32_t index = trace_table_peek(&s->table, hash);
-    const struct trace *tr = index ? tail_at(s, index) : NULL;
-    uint32_t last = tr && tr->flags & TRACE_MORE ? trace_more(&s->table, tr)->last : 0;
+    const struct trace *tr = tail_at(s, index);
+    uint32_t last = tr->flags & TRACE_MORE ? trace_more(&s->table, tr)->last : 0;
 
     if (last)
         __builtin_prefetch(seg_at(&s->log, last), 1);
@@ -450,17 +446,19 @@ static void prefetch_last_record(const struct tail_sampler *s, uint64_t hash)
 static void file_together(struct tail_sampler *s, const struct tail_run *runs, uint32_t n)
 {
     uint64_t hashes[RUNS_AHEAD];
+    uint32_t known[RUNS_AHEAD], n_known = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         hashes[i] = hash_u128(s->parts[runs[i].part].payload->spans[runs[i].first].trace_id);
         trace_table_prefetch(&s->table, hashes[i]);
     }
     for (uint32_t i = 0; i < n; i++)
-        trace_table_prefetch_entry(&s->table, hashes[i]);
-    for (uint32_t i = 0; i < n; i++)
-        prefetch_rest(s, hashes[i]);
-    for (uint32_t i = 0; i < n; i++)
-        prefetch_last_record(s, hashes[i]);
+        if ((known[n_known] = trace_table_peek(&s->table, hashes[i])))
+            trace_table_prefetch_entry(&s->table, known[n_known++]);
+    for (uint32_t i = 0; i < n_known; i++)
+        prefetch_rest(s, known[i]);
+    for (uint32_t i = 0; i < n_known; i++)
+        prefetch_last_record(s, known[i]);
     for (uint32_t i = 0; i < n; i++)
         file_run(s, &runs[i], hashes[i]);
 }

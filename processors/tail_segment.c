@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "platform/copy.h"
+
 enum { FRESH, SURVIVORS };
 
 #define RECORD_BYTES (sizeof(struct record) + 2 * sizeof(uint32_t)) /* at most, without the spans */
@@ -20,7 +22,7 @@ static uint32_t size_of(const struct record *r)
     return (rec_head_bytes(r) + r->len + 7) & ~7u;
 }
 
-enum { TRIM_PART = 8 };
+enum { TRIM_PART = 32 };
 
 /* Sanitized builds take segments from malloc: a use after free is then seen.
  * Else all pages come at once: fresh memory page by page costs as much as what is written there. Huge
@@ -234,7 +236,7 @@ void seg_write(struct seg_writer *w, const uint8_t *p, uint32_t len, uint32_t n_
     for (;;) {
         uint32_t n = len < w->room ? len : w->room;
 
-        memcpy((uint8_t *)w->rec + rec_head_bytes(w->rec) + w->rec->len, p, n);
+        copy_past_caches((uint8_t *)w->rec + rec_head_bytes(w->rec) + w->rec->len, p, n);
         w->rec->len += n & (SEG_BYTES - 1);
         w->room -= n;
         p += n;

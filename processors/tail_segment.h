@@ -128,7 +128,7 @@ void seg_drop(struct seg_log *l, uint32_t ref);
 uint32_t seg_log_compact(struct seg_log *l, uint32_t num, uint32_t den,
                          void (*moved)(void *ctx, uint32_t owner, uint32_t from, uint32_t to), void *ctx);
 
-/* Once a second: gives back an eighth of the pooled segments that were not needed since the last call;
+/* Once a second: gives back a part (1/32) of the pooled segments that were not needed since the last call;
  * the next burst finds the others with their pages. */
 void seg_log_trim(struct seg_log *l);
 void seg_log_trim_all(struct seg_log *l);

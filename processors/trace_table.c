@@ -219,16 +219,6 @@ uint32_t trace_table_peek(const struct trace_table *t, uint64_t hash)
     return 0;
 }
 
-void trace_table_prefetch_entry(const struct trace_table *t, uint64_t hash)
-{
-    uint32_t index = trace_table_peek(t, hash);
-
-    if (index) {
-        __builtin_prefetch(trace_at(t, index));
-        __builtin_prefetch((const char *)trace_at(t, index) + sizeof(struct trace) - 1);
-    }
-}
-
 /* ---- lists ---- */
 
 void trace_list_add(struct trace_table *t, struct trace_list *l, uint32_t index)

@@ -119,10 +119,14 @@ static inline uint32_t *trace_last(const struct trace_table *t, struct trace *tr
     return tr->flags & TRACE_MORE ? &trace_more(t, tr)->last : &tr->last_or_more;
 }
 
-/* For fetching ahead: the slot; then the entry that is probably meant, and its index (0: none). */
+/* For fetching ahead: the slot; then the index that is probably meant (0: none), and its entry. */
 void trace_table_prefetch(const struct trace_table *t, uint64_t hash);
-void trace_table_prefetch_entry(const struct trace_table *t, uint64_t hash);
 uint32_t trace_table_peek(const struct trace_table *t, uint64_t hash);
+static inline void trace_table_prefetch_entry(const struct trace_table *t, uint32_t index)
+{
+    __builtin_prefetch(trace_at(t, index));
+    __builtin_prefetch((const char *)trace_at(t, index) + sizeof(struct trace) - 1);
+}
 
 /* A list, in the order in which entries came. */
 void trace_list_add(struct trace_table *t, struct trace_list *l, uint32_t index); /* as the newest */
