@@ -12,7 +12,8 @@ struct group {
     bool edited, no_room;
 };
 
-void map_init(struct map_processor *m, const struct component_type *type, struct host *h, unsigned traits)
+void map_init(struct map_processor *m, const struct component_type *type, struct host *h,
+              unsigned traits)
 {
     m->c = (struct component){type, h};
     m->traits = traits;
@@ -48,7 +49,8 @@ static bool is_quiet(struct map_processor *m, struct batch *b)
     return true;
 }
 
-/* before: traits of those it would follow. *quiet: it may, as on this batch it is not MAP_ENVELOPE. */
+/* before: traits of those it would follow. *quiet: it may, as on this batch it is not MAP_ENVELOPE.
+ */
 static bool may_join(unsigned before, struct map_processor *m, struct batch *b, bool *quiet)
 {
     *quiet = false;
@@ -132,7 +134,8 @@ static struct stations stations_of(const struct group *g)
 }
 
 /* A station's verdict that is not "kept". */
-static void leaves(struct group *g, struct stations *st, size_t at, enum map_fate fate, const struct open_span *s)
+static void leaves(struct group *g, struct stations *st, size_t at, enum map_fate fate,
+                   const struct open_span *s)
 {
     size_t k = st->v[at].k;
 
@@ -176,7 +179,8 @@ static void pass_part(struct group *g, struct batch *b, uint32_t part)
 
 /* ---- ending ---- */
 
-/* Books for the first n processors; number n, if there is one, had the batch and did not let it on. */
+/* Books for the first n processors; number n, if there is one, had the batch and did not let it on.
+ */
 static void account(const struct group *g, size_t n, uint64_t n_spans)
 {
     for (size_t k = 0; k < g->n_all && k <= n; k++) {

@@ -4,16 +4,17 @@
  * resource, redaction, span, filter, transform).
  *
  * Problem: several of them in a row each walked the batch and wrote every span anew. Design:
- * neighbours in a pipeline work as a group. The first one's push gathers those behind it that may be
- * joined, then for each part of the batch: what each does to resources and scopes, in their order;
- * then span after span through all of them, as an open_span, written once. Behind the last of the
- * group the batch is settled once and emitted by it.
+ * neighbours in a pipeline work as a group. The first one's push gathers those behind it that may
+ * be joined, then for each part of the batch: what each does to resources and scopes, in their
+ * order; then span after span through all of them, as an open_span, written once. Behind the last
+ * of the group the batch is settled once and emitted by it.
  *
  * It is as if each had worked on the whole batch before the next: spans do not know of each other,
- * and who may not be joined is told by traits, and for one batch by quiet(). Books and counters stay each processor's own. When
- * one refuses the batch, those before it finish what they would have done, as they might refuse too,
- * and the first of the pipeline that does has the word. Where memory is refused all ends at once.
- * What differs then is what those behind have logged, or counted as errors, by that time.
+ * and who may not be joined is told by traits, and for one batch by quiet(). Books and counters
+ * stay each processor's own. When one refuses the batch, those before it finish what they would
+ * have done, as they might refuse too, and the first of the pipeline that does has the word. Where
+ * memory is refused all ends at once. What differs then is what those behind have logged, or
+ * counted as errors, by that time.
  *
  * Limits: MAP_MOST in a group. Threads: one worker.
  */
@@ -42,10 +43,11 @@ struct map_processor;
 struct map_ops {
     /* A batch comes: what was counted for an earlier one that failed is forgotten. May be NULL. */
     void (*begin)(struct map_processor *m, const struct batch *b);
-    /* A part of it, before its spans. Also where what is remembered of the last part is forgotten. May
-     * be NULL: MAP_KEPT. */
+    /* A part of it, before its spans. Also where what is remembered of the last part is forgotten.
+     * May be NULL: MAP_KEPT. */
     enum map_fate (*part)(struct map_processor *m, struct editor *ed);
-    /* With MAP_ENVELOPE: part() would do nothing here, so it need not be called. May be NULL: who knows. */
+    /* With MAP_ENVELOPE: part() would do nothing here, so it need not be called. May be NULL: who
+     * knows. */
     bool (*quiet)(struct map_processor *m, const struct editor *ed);
     /* With MAP_SPANS. */
     enum map_fate (*span)(struct map_processor *m, struct open_span *s);
@@ -63,7 +65,8 @@ struct map_processor {
     bool drained;
 };
 
-void map_init(struct map_processor *m, const struct component_type *type, struct host *h, unsigned traits);
+void map_init(struct map_processor *m, const struct component_type *type, struct host *h,
+              unsigned traits);
 void map_free(struct map_processor *m);
 
 /* For the type. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A span on its way through processors that have been joined (map.h): its attributes are read once
- * for all of them, what they change of attributes stays pending, and is written once behind the last.
+ * for all of them, what they change of attributes stays pending, and is written once behind the
+ * last.
  *
  *   bytes    the span in its payload; what is pending is not in them
  *   map      the attributes as they are now, once somebody has loaded them

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What redaction would touch: see redaction_look.h. Order: one attribute, messages, spans, what to look at. */
+/* What redaction would touch: see redaction_look.h. Order: one attribute, messages, spans, what to
+ * look at. */
 #include "processors/redaction_look.h"
 
 #include "model/wire_checked.h"
 
 static bool is_system_key(struct slice key)
 {
-    return slice_eq(key, slice_str(db_system_keys[0])) || slice_eq(key, slice_str(db_system_keys[1]));
+    return slice_eq(key, slice_str(db_system_keys[0])) ||
+           slice_eq(key, slice_str(db_system_keys[1]));
 }
 
-/* Does a URL in that text have variable parts? Without memory too: that is reported by the rewrite. */
+/* Does a URL in that text have variable parts? Without memory too: that is reported by the rewrite.
+ */
 static bool url_varies(struct redactor *rd, struct slice text)
 {
     return url_sanitize(text, &rd->url) || !slice_eq(text, slice_of(rd->url.p, rd->url.len));
@@ -48,8 +51,9 @@ static bool touches(struct redactor *rd, enum look look, struct slice key, struc
         return true;
     if (url_attribute(rules_url(rd->rules), key) && url_varies(rd, text))
         return true;
-    return value_is_nested(&rd->values, value) ? nested_touched(&rd->values, value)
-                                               : rules_block_value(rd->rules, rd->values.values, text);
+    return value_is_nested(&rd->values, value)
+               ? nested_touched(&rd->values, value)
+               : rules_block_value(rd->rules, rd->values.values, text);
 }
 
 static bool text_touched(struct redactor *rd, enum look look, struct slice text)
@@ -58,7 +62,8 @@ static bool text_touched(struct redactor *rd, enum look look, struct slice text)
 }
 
 /* Attributes of one message, and its text of number text_field (NO_FIELD: none). */
-bool message_touched(struct redactor *rd, enum look look, struct slice message, uint32_t field, uint32_t text_field)
+bool message_touched(struct redactor *rd, enum look look, struct slice message, uint32_t field,
+                     uint32_t text_field)
 {
     const uint8_t *p = message.p, *end = wire_end(message);
 
@@ -85,11 +90,13 @@ static bool other_touched(struct redactor *rd, enum look look, const struct wire
     case SPAN_EVENTS:
         return message_touched(rd, look, f->body, EVENT_ATTRIBUTES, event_text(rd));
     case SPAN_LINKS:
-        return rules_links(rd->rules) && message_touched(rd, look, f->body, LINK_ATTRIBUTES, NO_FIELD);
+        return rules_links(rd->rules) &&
+               message_touched(rd, look, f->body, LINK_ATTRIBUTES, NO_FIELD);
     case SPAN_NAME:
         return rules_span_names(rd->rules) && text_touched(rd, look, f->body);
     case SPAN_STATUS:
-        return rules_status_message(rd->rules) && message_touched(rd, look, f->body, NO_FIELD, STATUS_MESSAGE);
+        return rules_status_message(rd->rules) &&
+               message_touched(rd, look, f->body, NO_FIELD, STATUS_MESSAGE);
     default:
         return false;
     }
@@ -155,7 +162,8 @@ bool name_touched(struct redactor *rd, struct slice body)
 
 #define NEW_BYTES 512
 
-/* Attributes that are not in the span's bytes yet, one behind the other in room. False: too many. */
+/* Attributes that are not in the span's bytes yet, one behind the other in room. False: too many.
+ */
 static bool gather_new(const struct attr_map *m, uint8_t room[static NEW_BYTES], size_t *len)
 {
     uint8_t *p = room;
@@ -176,7 +184,8 @@ static bool gather_new(const struct attr_map *m, uint8_t room[static NEW_BYTES],
     return true;
 }
 
-/* What has to be judged of the span, pending attributes as well. False when the budget refused room. */
+/* What has to be judged of the span, pending attributes as well. False when the budget refused
+ * room. */
 bool look_at(const struct redactor *rd, struct open_span *s, enum look *look)
 {
     uint8_t room[NEW_BYTES];

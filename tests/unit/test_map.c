@@ -2,7 +2,8 @@
 /*
  * Chains of map processors: joined they do to the byte what they do one by one. Random chains over
  * random requests, through two sets of the same components: in one each is told what follows it, in
- * the other the test carries batches from one to the next. Compared: what comes out, answers, books, counters.
+ * the other the test carries batches from one to the next. Compared: what comes out, answers,
+ * books, counters.
  */
 #include <check.h>
 #include <stdio.h>
@@ -22,43 +23,82 @@ static const struct config {
     const char *yaml;
 } pool[] = {
     {&attributes_type, "{actions: [{key: a, action: upsert, value: x}]}"},
-    {&attributes_type, "{actions: [{key: checkout, action: delete}, {key: new, action: insert, from_attribute: a}]}"},
+    {&attributes_type,
+     "{actions: [{key: checkout, action: delete}, {key: new, action: insert, from_attribute: a}]}"},
     {&attributes_type, "{actions: [{pattern: '^(http|Sa)', action: delete}]}"},
     {&attributes_type, "{actions: [{pattern: '.', action: delete}]}"},
-    {&attributes_type, "{actions: [{pattern: 'e', action: hash}, {key: n, action: upsert, value: 5}]}"},
-    {&attributes_type, "{actions: [{key: hit, action: insert, value: 1}], include: {match_type: regexp, span_names: ['a', cart]}}"},
-    {&attributes_type, "{actions: [{key: hit, action: upsert, value: two}], include: {match_type: regexp, attributes: [{key: a}]}}"},
-    {&attributes_type, "{actions: [{key: s, action: upsert, value: 2}], exclude: {match_type: regexp, services: ['a']}}"},
-    {&attributes_type, "{actions: [{key: a, action: extract, pattern: '(?P<first>.)(?P<a>.*)'}, {key: n, action: convert, converted_type: string}]}"},
+    {&attributes_type,
+     "{actions: [{pattern: 'e', action: hash}, {key: n, action: upsert, value: 5}]}"},
+    {&attributes_type, "{actions: [{key: hit, action: insert, value: 1}], include: {match_type: "
+                       "regexp, span_names: ['a', cart]}}"},
+    {&attributes_type, "{actions: [{key: hit, action: upsert, value: two}], include: {match_type: "
+                       "regexp, attributes: [{key: a}]}}"},
+    {&attributes_type, "{actions: [{key: s, action: upsert, value: 2}], exclude: {match_type: "
+                       "regexp, services: ['a']}}"},
+    {&attributes_type, "{actions: [{key: a, action: extract, pattern: '(?P<first>.)(?P<a>.*)'}, "
+                       "{key: n, action: convert, converted_type: string}]}"},
     {&attributes_type, "{actions: [{key: who, action: upsert, from_context: client.address}]}"},
-    {&resource_type, "{attributes: [{key: service.name, action: upsert, value: other}, {key: a, action: delete}]}"},
+    {&resource_type,
+     "{attributes: [{key: service.name, action: upsert, value: other}, {key: a, action: delete}]}"},
     {&resource_type, "{attributes: [{pattern: 'e', action: hash}]}"},
-    {&redaction_type, "{allow_all_keys: true, blocked_values: ['cart[a-z]', legs], summary: debug}"},
-    {&redaction_type, "{allow_all_keys: true, blocked_values: ['[0-9]{4}'], blocked_key_patterns: ['a$', hit]}"},
+    {&redaction_type,
+     "{allow_all_keys: true, blocked_values: ['cart[a-z]', legs], summary: debug}"},
+    {&redaction_type,
+     "{allow_all_keys: true, blocked_values: ['[0-9]{4}'], blocked_key_patterns: ['a$', hit]}"},
     {&redaction_type, "{allowed_keys: [a, new, hit, n, service.name, checkout], summary: info}"},
-    {&redaction_type, "{allow_all_keys: true, redact_all_types: true, blocked_values: [e, '1'], link_attributes: false}"},
-    {&redaction_type, "{allow_all_keys: true, blocked_values: [x, ou], event_names: true, span_name_values: true, status_message: true, nested: true}"},
+    {&redaction_type, "{allow_all_keys: true, redact_all_types: true, blocked_values: [e, '1'], "
+                      "link_attributes: false}"},
+    {&redaction_type, "{allow_all_keys: true, blocked_values: [x, ou], event_names: true, "
+                      "span_name_values: true, status_message: true, nested: true}"},
     {&redaction_type, "{allow_all_keys: true, blocked_values: ['^x$', other], hash_function: md5}"},
-    {&redaction_type, "{allow_all_keys: true, blocked_values: ['http'], url_sanitizer: {enabled: true, attributes: [a, checkout, hit]}, db_sanitizer: {sanitize_span_name: true, sql: {enabled: true, attributes: [a, service.name]}}}"},
+    {&redaction_type, "{allow_all_keys: true, blocked_values: ['http'], url_sanitizer: {enabled: "
+                      "true, attributes: [a, checkout, hit]}, db_sanitizer: {sanitize_span_name: "
+                      "true, sql: {enabled: true, attributes: [a, service.name]}}}"},
     {&span_type, "{name: {from_attributes: [a, new], separator: '-'}}"},
     {&span_type, "{name: {to_attributes: {rules: ['(?P<a>[a-z]+)', '(?P<second>\\d+)']}}}"},
     {&span_type, "{name: {to_attributes: {rules: ['(?P<hit>c.)'], keep_original_name: true}}}"},
-    {&span_type, "{status: {code: Error, description: because}, include: {match_type: regexp, attributes: [{key: a}]}}"},
-    {&filter_type, "{error_mode: ignore, traces: {span: ['attributes[\"a\"] == \"x\"', 'name == \"checkout\"']}}"},
-    {&filter_type, "{error_mode: silent, traces: {span: ['kind == 3', 'Substring(name, 4, 4) == \"cart\"']}}"},
-    {&filter_type, "{error_mode: propagate, traces: {span: ['attributes[\"checkout\"] != nil and Substring(attributes[\"checkout\"], 30, 1) == \"x\"']}}"},
-    {&filter_type, "{error_mode: ignore, traces: {spanevent: ['name == \"\" or IsMatch(name, \"a\")', 'span.attributes[\"hit\"] != nil']}}"},
-    {&filter_type, "{error_mode: ignore, traces: {resource: ['attributes[\"service.name\"] == \"a\"']}}"},
-    {&filter_type, "{spans: {exclude: {match_type: regexp, attributes: [{key: a, value: '^[a-z]$'}]}}}"},
-    {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.attributes[\"a\"], span.name)', 'delete_key(span.attributes, \"service.name\")']}"},
-    {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.name, \"n\") where span.attributes[\"a\"] != nil', 'replace_all_patterns(span.attributes, \"value\", \"a\", \"b\")']}"},
-    {&transform_type, "{error_mode: propagate, trace_statements: ['set(span.attributes[\"c\"], Substring(span.attributes[\"checkout\"], 12, 2)) where span.attributes[\"checkout\"] != nil']}"},
-    {&transform_type, "{error_mode: silent, trace_statements: [{context: spanevent, statements: ['set(attributes[\"of\"], span.attributes[\"a\"])', 'set(name, \"e\") where name == \"\"']}]}"},
-    {&transform_type, "{error_mode: ignore, trace_statements: [{context: resource, statements: ['set(attributes[\"new\"], attributes[\"service.name\"])', 'delete_key(attributes, \"a\")']}, {context: span, statements: ['set(status.code, 2) where kind == 2', 'truncate_all(attributes, 9)']}]}"},
-    {&transform_type, "{error_mode: ignore, trace_statements: [{context: span, statements: ['set(resource.attributes[\"last\"], name)', 'set(attributes[\"r\"], resource.attributes[\"a\"])']}]}"},
-    {&transform_type, "{error_mode: ignore, trace_statements: [{context: span, statements: ['limit(attributes, 3, [\"a\"])', 'set(cache[\"n\"], name)', 'set(attributes[\"hit\"], cache[\"n\"]) where IsMatch(name, \"o\")']}, {context: scope, statements: ['set(name, \"s\")']}]}"},
-    {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.attributes[\"r\"], resource.attributes[\"service.name\"])', 'set(span.trace_state[\"k\"], \"v\") where span.kind == 1', 'set(span.attributes, span.attributes)']}"},
-    {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.attributes[\"all\"], Len(span.attributes))', 'keep_keys(span.attributes, [\"a\", \"all\", \"hit\"]) where span.status.code == 1']}"},
+    {&span_type, "{status: {code: Error, description: because}, include: {match_type: regexp, "
+                 "attributes: [{key: a}]}}"},
+    {&filter_type, "{error_mode: ignore, traces: {span: ['attributes[\"a\"] == \"x\"', 'name == "
+                   "\"checkout\"']}}"},
+    {&filter_type,
+     "{error_mode: silent, traces: {span: ['kind == 3', 'Substring(name, 4, 4) == \"cart\"']}}"},
+    {&filter_type, "{error_mode: propagate, traces: {span: ['attributes[\"checkout\"] != nil and "
+                   "Substring(attributes[\"checkout\"], 30, 1) == \"x\"']}}"},
+    {&filter_type, "{error_mode: ignore, traces: {spanevent: ['name == \"\" or IsMatch(name, "
+                   "\"a\")', 'span.attributes[\"hit\"] != nil']}}"},
+    {&filter_type,
+     "{error_mode: ignore, traces: {resource: ['attributes[\"service.name\"] == \"a\"']}}"},
+    {&filter_type,
+     "{spans: {exclude: {match_type: regexp, attributes: [{key: a, value: '^[a-z]$'}]}}}"},
+    {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.attributes[\"a\"], "
+                      "span.name)', 'delete_key(span.attributes, \"service.name\")']}"},
+    {&transform_type,
+     "{error_mode: ignore, trace_statements: ['set(span.name, \"n\") where span.attributes[\"a\"] "
+     "!= nil', 'replace_all_patterns(span.attributes, \"value\", \"a\", \"b\")']}"},
+    {&transform_type, "{error_mode: propagate, trace_statements: ['set(span.attributes[\"c\"], "
+                      "Substring(span.attributes[\"checkout\"], 12, 2)) where "
+                      "span.attributes[\"checkout\"] != nil']}"},
+    {&transform_type, "{error_mode: silent, trace_statements: [{context: spanevent, statements: "
+                      "['set(attributes[\"of\"], span.attributes[\"a\"])', 'set(name, \"e\") where "
+                      "name == \"\"']}]}"},
+    {&transform_type, "{error_mode: ignore, trace_statements: [{context: resource, statements: "
+                      "['set(attributes[\"new\"], attributes[\"service.name\"])', "
+                      "'delete_key(attributes, \"a\")']}, {context: span, statements: "
+                      "['set(status.code, 2) where kind == 2', 'truncate_all(attributes, 9)']}]}"},
+    {&transform_type, "{error_mode: ignore, trace_statements: [{context: span, statements: "
+                      "['set(resource.attributes[\"last\"], name)', 'set(attributes[\"r\"], "
+                      "resource.attributes[\"a\"])']}]}"},
+    {&transform_type,
+     "{error_mode: ignore, trace_statements: [{context: span, statements: ['limit(attributes, 3, "
+     "[\"a\"])', 'set(cache[\"n\"], name)', 'set(attributes[\"hit\"], cache[\"n\"]) where "
+     "IsMatch(name, \"o\")']}, {context: scope, statements: ['set(name, \"s\")']}]}"},
+    {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.attributes[\"r\"], "
+                      "resource.attributes[\"service.name\"])', 'set(span.trace_state[\"k\"], "
+                      "\"v\") where span.kind == 1', 'set(span.attributes, span.attributes)']}"},
+    {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.attributes[\"all\"], "
+                      "Len(span.attributes))', 'keep_keys(span.attributes, [\"a\", \"all\", "
+                      "\"hit\"]) where span.status.code == 1']}"},
 };
 
 /* ---- a chain ---- */
@@ -136,8 +176,8 @@ static void put_sorted(struct slice message, struct buf *out)
     } while (next != UINT32_MAX);
 }
 
-/* For requests with fields in no order: whoever rewrites a message alone may choose other places than
- * who rewrites it with others. */
+/* For requests with fields in no order: whoever rewrites a message alone may choose other places
+ * than who rewrites it with others. */
 static void put_spans(const struct batch *b, struct buf *out)
 {
     for (uint32_t i = 0; i < b->n_parts; i++) {
@@ -151,7 +191,8 @@ static void put_spans(const struct batch *b, struct buf *out)
             put_sorted(resource->resource, out);
             put_sorted(scope->scope, out);
             put_sorted(span_body(s), out);
-            buf_putf(out, "%u %u %u %llu %llu", s->kind, s->status, s->flags, (unsigned long long)s->start_ns, (unsigned long long)s->end_ns);
+            buf_putf(out, "%u %u %u %llu %llu", s->kind, s->status, s->flags,
+                     (unsigned long long)s->start_ns, (unsigned long long)s->end_ns);
         }
     }
 }
@@ -208,7 +249,8 @@ static const char *named(const struct config *const *of, size_t n)
     size_t len = 0;
 
     for (size_t i = 0; i < n && len < sizeof(text); i++)
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %s\n", of[i]->type->name, of[i]->yaml);
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %s\n", of[i]->type->name,
+                                of[i]->yaml);
     return text;
 }
 
@@ -227,17 +269,22 @@ static void same_counters(struct chain *a, struct chain *b, const char *what)
 
     for (size_t i = 0; i < a->n; i++)
         for (size_t k = 0; k < ARRAY_LEN(series); k++)
-            ck_assert_msg(th_metric(a->t[i], series[k]) == th_metric(b->t[i], series[k]), "%s number %zu: %s is %g apart, %g joined", what, i,
-                          series[k], th_metric(a->t[i], series[k]), th_metric(b->t[i], series[k]));
-    ck_assert_msg(memcmp(&a->t[0]->ledger, &b->t[0]->ledger, sizeof(struct ledger)) == 0, "%s: books", what);
+            ck_assert_msg(th_metric(a->t[i], series[k]) == th_metric(b->t[i], series[k]),
+                          "%s number %zu: %s is %g apart, %g joined", what, i, series[k],
+                          th_metric(a->t[i], series[k]), th_metric(b->t[i], series[k]));
+    ck_assert_msg(memcmp(&a->t[0]->ledger, &b->t[0]->ledger, sizeof(struct ledger)) == 0,
+                  "%s: books", what);
 }
 
 static void same_outcome(const struct outcome *a, const struct outcome *b, const char *what)
 {
     ck_assert_msg(a->out == b->out, "%s: out apart %d, joined %d", what, a->out, b->out);
-    ck_assert_msg(a->n_spans == b->n_spans, "%s: %lu spans apart, %lu joined", what, (unsigned long)a->n_spans, (unsigned long)b->n_spans);
-    ck_assert_msg(slice_eq(slice_of(a->bytes.p, a->bytes.len), slice_of(b->bytes.p, b->bytes.len)), "%s: bytes differ", what);
-    ck_assert_msg(a->answer.times == b->answer.times && a->answer.answer == b->answer.answer, "%s: answers", what);
+    ck_assert_msg(a->n_spans == b->n_spans, "%s: %lu spans apart, %lu joined", what,
+                  (unsigned long)a->n_spans, (unsigned long)b->n_spans);
+    ck_assert_msg(slice_eq(slice_of(a->bytes.p, a->bytes.len), slice_of(b->bytes.p, b->bytes.len)),
+                  "%s: bytes differ", what);
+    ck_assert_msg(a->answer.times == b->answer.times && a->answer.answer == b->answer.answer,
+                  "%s: answers", what);
     ck_assert_str_eq(a->answer.text, b->answer.text);
 }
 
@@ -262,7 +309,8 @@ static void random_request(struct otlp_random *r, struct test_host *t, struct bu
     } while (n_spans == 0);
 }
 
-static void compare(const struct config *const *of, size_t n, struct otlp_random *r, struct tally *y)
+static void compare(const struct config *const *of, size_t n, struct otlp_random *r,
+                    struct tally *y)
 {
     struct chain apart = chain_new(of, n, false), joined = chain_new(of, n, true);
     struct buf in = {0};
@@ -286,7 +334,11 @@ static void compare(const struct config *const *of, size_t n, struct otlp_random
 
 START_TEST(joined_as_apart)
 {
-    struct otlp_random r = {.state = 7777 + (uint64_t)_i, .odd = _i & 1, .max_resources = 3, .max_scopes = 2, .max_spans = 8};
+    struct otlp_random r = {.state = 7777 + (uint64_t)_i,
+                            .odd = _i & 1,
+                            .max_resources = 3,
+                            .max_scopes = 2,
+                            .max_spans = 8};
     struct tally y = {0};
 
     for (int round = 0; round < 120; round++) {
@@ -304,10 +356,14 @@ START_TEST(joined_as_apart)
 }
 END_TEST
 
-static const struct config named_by_attribute = {&transform_type, "{error_mode: ignore, trace_statements: ['set(span.name, span.attributes[\"s\"])']}"},
-                           upsert = {&attributes_type, "{actions: [{key: s, action: upsert, value: secret}]}"},
-                           masked = {&redaction_type, "{allow_all_keys: true, blocked_values: [secret]}"},
-                           errors_dropped = {&filter_type, "{error_mode: ignore, traces: {span: ['attributes[\"s\"] == \"****\"']}}"};
+static const struct config
+    named_by_attribute =
+        {&transform_type,
+         "{error_mode: ignore, trace_statements: ['set(span.name, span.attributes[\"s\"])']}"},
+    upsert = {&attributes_type, "{actions: [{key: s, action: upsert, value: secret}]}"},
+    masked = {&redaction_type, "{allow_all_keys: true, blocked_values: [secret]}"},
+    errors_dropped = {&filter_type,
+                      "{error_mode: ignore, traces: {span: ['attributes[\"s\"] == \"****\"']}}"};
 
 /* What one leaves pending the next one sees. */
 START_TEST(pending_is_seen)
@@ -354,7 +410,8 @@ START_TEST(refused_memory_refuses_the_batch)
         struct test_host *t = ch.t[0], *end = ch.t[3];
         struct batch *b = request(t, th_payload_n(t, 1, 100));
 
-        budget_set_limits(t->host.budget, budget_used(t->host.budget) + more_bytes, budget_used(t->host.budget) + more_bytes);
+        budget_set_limits(t->host.budget, budget_used(t->host.budget) + more_bytes,
+                          budget_used(t->host.budget) + more_bytes);
         th_push(ch.c[0], b);
         ck_assert_uint_eq(th_out_spans(end) + t->ledger.dropped[DROP_RETURNED], 100);
         refused += t->ledger.dropped[DROP_RETURNED] > 0;
