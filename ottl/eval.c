@@ -147,9 +147,11 @@ bool ottl_keep_text(struct ottl_eval *e, enum ottl_type type, struct ottl_value 
     if (e->text.len)
         memcpy(p, e->text.p, e->text.len);
     *out = ottl_of(type, slice_of(p, e->text.len));
+    if (type != OTTL_MAP && type != OTTL_LIST)
+        return true;
     if (type == OTTL_MAP)
         out->aux = OTTL_MAP_FIELD;
-    return true;
+    return ottl_clean(e, type, &out->s);
 }
 
 /* ---- conditions ---- */

@@ -4,14 +4,15 @@
  *
  * What is a URL, and how it is written again (url.original), follows Go's net/url, as the Collector
  * does: %xx are decoded, what may stand as it is stays. The text is walked a bounded number of
- * times; decoded parts stand in the scratch. Order: escapes, parts, the map.
+ * times; decoded parts stand in the scratch. Order: escapes, parts, the map, a query
+ * alone.
  */
 #include <ctype.h>
 #include <stdlib.h>
 
 #include "ottl/call.h"
 
-enum part { PART_PATH, PART_USER, PART_HOST, PART_ZONE, PART_FRAGMENT };
+enum part { PART_PATH, PART_USER, PART_HOST, PART_ZONE, PART_FRAGMENT, PART_QUERY };
 
 struct url {
     struct slice text;
@@ -93,7 +94,7 @@ static bool unescape(struct ottl_eval *e, const struct url *u, struct slice s, e
         } else if ((part == PART_HOST || part == PART_ZONE) && c < 0x80 && escaped(c, part)) {
             return bad(e, u, "invalid character in host name: ", slice_of(s.p + i, 1));
         }
-        to[len++] = c;
+        to[len++] = part == PART_QUERY && s.p[i] == '+' ? ' ' : c;
     }
     *out = slice_of(to, len);
     return true;
@@ -267,8 +268,6 @@ static bool parse_url(struct ottl_eval *e, struct url *u)
 
     if (s.len == 0)
         return ottl_fail(e, "url cannot be empty");
-    if (s.p[0] == '?')
-        return ottl_fail(e, "a URL that is only a query is not supported");
     for (size_t i = 0; i < s.len; i++)
         if (s.p[i] < ' ' || s.p[i] == 0x7f)
             return ottl_fail(e, "parse: net/url: invalid control character in URL");
@@ -405,6 +404,113 @@ static bool put_map(struct ottl_eval *e, const struct url *u)
     return true;
 }
 
+/* ---- a query alone ---- */
+
+/* What the Collector makes of "?a=b&a=c": {"query": {"a": ["b", "c"]}}. */
+struct pair {
+    struct slice key, value;
+    size_t at;
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct pair *x = a, *y = b;
+    size_t least = x->key.len < y->key.len ? x->key.len : y->key.len;
+    int order = least ? memcmp(x->key.p, y->key.p, least) : 0;
+
+    if (order == 0 && x->key.len != y->key.len)
+        order = x->key.len < y->key.len ? -1 : 1;
+    return order ? order : x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Both parts of key=value, unescaped. */
+static bool read_pair(struct ottl_eval *e, const struct url *u, struct slice part, struct pair *p)
+{
+    bool found;
+
+    p->key = part;
+    p->value = cut(&p->key, '=', &found);
+    if (part.len && memchr(part.p, ';', part.len))
+        return ottl_fail(e, "invalid semicolon separator in query");
+    return unescape(e, u, p->key, PART_QUERY, &p->key) &&
+           unescape(e, u, p->value, PART_QUERY, &p->value);
+}
+
+static bool read_pairs(struct ottl_eval *e, const struct url *u, struct pair *v, size_t *n)
+{
+    struct slice rest = from(u->text, 1);
+    bool more = true;
+
+    while (more) {
+        struct slice part = rest;
+
+        rest = cut(&part, '&', &more);
+        if (part.len == 0)
+            continue;
+        v[*n].at = *n;
+        if (!read_pair(e, u, part, &v[*n]))
+            return false;
+        ++*n;
+    }
+    return true;
+}
+
+/* The values of one key, which stand together, as the body of an ArrayValue. */
+static int put_values(struct buf *out, const struct pair *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ottl_put_item(out, v[i].value))
+            return -1;
+    return 0;
+}
+
+static bool put_query(struct ottl_eval *e, const struct pair *v, size_t n)
+{
+    struct buf map = {.max = OTTL_SCRATCH_BYTES}, values = {.max = OTTL_SCRATCH_BYTES};
+    int rc = 0;
+
+    for (size_t i = 0, k; i < n && rc == 0; i = k) {
+        struct any a = {.type = ANY_ARRAY};
+
+        for (k = i + 1; k < n && slice_eq(v[i].key, v[k].key);)
+            k++;
+        buf_clear(&values);
+        rc = put_values(&values, v + i, k - i);
+        a.bytes = slice_of(values.p, values.len);
+        rc = rc ? rc : attr_put(&map, OTTL_MAP_FIELD, v[i].key, &a);
+    }
+    if (rc == 0 && n)
+        rc = attr_put(ottl_text(e), OTTL_MAP_FIELD, slice_str("query"),
+                      &(struct any){.type = ANY_MAP, .bytes = slice_of(map.p, map.len)});
+    buf_free(&map);
+    buf_free(&values);
+    return rc == 0 || ottl_too_long(e);
+}
+
+static size_t count_of(struct slice s, uint8_t c)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += s.p[i] == c;
+    return n;
+}
+
+static bool query_alone(struct ottl_eval *e, const struct url *u, struct ottl_value *out)
+{
+    size_t n = 0, most = count_of(u->text, '&') + 1;
+    struct pair *v =
+        most > OTTL_SCRATCH_BYTES / sizeof(*v) ? NULL : ottl_room(e, most * sizeof(*v));
+
+    if (!v)
+        return ottl_too_long(e);
+    if (!read_pairs(e, u, v, &n))
+        return false;
+    qsort(v, n, sizeof(*v), by_key);
+    (void)ottl_text(e);
+    return put_query(e, v, n) && ottl_keep_text(e, OTTL_MAP, out);
+}
+
 static bool url(struct ottl_eval *e, const struct node *n, struct ottl_value *out)
 {
     struct url u = {0};
@@ -413,6 +519,8 @@ static bool url(struct ottl_eval *e, const struct node *n, struct ottl_value *ou
     if (!arg(e, n, 0, &v))
         return false;
     u.text = v.s;
+    if (v.s.len && v.s.p[0] == '?')
+        return query_alone(e, &u, out);
     return parse_url(e, &u) && put_map(e, &u) && ottl_keep_text(e, OTTL_MAP, out);
 }
 

@@ -34,25 +34,13 @@ static bool is_seen(const struct request_header *h, bool grpc)
     return h->name && !(grpc && strcmp(h->name, "host") == 0);
 }
 
-static int put_text(struct buf *out, const char *text)
-{
-    struct any a = {.type = ANY_STR, .bytes = slice_str(text)};
-    struct buf one = {.max = OTTL_SCRATCH_BYTES};
-    int rc = any_put(&one, &a);
-
-    if (rc == 0)
-        rc = wire_put_bytes(out, 1, slice_of(one.p, one.len));
-    buf_free(&one);
-    return rc;
-}
-
 /* All values of a name as the body of an ArrayValue. */
 static int put_values(struct buf *out, const struct request_info *info, struct slice name,
                       bool grpc)
 {
     for (size_t i = 0; i < info->n_headers; i++)
         if (is_seen(&info->headers[i], grpc) && is_name(&info->headers[i], name) &&
-            put_text(out, info->headers[i].value))
+            ottl_put_item(out, slice_str(info->headers[i].value)))
             return -1;
     return 0;
 }

@@ -116,6 +116,8 @@ bool ottl_fail(struct ottl_eval *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void *ottl_room(struct ottl_eval *e, size_t n) MUST_USE;
 /* e->text as a value that lives as long as ottl_room's memory. */
 bool ottl_keep_text(struct ottl_eval *e, enum ottl_type type, struct ottl_value *out) MUST_USE;
+/* clean.c: the body of a map (in records OTTL_MAP_FIELD) or a list with UTF-8 in all its texts. */
+bool ottl_clean(struct ottl_eval *e, enum ottl_type type, struct slice *body) MUST_USE;
 /* e->text, empty. */
 struct buf *ottl_text(struct ottl_eval *e);
 bool ottl_too_long(struct ottl_eval *e); /* sets the error; returns false */

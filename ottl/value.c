@@ -109,6 +109,18 @@ static bool ottl_only_strings(const struct ottl_value *v)
     return v->type == OTTL_ITEMS && v->aux;
 }
 
+int ottl_put_item(struct buf *out, struct slice text)
+{
+    struct any a = {.type = ANY_STR, .bytes = text};
+    struct buf one = {.max = out->max};
+    int rc = any_put(&one, &a);
+
+    if (rc == 0)
+        rc = wire_put_bytes(out, 1, slice_of(one.p, one.len));
+    buf_free(&one);
+    return rc;
+}
+
 bool ottl_is_list(const struct ottl_value *v)
 {
     return v->type == OTTL_LIST || v->type == OTTL_ITEMS;

@@ -103,6 +103,8 @@ struct ottl_list_iter {
     const struct ottl_items *items;
     size_t i;
 };
+/* A text as one more item of an ArrayValue. 0; -1: out is full. */
+int ottl_put_item(struct buf *out, struct slice text) MUST_USE;
 bool ottl_is_list(const struct ottl_value *v);
 bool ottl_is_scalar(const struct ottl_value *v); /* as an attribute can be one; nil is */
 /* The first in a list in brackets, to any depth, that is neither scalar nor such a list: the

@@ -113,7 +113,7 @@ def endpoints(log):
 def start_otelcol(folder, yaml, port, name="otelcol", args=()):
     path = write(folder, f"{name}.yaml", yaml)
     p = Program(name, [peer("otelcol"), "--config", path, *args], folder)
-    wait_for(name, lambda: p.alive() and socket.create_connection(("127.0.0.1", port), 1).close() is None, 30)
+    wait_for(name, lambda: p.alive() and socket.create_connection(("127.0.0.1", port), 1).close() is None, 120)
     return p
 
 
