@@ -15,7 +15,7 @@
 #   make interop-processors   processors beside the Collector's, over INTEROP_SPANS random spans (default 2000)
 #   make interop-sampling  of that, tail_sampling beside the Collector: every policy, random traces, random settings (SEEDS=1-50)
 #   make soak        at length: SOAK_ROUNDS (default 50) kills of a window on disk, KILL_ROUNDS (200) of a queue,
-#                    RELOAD_ROUNDS (1000) reloads under load
+#                    KILL_ROUNDS power cuts, RELOAD_ROUNDS (1000) reloads under load
 #   make install     to $(DESTDIR)$(PREFIX)
 #   make dist        build/tailrace-VERSION.tar.gz of the committed tree
 #   make clean       removes build/
@@ -153,6 +153,7 @@ soak: all
 	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_WINDOW_ROUNDS=$(SOAK_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_window.py -v
 	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_KILL_ROUNDS=$(KILL_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_storage.py -v
 	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_RELOADS=$(RELOAD_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_reload.py -v UnderLoad
+	$(Q)TAILRACE=$(abspath $(BIN)) TAILRACE_POWER_ROUNDS=$(KILL_ROUNDS) PYTHONPATH=tests/lib /usr/bin/python3 tests/e2e/test_powercut.py -v
 
 interop: all
 	$(Q)tests/interop/run.sh $(BUILD) $(T)

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Overload, by hand: offers several times what the backend takes, gzip bombs among it, and prints what comes through.
+"""Overload: three times what the exporter takes, with gzip bombs among it, beside the undisturbed peak.
 
-usage: overload.py BUILD_DIR [SECONDS]
+usage: overload.py BUILD_DIR [SECONDS]     (60 s for each of four phases, on a quiet machine)
 
-Two phases for gRPC and for HTTP each: the peak (clients that just keep the queue filled) and the overload. Goodput
-is what the backend got. Then everything must drain and the ledger balance.
+The backend takes CONSUMERS requests of BATCH spans every ANSWER_S, no more. In both phases the same senders keep the queue
+filled: undisturbed with OVER_PEAK times what it takes, then with OVER_LOAD times, beside senders of bombs. Both rates are
+what the backend counted while the queue was full. What must hold is printed with its figures, "ok" or "FAIL"; the exit
+status says whether all of it did.
 """
 import gzip
 import os
@@ -24,18 +26,22 @@ from otlp_client import GrpcClient, HttpClient, field, request  # noqa: E402
 from otlp_http import Backend  # noqa: E402
 from tailrace import BINARY, Daemon, wait_for  # noqa: E402
 
-SPANS, ANSWER_S, CONSUMERS = 100, 0.2, 4
+SPANS, BATCH, CONSUMERS, ANSWER_S, SENDERS, BOMBERS = 100, 500, 4, 0.5, 8, 2
+CAPACITY = CONSUMERS * BATCH / ANSWER_S  # spans a second, if the backend cost nothing
+OVER_PEAK, OVER_LOAD = 1.3, 3.3
+GOAL = 0.95
 PLAN = """
 receivers: {otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}}}
-processors: {memory_limiter: {check_interval: 1s, limit_mib: 64}, batch: {timeout: 100ms, send_batch_size: 500}}
+processors: {memory_limiter: {check_interval: 1s, limit_mib: 64}, batch: {timeout: 100ms, send_batch_size: %d, send_batch_max_size: %d}}
 exporters: {otlp_http: {endpoint: '%s', sending_queue: {queue_size: 50, num_consumers: %d}}}
 service: {pipelines: {traces: {receivers: [otlp], processors: [memory_limiter, batch], exporters: [otlp_http]}}}
 """
 UNITS = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
+REFUSED_STREAM = 7
 
 
 def ceiling_mib(path):
-    out = subprocess.run([BINARY, "validate", "--config", path, "--workers", "2"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    out = subprocess.run([BINARY, "validate", "--config", path, "--workers", "1"], stdout=subprocess.PIPE, check=True).stdout.decode()
     number, unit = re.search(r"([0-9.]+) (KiB|MiB|GiB)  in all", out).groups()
     return float(number) * UNITS[unit]
 
@@ -45,82 +51,117 @@ def peak_mib(d):
         return int(re.search(r"VmHWM:\s*(\d+)", f.read()).group(1)) / 1024
 
 
-class Clients:
-    """Threads that send again and again, with a pause after each request; answers by code."""
+def grpc_once(client, body, flag=0, headers=()):
+    """What became of a call: "taken", "refused, again" or words that should not be."""
+    r = client.export(body, flag, headers)
+    if r.code == 0:
+        return "taken"
+    if r.reset == REFUSED_STREAM:
+        return "refused, again"
+    if r.code in (8, 14) and r.details()[2] is not None:
+        return "refused, again"
+    return "code %s %s" % (r.code, r.text)
 
-    def __init__(self, n, once, pause_s=0.0):
-        self.stopping, self.codes, self.pause_s = False, {}, pause_s
-        self.threads = [threading.Thread(target=self.run, args=(once,), daemon=True) for _ in range(n)]
+
+def http_once(client, body):
+    r = client.request(body=body)
+    if r.status == 200:
+        return "taken"
+    if r.status in (429, 503) and r.headers.get("retry-after"):
+        return "refused, again"
+    return "status %s" % r.status
+
+
+class Senders:
+    """Threads that offer `rate` requests a second together, whatever the answers; answers by kind."""
+
+    def __init__(self, n, rate, connect, once):
+        self.stopping, self.lock, self.answers, self.interval = threading.Event(), threading.Lock(), {}, n / rate
+        self.threads = [threading.Thread(target=self.run, args=(connect, once, i / rate), daemon=True) for i in range(n)]
         for t in self.threads:
             t.start()
 
-    def run(self, once):
-        with once() as send:
-            while not self.stopping:
-                code = send()
-                self.codes[code] = self.codes.get(code, 0) + 1
-                if self.pause_s:
-                    time.sleep(self.pause_s)
+    def run(self, connect, once, offset):
+        due = time.monotonic() + offset
+        with connect() as client:
+            while not self.stopping.wait(max(0.0, due - time.monotonic())):
+                due = max(due + self.interval, time.monotonic() - 1)  # a second may be caught up with, no more
+                kind = once(client)
+                with self.lock:
+                    self.answers[kind] = self.answers.get(kind, 0) + 1
+
+    def count(self, kind=None):
+        with self.lock:
+            return sum(n for k, n in self.answers.items() if kind in (None, k))
 
     def stop(self):
-        self.stopping = True
+        self.stopping.set()
         for t in self.threads:
             t.join(60)
 
 
-def grpc(port, body, *headers):
-    class Sender(GrpcClient):
-        def __enter__(self):
-            super().__enter__()
-            return lambda: self.export(body, *headers).code
-    return lambda: Sender(port)
+class Run:
+    def __init__(self, kind):
+        self.kind, self.good = kind, True
 
+    def check(self, ok, text):
+        self.good &= ok
+        print("  %-4s  %s" % ("ok" if ok else "FAIL", text), flush=True)
 
-def http(port, body):
-    class Sender(HttpClient):
-        def __enter__(self):
-            super().__enter__()
-            return lambda: self.request(body=body).status
-    return lambda: Sender(port)
+    def senders(self, ports, factor):
+        body, port = request(SPANS, 60), ports[self.kind]
+        connect, once = ((lambda: GrpcClient(port)), (lambda c: grpc_once(c, body))) if self.kind == "grpc" else \
+            ((lambda: HttpClient(port)), (lambda c: http_once(c, body)))
+        return Senders(SENDERS, factor * CAPACITY / SPANS, connect, once)
 
+    def measure(self, backend, senders):
+        """(spans a second that the backend took, that were offered) while the queue was full."""
+        wait_for(lambda: senders.count("refused, again") > 0, "the queue to be full", 120)
+        spans, offered, began = backend.count(), senders.count(), time.monotonic()
+        time.sleep(SECONDS)
+        took = time.monotonic() - began
+        return (backend.count() - spans) / took, (senders.count() - offered) * SPANS / took
 
-def phase(d, backend, clients, seconds):
-    time.sleep(2)  # the queue fills
-    before, began = backend.count(), time.monotonic()
-    time.sleep(seconds)
-    rate = (backend.count() - before) / (time.monotonic() - began)
-    codes = {}
-    for c in clients:
-        c.stop()
-        for code, n in c.codes.items():
-            codes[code] = codes.get(code, 0) + n
-    return rate, codes
-
-
-def run(kind):
-    quick = threading.Event()
-
-    def answer(_):
-        quick.wait(ANSWER_S)
-        return 200
-    with Backend(answer) as backend, Daemon(PLAN % (backend.url, CONSUMERS), ["--workers", "2"]) as d:
-        d.wait_ready()
-        ports = {"grpc": d.port("Starting GRPC server"), "http": d.port("Starting HTTP server")}
-        sender, body = {"grpc": grpc, "http": http}[kind], request(SPANS, 60)
-        peak, _ = phase(d, backend, [Clients(4, sender(ports[kind], body), 0.02)], SECONDS)
-        wait_for(lambda: d.ledger()["held"] == 0, "the queue to be empty")
+    def overload(self, d, backend, ports):
         bomb = gzip.compress(field(1, field(2, b"\x12\x00" * 1900000)), 9)
-        over = [Clients(8, sender(ports[kind], body), 0.015), Clients(2, grpc(ports["grpc"], bomb, 1, [("grpc-encoding", "gzip")]), 0.05)]
-        rate, codes = phase(d, backend, over, SECONDS)
-        print("%s: peak %.0f spans/s, overload %.0f spans/s (%.1f %%), answers %s, peak RSS %.1f of %.1f MiB"
-              % (kind, peak, rate, 100 * rate / peak, codes, peak_mib(d), ceiling_mib(d.path)), flush=True)
-        quick.set()
-        wait_for(lambda: d.ledger()["held"] == 0, "everything to be sent")
-        books = d.ledger()
-        offered = sum(n for c, n in codes.items())
-        print("   offered %.1f times; %s" % (offered * SPANS / (SECONDS + 2) / peak, {k: v for k, v in books.items() if v}), flush=True)
-        d.stop()
+        bombers = Senders(BOMBERS, 10, lambda: GrpcClient(ports["grpc"]), lambda c: grpc_once(c, bomb, 1, [("grpc-encoding", "gzip")]))
+        senders = self.senders(ports, OVER_LOAD)
+        rate, offered = self.measure(backend, senders)
+        bombers.stop()
+        senders.stop()
+        print("  answers %s; to bombs %s" % (senders.answers, bombers.answers), flush=True)
+        odd = (set(senders.answers) | set(bombers.answers)) - {"taken", "refused, again"}
+        self.check(not odd and senders.count("refused, again") > 0, "what is refused may come again and is told when%s" % (": %s" % odd if odd else ""))
+        return rate, offered
+
+    def run(self):
+        quick = threading.Event()
+
+        def answer(_):
+            quick.wait(ANSWER_S)
+            return 200
+        with Backend(answer) as backend, Daemon(PLAN % (BATCH, BATCH, backend.url, CONSUMERS), ["--workers", "1"]) as d:
+            d.wait_ready()
+            ports = {"grpc": d.port("Starting GRPC server"), "http": d.port("Starting HTTP server")}
+            senders = self.senders(ports, OVER_PEAK)
+            peak, offered = self.measure(backend, senders)
+            senders.stop()
+            print("%s: undisturbed %.0f spans/s taken of %.0f offered, the backend could %.0f" % (self.kind, peak, offered, CAPACITY), flush=True)
+            wait_for(lambda: d.ledger()["held"] == 0, "the queue to be empty")
+            rate, offered = self.overload(d, backend, ports)
+            self.check(offered >= 3 * peak, "offered %.2f times what is taken (3)" % (offered / peak))
+            self.check(rate >= GOAL * peak, "goodput %.0f spans/s, %.1f %% of the peak (%.0f)" % (rate, 100 * rate / peak, 100 * GOAL))
+            self.check(peak_mib(d) <= ceiling_mib(d.path), "RSS at most %.1f MiB, the limit and the fixed part are %.1f" % (peak_mib(d), ceiling_mib(d.path)))
+            quick.set()
+            wait_for(lambda: d.ledger()["held"] == 0, "everything to be sent")
+            books = d.ledger()  # raises unless it balances
+            dropped = {k: v for k, v in books["dropped"].items() if v and k != "returned"}
+            self.check(books["exported"] == backend.count() and not dropped,
+                       "drained, the books balance: %d accepted, %d exported, %d at the backend, dropped %s"
+                       % (books["accepted"], books["exported"], backend.count(), dropped or "nothing"))
+            self.check(d.stop() == 0, "stopped")
+        return self.good
 
 
-for which in ("grpc", "http"):
-    run(which)
+if __name__ == "__main__":
+    sys.exit(0 if all([Run(which).run() for which in ("grpc", "http")]) else 1)
