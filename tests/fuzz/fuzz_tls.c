@@ -283,7 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
     uint8_t set = next(&in);
-    size_t most = set & 4 ? 37 : 4096;
+    size_t most = set & 4 ? 97 : 4096;
     struct end ends[2] = {0};
     struct err err;
 
