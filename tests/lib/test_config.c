@@ -103,7 +103,7 @@ static void probe_limits(const void *settings, uint64_t total, uint64_t *soft, u
     *soft = *limit / 2;
 }
 
-static const struct storage_ops probe_storage = {NULL};
+static const struct storage_ops probe_storage = {.open = NULL};
 
 static unsigned probe_provides(const void *settings)
 {

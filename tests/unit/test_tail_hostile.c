@@ -265,8 +265,10 @@ START_TEST(a_million_records_are_dropped_in_slices)
         w = tail_sampler_work(&sampler, 0);
         ck_assert_uint_le(before - live_records(), MOST_FREED);
         ck_assert_uint_ge(SAMPLED_OUT, 2 * MILLION);
-        if (slices % 100 == 5)
-            file(TH_SPANS({.trace = 7 + id % 3, .id = ++id}));
+        if (slices % 100 == 5) {
+            id++;
+            file(TH_SPANS({.trace = 7 + id % 3, .id = id}));
+        }
         if (slices % 100 == 50)
             tail_sampler_tick(&sampler);
     }
