@@ -90,15 +90,15 @@ static void set_scope(json_t *claims, const struct str_list *scopes)
     buf_free(&all);
 }
 
-static json_t *make_claims(const struct oauth2_settings *s, const char *id, uint64_t now_s)
+static json_t *make_claims(const struct oauth2_settings *s, const char *id, json_int_t now_s)
 {
     json_t *claims = json_object();
 
     json_object_set_new(claims, "iss", json_string(is_set(s->iss) ? s->iss : id));
     json_object_set_new(claims, "sub", json_string(id));
     json_object_set_new(claims, "aud", json_string(is_set(s->audience) ? s->audience : s->token_url));
-    json_object_set_new(claims, "iat", json_integer((json_int_t)now_s));
-    json_object_set_new(claims, "exp", json_integer((json_int_t)(now_s + LIFE_S)));
+    json_object_set_new(claims, "iat", json_integer(now_s));
+    json_object_set_new(claims, "exp", json_integer(now_s + LIFE_S));
     set_jti(claims);
     set_scope(claims, &s->scopes);
     for (size_t i = 0; s->claims.type == VALUE_MAP && i < s->claims.n; i++)
@@ -148,7 +148,7 @@ int oauth2_assertion(const struct oauth2_settings *s, const char *id, struct sli
     int rc = put_part(out, make_header(s));
 
     buf_putc(out, '.');
-    if (put_part(out, make_claims(s, id, clock_wall_ns() / NS_PER_SEC)) != 0 || rc != 0)
+    if (put_part(out, make_claims(s, id, (json_int_t)(clock_wall_ns() / NS_PER_SEC))) != 0 || rc != 0)
         return err_set(err, "oauth2: the claims are not UTF-8");
     rc = tls_sign_rsa(key, oauth2_signature_bits(s->signature_algorithm), slice_of(out->p + from, out->len - from), &signature, err);
     if (rc == 0) {
