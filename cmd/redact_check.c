@@ -100,7 +100,7 @@ static void findings_free(struct findings *fs)
     *fs = (struct findings){0};
 }
 
-/* ---- rules: one list entry, or a whole list ---- */
+/* ---- rules: one list entry, a whole list, or a sanitizer ---- */
 
 enum effect { DELETES, MASKS, SAVES };
 
@@ -115,6 +115,8 @@ static const struct rule_list {
     {"allowed_values", SAVES, "allowed_values"},
     {"blocked_key_patterns", MASKS, "blocked_key_patterns"},
     {"blocked_values", MASKS, "blocked_values"},
+    {"url_sanitizer", MASKS, "url_sanitizer"},
+    {"db_sanitizer", MASKS, "db_sanitizer"},
 };
 
 static const struct key *key_row(const struct component_type *type, const char *name)
@@ -162,15 +164,50 @@ static void set_list(const struct variant *v, const char *key, const char *const
     *list_in(v, key) = (struct str_list){one, n};
 }
 
+static bool is_sanitizer(const struct component_type *type, const char *key)
+{
+    return key_row(type, key)->type == KEY_T_SECTION;
+}
+
+/* Whether something in a section is enabled; off: it no longer is. */
+static bool section_enabled(const struct key *section, uint8_t *parent, bool off)
+{
+    bool any = false, one, no = false;
+
+    for (const struct key *k = section->sub; k->name; k++) {
+        uint8_t *field = parent + section->offset + k->offset;
+
+        if (k->type == KEY_T_SECTION) {
+            any |= section_enabled(k, parent + section->offset, off);
+        } else if (strcmp(k->name, "enabled") == 0) {
+            memcpy(&one, field, sizeof(one));
+            any |= one;
+            if (off)
+                memcpy(field, &no, sizeof(no));
+        }
+    }
+    return any;
+}
+
+/* All but that one. */
+static void sanitizers_off(const struct variant *v, const char *but)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rule_lists); i++)
+        if (is_sanitizer(v->type, rule_lists[i].key) && strcmp(rule_lists[i].key, but) != 0)
+            section_enabled(key_row(v->type, rule_lists[i].key), v->settings, true);
+}
+
 /* A rule that masks or deletes still spares what the sparing rules spare. */
 static struct variant variant_of(const struct plan_component *c, const struct rule_list *rl, size_t entry)
 {
     static const char *const everything[] = {"(?s).*"};
     struct variant v = {c->type, mem_alloc(c->type->settings_size)};
-    struct str_list all;
+    struct str_list all = {0};
 
     memcpy(v.settings, c->settings, c->type->settings_size);
-    all = *list_in(&v, rl->key);
+    if (!is_sanitizer(v.type, rl->key))
+        all = *list_in(&v, rl->key);
+    sanitizers_off(&v, rl->key);
     set_text(&v, "summary", "");
     set_text(&v, "hash_function", "");
     set_bool(&v, "allow_all_keys", rl->effect != DELETES);
@@ -182,7 +219,7 @@ static struct variant variant_of(const struct plan_component *c, const struct ru
         set_list(&v, "allowed_values", NULL, 0);
         set_list(&v, "blocked_key_patterns", everything, 1);
     }
-    if (rl->effect != DELETES)
+    if (rl->effect != DELETES && all.n)
         set_list(&v, rl->key, all.v + entry, 1);
     return v;
 }
@@ -286,7 +323,7 @@ static int check_rule(struct report *r, const struct plan_component *c, const st
         struct comparison cmp = {rl->effect, r->detectors, &found};
 
         compare(&cmp, in, &out, end);
-        put_rule(r, rl, rl->effect == DELETES ? NULL : list_in(&v, rl->key)->v[0], &found);
+        put_rule(r, rl, rl->effect == DELETES || is_sanitizer(v.type, rl->key) ? NULL : list_in(&v, rl->key)->v[0], &found);
         requests_free(&out);
     }
     findings_free(&found);
@@ -302,18 +339,28 @@ static bool keeps_all_keys(const struct plan_component *c)
     return all;
 }
 
+/* How often a rule of that kind stands in the settings. */
+static size_t rules_of(const struct plan_component *c, const struct rule_list *rl)
+{
+    const struct key *row = key_row(c->type, rl->key);
+    struct str_list list;
+
+    if (rl->effect == DELETES)
+        return !keeps_all_keys(c);
+    if (is_sanitizer(c->type, rl->key))
+        return section_enabled(row, (uint8_t *)c->settings, false);
+    memcpy(&list, (const uint8_t *)c->settings + row->offset, sizeof(list));
+    return list.n;
+}
+
 static int check_rules(struct report *r, const struct plan_component *c, const struct requests *in, const struct requests *end,
                        struct err *err)
 {
     buf_putf(r->out, "  %s\n", c->id);
     for (size_t k = 0; k < ARRAY_LEN(rule_lists); k++) {
         const struct rule_list *rl = &rule_lists[k];
-        struct str_list list;
-        size_t n;
 
-        memcpy(&list, (const uint8_t *)c->settings + key_row(c->type, rl->key)->offset, sizeof(list));
-        n = rl->effect == DELETES ? !keeps_all_keys(c) : list.n;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0, n = rules_of(c, rl); i < n; i++)
             if (check_rule(r, c, rl, i, in, end, err))
                 return -1;
     }

@@ -92,6 +92,25 @@ class RedactCheck(unittest.TestCase):
         for secret in ("4111111111111111", "jane.doe", "bob@", "AKIAIOSFODNN7", "abcdefghijkl", "s3cret"):
             self.assertNotIn(secret, out)
 
+    def test_sanitizers_are_rules_of_their_own(self):
+        config = CONFIG.replace("    hash_function: md5\n", """
+    url_sanitizer: {enabled: true, attributes: [url.path]}
+    db_sanitizer: {sql: {enabled: true, attributes: [db.statement]}, redis: {enabled: false, attributes: [tags]}}
+""")
+        data = request(text("url.path", "/users/4711"), text("db.statement", "select 4711"), text("db.system", "sqlite"), text("card", "4111111111111111"),
+                       name="GET /users/4711")
+        data["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["kind"] = 3
+        lines = [" ".join(line.split()) for line in self.check(json.dumps(data), config)[1].splitlines()]
+        for rule, hits in (
+            ("blocked_values '4[0-9]{12}(?:[0-9]{3})?': 1 masked", ['1 span card "****"']),
+            ("blocked_key_patterns 'token': nothing", []),
+            ("url_sanitizer: 2 masked", ['1 span url.path', '1 span name "GET /users/*"']),
+            ("db_sanitizer: 2 masked", ['1 span db.statement', '1 span name "GET /users/*"']),
+        ):
+            at = lines.index(rule)
+            self.assertEqual(lines[at + 1:at + 1 + len(hits)], hits, "\n".join(lines))
+        self.assertEqual(sum("sanitizer" in line for line in lines), 2)
+
     def test_nothing_left(self):
         code, out, err = self.check(json.dumps(CLEAN))
         self.assertEqual((code, err), (0, ""))

@@ -164,17 +164,19 @@ static void check_names(const char *pattern, const struct regex *plain, struct s
     }
 }
 
-static void check_small(const char *pattern, struct slice text, struct found f)
+/* False for expressions that take long to compile: once is enough then. */
+static bool check_small(const char *pattern, struct slice text, struct found f)
 {
     struct err err;
     struct regex *r = regex_new_of_data(pattern, &err);
+    struct found g;
 
-    if (r) {
-        struct found g = search(r, text);
-
-        CHECK(g.any == f.any && g.start == f.start && g.end == f.end);
-    }
+    if (!r)
+        return false;
+    g = search(r, text);
+    CHECK(g.any == f.any && g.start == f.start && g.end == f.end);
     regex_free(&r);
+    return true;
 }
 
 static void check_pattern(const char *pattern, struct slice text)
@@ -191,11 +193,12 @@ static void check_pattern(const char *pattern, struct slice text)
           !has_escape(pattern, 'K'));
     f = search(r, text);
     check_replacing(r, text, f.any);
-    check_grouped(pattern, text, f);
-    check_set(pattern, text, f.any);
-    check_small(pattern, text, f);
-    if (is_plain(pattern))
-        check_names(pattern, r, text);
+    if (check_small(pattern, text, f)) {
+        check_grouped(pattern, text, f);
+        check_set(pattern, text, f.any);
+        if (is_plain(pattern))
+            check_names(pattern, r, text);
+    }
     regex_free(&r);
 }
 
