@@ -288,16 +288,19 @@ static struct ast *sum(struct parser *p)
 static struct ast *list(struct parser *p)
 {
     struct ast *n = parser_node(p, AST_LIST), *item;
+    bool commas = false; /* the Collector's may be without, up to the first one */
 
     p->t++;
-    if (parser_take(p, T_CLOSE_KEY))
-        return n;
-    do {
+    while (p->t->type != T_CLOSE_KEY && p->t->type != T_END) {
+        if (parser_take(p, T_COMMA))
+            commas = true;
+        else if (commas)
+            break;
         item = parse_value(p);
         if (!item)
             return NULL;
         ast_add(n, item);
-    } while (parser_take(p, T_COMMA) || (n->n && p->t->type != T_CLOSE_KEY && p->t->type != T_END));
+    }
     return parser_take(p, T_CLOSE_KEY) ? n : parser_unexpected(p, "\",\" or \"]\"");
 }
 

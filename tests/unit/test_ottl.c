@@ -327,6 +327,8 @@ static const struct {
     {OTTL_SPAN, "kind == TRUE", "1:9: enum symbol, TRUE, not found, did you mean \"true\"?"},
     {OTTL_SPAN, "IsMatch(name, \"\\d\")",
      "1:15: invalid quoted string \"\\d\": invalid syntax, a backslash is written \\\\"},
+    {OTTL_SPAN, "[1, 2 3] == nil", "1:7: unexpected token \"3\" (expected \",\" or \"]\")"},
+    {OTTL_SPAN, "[1,] == nil", "1:4: unexpected token \"]\" (expected a value)"},
     {OTTL_SPAN, "IsString({})", "1:10: expected string but got pcommon.Map"},
     {OTTL_SPAN, "Split({\"a\": 1}, \",\") == nil", "1:7: expected string but got pcommon.Map"},
     {OTTL_SPAN, "Split(-5, \",\") == nil", "1:7: expected string but got int64"},
