@@ -348,6 +348,7 @@ void body_drop(struct ingest_request *r)
     list_del(&r->turn);
     share_bytes(r, 0);
     r->share = NULL;
+    request_info_unref(&r->info); /* it may have waited for its turn */
     body_give(r);
 }
 

@@ -36,7 +36,7 @@ static void fake_send(void *exporter, struct send *s)
     struct fake *f = exporter;
 
     f->attempts++;
-    f->sent_spans[f->n_sent] = s->batch->n_spans;
+    f->sent_spans[f->n_sent % 255] = s->batch->n_spans;
     f->sent_bytes[f->n_sent++ % 255] = otlp_encoded_size(s->batch);
     if (f->script != NULL) {
         const struct send_result *r = &f->script[f->at];
