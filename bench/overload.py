@@ -32,7 +32,7 @@ OVER_PEAK, OVER_LOAD = 1.3, 3.3
 GOAL = 0.95
 PLAN = """
 receivers: {otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}}}
-processors: {memory_limiter: {check_interval: 1s, limit_mib: 64}, batch: {timeout: 100ms, send_batch_size: %d, send_batch_max_size: %d}}
+processors: {memory_limiter: {check_interval: 1s, limit_mib: 64}, batch: {timeout: 5s, send_batch_size: %d, send_batch_max_size: %d}}
 exporters: {otlp_http: {endpoint: '%s', sending_queue: {queue_size: 50, num_consumers: %d}}}
 service: {pipelines: {traces: {receivers: [otlp], processors: [memory_limiter, batch], exporters: [otlp_http]}}}
 """
