@@ -39,7 +39,7 @@ static const struct key redaction_keys[] = {
              "Look at numbers, lists and other values as text too; what is masked becomes a string."),
     KEY_STR(S, summary, "",
             "debug adds attributes with the keys and counts of what was redacted, info the counts; anything else none."),
-    KEY_BOOL(S, link_attributes, "true",
+    KEY_BOOL(S, link_attributes, "false",
              "Redact attributes of span links as well, which the Collector leaves as they are."),
     KEY_BOOL(S, nested, "false",
              "Look into lists and maps as well: blocked_values in their texts, blocked_key_patterns on the keys of maps. The Collector "

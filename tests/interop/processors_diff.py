@@ -259,9 +259,7 @@ def post(port, body):
 
 
 def settings(stage, who):
-    kind, both, alone = stage
-    if kind == "redaction":  # tailrace's own key, which is on
-        alone += (", " if both != "{}" else "") + "link_attributes: false"
+    _, both, alone = stage
     return both[:-1] + alone + "}" if who == "ours" else both
 
 

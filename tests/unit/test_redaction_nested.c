@@ -344,7 +344,7 @@ START_TEST(no_blocked_value_anywhere)
 {
     static const char *const more[] = {"", ", redact_all_types: true", ", hash_function: hmac-sha256, hmac_key: 'a key that is long enough, 32 bytes'",
                                        ", summary: debug", ", ignored_keys: [nothing], blocked_key_patterns: [token]"};
-    char *yaml = mem_printf("{allow_all_keys: true, nested: true, event_names: true, status_message: true, span_name_values: true, "
+    char *yaml = mem_printf("{allow_all_keys: true, nested: true, link_attributes: true, event_names: true, status_message: true, span_name_values: true, "
                             "blocked_values: [SECRET, '4[0-9]{12}(?:[0-9]{3})?']%s}", more[_i]);
     struct rig r = rig_new(yaml);
     unsigned secrets = 0, untouched = 0;

@@ -135,7 +135,7 @@ END_TEST
 
 /* ---- spans ---- */
 
-#define ON        "{allow_all_keys: true, url_sanitizer: {enabled: true, attributes: [u, url.path]}}"
+#define ON        "{allow_all_keys: true, link_attributes: true, url_sanitizer: {enabled: true, attributes: [u, url.path]}}"
 #define S(k_, v_) TH_STR(k_, v_)
 
 static const struct {
