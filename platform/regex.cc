@@ -465,3 +465,11 @@ extern "C" bool regex_set_match(const struct regex_set *r, struct slice s, uint6
         hits[i / 64] |= uint64_t{1} << (i % 64);
     return true;
 }
+
+extern "C" size_t regex_letter(struct slice s)
+{
+    static const re2::RE2 *const letter = new re2::RE2("\\pL");
+    re2::StringPiece found;
+
+    return letter->Match(piece(s), 0, s.len, re2::RE2::ANCHOR_START, &found, 1) ? found.size() : 0;
+}

@@ -46,4 +46,7 @@ struct regex_set *regex_set_new(const char *const *patterns, size_t n, struct er
 void regex_set_free(struct regex_set **r);
 bool regex_set_match(const struct regex_set *r, struct slice s, uint64_t *hits);
 
+/* How many bytes the letter has that s begins with (\pL, of whatever script); 0: it begins with none. */
+size_t regex_letter(struct slice s);
+
 #endif

@@ -2,6 +2,7 @@
 /* SQL, token by token. See obfuscate.h. Every function is called with p in front of its token, and leaves it behind. */
 #include <strings.h>
 
+#include "platform/regex.h"
 #include "processors/obfuscate.h"
 
 struct sql {
@@ -20,14 +21,14 @@ static bool is_digit(uint8_t c)
     return c >= '0' && c <= '9';
 }
 
+static bool is_octal(uint8_t c)
+{
+    return c >= '0' && c <= '7';
+}
+
 static bool is_word(uint8_t c)
 {
     return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_';
-}
-
-static bool is_name_start(uint8_t c)
-{
-    return (is_word(c) && !is_digit(c)) || c >= 0x80;
 }
 
 static bool is_operator(uint8_t c)
@@ -39,6 +40,19 @@ static bool is_operator(uint8_t c)
 static uint8_t at(const struct sql *q, size_t ahead)
 {
     return (size_t)(q->end - q->p) > ahead ? q->p[ahead] : 0;
+}
+
+/* Bytes of the character at p that may begin a name, or go on with one; 0: it may not. */
+static size_t name_start(const struct sql *q, const uint8_t *p)
+{
+    size_t left = (size_t)(q->end - p);
+
+    return *p < 0x80 ? is_word(*p) && !is_digit(*p) : regex_letter(slice_of(p, left < 4 ? left : 4));
+}
+
+static size_t name_part(const struct sql *q, const uint8_t *p)
+{
+    return is_digit(*p) || (*p && strchr(".$#@?/", *p)) ? 1 : name_start(q, p);
 }
 
 static void put(struct sql *q, const void *p, size_t n)
@@ -143,8 +157,8 @@ static void number(struct sql *q)
 
     if (*p == '0' && (at(q, 1) | 32) == 'x') {
         p = hex_digits_end(q, p + 2);
-    } else if (*p == '0' && is_digit(at(q, 1))) {
-        while (p < q->end && is_digit(*p))
+    } else if (*p == '0' && is_octal(at(q, 1))) { /* 078 is 07 and 8 */
+        while (p < q->end && is_octal(*p))
             p++;
     } else {
         p = decimal_end(q, p + 1);
@@ -163,6 +177,7 @@ static void name(struct sql *q)
 {
     const uint8_t *p = q->p;
     bool plain = true;
+    size_t n;
 
     while (p < q->end && is_word(*p))
         p++;
@@ -170,7 +185,7 @@ static void name(struct sql *q)
         hide_to(q, p);
         return;
     }
-    for (; p < q->end && (is_word(*p) || *p >= 0x80 || (*p && strchr(".$#@?/", *p))); p++)
+    for (; p < q->end && (n = name_part(q, p)) > 0; p += n)
         plain &= is_word(*p) || *p == '.' || *p == '@';
     plain &= *q->p < 0x80;
     if (plain && p < q->end && *p == '(') /* a function's */
@@ -247,7 +262,7 @@ static void token(struct sql *q)
         quoted_name(q);
     else if (is_digit(c) || ((c == '+' || c == '-') && (is_digit(at(q, 1)) || at(q, 1) == '.')))
         number(q);
-    else if (is_name_start(c))
+    else if (name_start(q, q->p))
         name(q);
     else if (c == '$')
         dollar(q);

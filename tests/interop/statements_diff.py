@@ -39,7 +39,7 @@ service:
     traces/names: {receivers: [otlp], processors: [redaction/names], exporters: [file/names]}
 """
 SQL = """SELECT FROM WHERE AND OR IN INSERT INTO VALUES UPDATE SET DELETE JOIN ON LIKE BETWEEN LIMIT users t1 u.id u2.a_1 a.* (1,2,3) ('a','b')
- 'x' 'it''s' 'a\\'b' `c2` 5 -3 +4 1.5 .5 1e-5 0x1F TRUE false NULL null , ( ) = <> >= != + - * / % || ? $1 @p1 @@v :n1 f1(5) count(*) max(a1)
+ 'x' 'it''s' 'a\\'b' `c2` 5 -3 +4 1.5 .5 1e-5 0x1F 017 078 0091 08.5 \u20ac078 \u00fc078 \u20acTRUE \u00e9NULL \u20ac 1\u20ac a\u20acb1 TRUE false NULL null , ( ) = <> >= != + - * / % || ? $1 @p1 @@v :n1 f1(5) count(*) max(a1)
  /*c1*/ ; {d1} [e1] $$a$$ $t$a$t$ x'1F' N'b' a=1 a=@p1 a='b' a>=5 a-1 2-1 t2.c1::int4 data->>'k' '2024-01-01' interval date AS CAST(5 AS int)""".split()
 REDIS = "SET GET MSET HSET HMSET ZADD AUTH LPUSH RPUSH APPEND CONFIG BITFIELD set NX CH k1 v1 \"a\\\"b\" 5 f EVAL SADD GEOADD x LINSERT ZREM INCR del SETEX".split()
 SYSTEMS = {"sql": ["postgresql", "sqlite", "mariadb", "other_sql"], "redis": ["redis", "Valkey"], "memcached": ["memcached"],

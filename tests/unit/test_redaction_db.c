@@ -22,6 +22,8 @@ static const struct {
     {DB_SQL, "SELECT * FROM users WHERE id = 123", "SELECT * FROM users WHERE id = ?"},
     {DB_SQL, "  SELECT   1 \n", "SELECT   ?"},
     {DB_SQL, "INSERT INTO u (id, n) VALUES (1, 'john'), (2, 'it''s')", "INSERT INTO u (id, n) VALUES (?, ?), (?, ?" "?)"},
+    {DB_SQL, "\xe2\x82\xac" "078 \xc3\xbc" "078 \xe2\x80\x8bTRUE \xd0\x96TRUE", "\xe2\x82\xac?? \xc3\xbc? \xe2\x80\x8b? \xd0\x96TRUE"},
+    {DB_SQL, "a = 017 and b = 078 and c = 08.5 and d = 0091 and e = -078", "a = ? and b = ?? and c = ? and d = ?? and e = ?"},
     {DB_SQL, "select t1.a2 from t1 where b=\"x3\" and c=`z4` and d=1.5e10 and e=0x1F", "select t?.a? from t? where b=\"x?\" and c=`z?` and d=? and e=?"},
     {DB_SQL, "SELECT -1, - 1, a-1, a -1, +5, -.5, =-3", "SELECT ?, - ?, a?, a ?, ?, ?, =-?"},
     {DB_SQL, "SELECT TRUE, false, (NULL), a.true, trueX, true1, true.a", "SELECT ?, ?, (?), a.true, trueX, true?, ?.a"},
