@@ -117,7 +117,12 @@ class Ceiling(unittest.TestCase):
 
     def grpc_bomb(self, body, encoding):
         with GrpcClient(self.grpc) as c:
-            r = c.export(body, 1, [("grpc-encoding", encoding)])
+            try:
+                r = c.export(body, 1, [("grpc-encoding", encoding)])
+            except AssertionError:
+                if not c.closed:
+                    raise
+                return "turned away"
             return "grpc %s" % (14 if r.reset == REFUSED_STREAM else r.code)
 
     def http_body(self, body, headers=None, content_type="application/x-protobuf"):
@@ -126,7 +131,7 @@ class Ceiling(unittest.TestCase):
                 r = c.request(body=body, headers=headers, content_type=content_type)
             except OSError:  # refused by its length: the answer was there before all of it was sent
                 return "http cut short"
-            return "http %s" % (r.status if r else "closed")
+            return "http %s" % r.status if r else "turned away"
 
     def hoard(self, n):
         """Half-sent bodies of 4 MiB each on n connections."""
@@ -193,9 +198,11 @@ class Ceiling(unittest.TestCase):
         self.client.join(60)
         for s in hoarders:
             s.close()
-        # Empty spans have no ids: a partial success, or refused for lack of memory and welcome again.
+        # Empty spans have no ids: a partial success, or refused for lack of memory and welcome again. What lies about fills the
+        # share of connections: new ones are turned away, silent ones closed.
         self.assertLessEqual(set(attack.answers.counts), {"grpc 0", "grpc 8", "grpc 14", "http 200", "http 429", "http 503",
-                                                          "http cut short", "not read"},
+                                                          "http cut short", "not read", "turned away", "lost BrokenPipeError",
+                                                          "lost ConnectionResetError"},
                              attack.answers.counts)
         done, all_of_it = self.good.counts.get(0, 0), sum(self.good.counts.values())
         self.assertLessEqual(set(self.good.counts), {0, 8, 14}, self.bad_words[:5])
